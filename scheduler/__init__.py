@@ -1,0 +1,1 @@
+"""Wiring: the only place that reads a clock and runs loops."""
