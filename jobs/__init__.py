@@ -1,0 +1,48 @@
+"""What is done: jobs, the tasks they serve, and the rules for running them."""
+
+from detent.jobs.base import FunctionJob, Job
+from detent.jobs.context import JobContext
+from detent.jobs.errors import (
+    InvalidDelay,
+    InvalidJob,
+    InvalidResult,
+    InvalidSlug,
+    InvalidValue,
+    JobAlreadyRegistered,
+    JobError,
+    JobNotRegistered,
+    PayloadTooLarge,
+    TimeLimitExceeded,
+)
+from detent.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
+from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
+from detent.jobs.retry import RetryPolicy
+from detent.jobs.task import Consistency, Request, Task, TaskOptions, TaskState, TriggerSource
+
+__all__ = [
+    "PAYLOAD_LIMIT",
+    "PAYLOAD_MAX",
+    "Consistency",
+    "DeclaredTask",
+    "FunctionJob",
+    "InvalidDelay",
+    "InvalidJob",
+    "InvalidResult",
+    "InvalidSlug",
+    "InvalidValue",
+    "Job",
+    "JobAlreadyRegistered",
+    "JobContext",
+    "JobError",
+    "JobNotRegistered",
+    "JobRegistry",
+    "PayloadTooLarge",
+    "RegisteredJob",
+    "Request",
+    "RetryPolicy",
+    "Task",
+    "TaskOptions",
+    "TaskState",
+    "TimeLimitExceeded",
+    "TriggerSource",
+]

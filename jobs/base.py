@@ -1,0 +1,103 @@
+"""The job protocol, and functions as jobs."""
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from detent.jobs.context import JobContext
+from detent.jobs.errors import InvalidJob, InvalidResult
+from detent.jobs.task import Task
+
+Returned = Task | None | Awaitable[Task | None]
+
+
+class Job(Protocol):
+    """Code that does work, known by its `kind`; subclass it, or write a class that fits.
+
+    One object serves every task of its kind on a node, from several coroutines and threads at once.
+    """
+
+    kind: str = ""
+    """Registered name, stored in every task. Required: a default from the class name would orphan tasks on a rename."""
+
+    @abstractmethod
+    def execute(self, ctx: JobContext, task: Task, /) -> Returned:
+        """Do the work of `task`; `async def` runs in the event loop, `def` in a thread.
+
+        Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant,
+        and without either it is finished and removed. Its payload and result are kept as returned, every other field
+        is ignored. Return None to have the task removed, its trigger notwithstanding.
+        An exception is recorded and retried by the task's `RetryPolicy`.
+        """
+
+
+def is_async(job: Job) -> bool:
+    """Tell whether `job.execute` runs in the event loop (`async def`) or in a thread (`def`)."""
+    execute = job.run if isinstance(job, FunctionJob) else job.execute
+    return inspect.iscoroutinefunction(execute) or inspect.iscoroutinefunction(getattr(execute, "__call__", None))  # noqa: B004 - of an object
+
+
+def check_returned(kind: str, returned: object) -> Task | None:
+    """Pass on what a job returned, if it may return that.
+
+    Raises:
+        InvalidResult: it is neither a task nor None.
+
+    """
+    if returned is None or isinstance(returned, Task):
+        return returned
+    raise InvalidResult(kind, returned)
+
+
+@frozen
+class FunctionJob(Job):
+    """A function as a job: it may take nothing, the context, or the context and the task.
+
+    Returning nothing means "carry on" (the task is handed back as it came), because a function without a `return` must
+    not remove its schedule; a task that is returned counts as it does for any job.
+    """
+
+    kind: str
+    function: Callable[..., object]
+    arity: int
+
+    @classmethod
+    def of(cls, kind: str, function: Callable[..., object]) -> "FunctionJob":
+        """Wrap `function`.
+
+        Raises:
+            InvalidJob: it is not callable, or needs other parameters than `(ctx, task)`.
+
+        """
+        return cls(kind, function, _arity(function))
+
+    @property
+    def run(self) -> Callable[..., object]:
+        """The function itself."""
+        return self.function
+
+    def execute(self, ctx: JobContext, task: Task, /) -> Returned:
+        """Call the function with as many of `ctx` and `task` as it takes."""
+        returned = self.function(*(ctx, task)[: self.arity])
+        if inspect.isawaitable(returned):
+            return self._finish(returned, task)
+        return task if returned is None else check_returned(self.kind, returned)
+
+    async def _finish(self, running: Awaitable[Any], task: Task) -> Task | None:
+        returned = await running
+        return task if returned is None else check_returned(self.kind, returned)
+
+
+def _arity(function: Callable[..., object]) -> int:
+    """Count the parameters without a default: what has one is the function's own business."""
+    expected = "expected a function of (), (ctx) or (ctx, task)"
+    if not callable(function):
+        raise InvalidJob(function, expected)
+    required = [each for each in inspect.signature(function).parameters.values() if each.default is each.empty]
+    named = [each for each in required if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    if len(named) > len(("ctx", "task")) or any(each.kind is each.KEYWORD_ONLY for each in named):
+        raise InvalidJob(function, expected)
+    return len(named)

@@ -1,0 +1,82 @@
+"""What a job is told about the run it is in."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from attrs import field, frozen
+
+T = TypeVar("T")
+
+
+class Waiting(Protocol):
+    """How a job waits: through the scheduler's clock, so that a test with a manual clock need not."""
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Return after `delay`."""
+
+    async def within(self, limit: timedelta | None, work: Awaitable[T]) -> T:
+        """Return what `work` returns; cancel it and raise `TimeLimitExceeded` when that takes longer than `limit`."""
+        ...
+
+
+class StopSignal(Protocol):
+    """Tells a job, from any thread, that its run should end."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run should end, or None while it may go on."""
+
+    def wait(self, timeout: timedelta | None = None) -> bool:
+        """Block the calling thread until the run should end, at most `timeout` of real time; tell whether it should."""
+        ...
+
+
+@frozen(kw_only=True)
+class JobContext:
+    """One run of one fire; safe to use from the job's thread or coroutine, and worthless after the run."""
+
+    slug: str
+    kind: str
+    node: str
+    fire_time: datetime
+    """Nominal instant of the fire, in UTC; the same in every attempt at it."""
+    attempt: int
+    """From 1; a run after a crash or a failure counts on."""
+    run_id: str
+    """The run's id in the history, and its lease id: a fencing token, new at every attempt."""
+    _waiting: Waiting = field(repr=False, eq=False)
+    _stop: StopSignal = field(repr=False, eq=False)
+    _lease_valid: Callable[[], bool] = field(repr=False, eq=False)
+
+    @property
+    def run_key(self) -> str:
+        """A key for this fire that stays the same in every attempt: hand it to whoever can drop a repeated request."""
+        return f"{self.slug}@{self.fire_time.isoformat()}"
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why this run should end early (stopped, lease lost, time limit, shutdown), or None."""
+        return self._stop.reason
+
+    @property
+    def stop(self) -> StopSignal:
+        """The signal itself, for a thread that wants to wait on it; a coroutine is cancelled instead."""
+        return self._stop
+
+    def lease_valid(self) -> bool:
+        """Tell whether this node still holds the task, as far as it can know without asking: check before a side effect."""
+        return self._lease_valid()
+
+    async def sleep(self, delay: timedelta) -> None:
+        """Wait `delay` on the scheduler's clock."""
+        await self._waiting.sleep(delay)
+
+    async def within(self, limit: timedelta | None, work: Awaitable[T]) -> T:
+        """Return what `work` returns, bounded by `limit` on the scheduler's clock.
+
+        Raises:
+            TimeLimitExceeded: `limit` passed first; `work` was cancelled and awaited.
+
+        """
+        return await self._waiting.within(limit, work)

@@ -1,0 +1,86 @@
+"""What can be wrong with a job or a task before it ever runs."""
+
+from reprlib import Repr
+
+from detent.triggers import DetentError
+
+_shown = Repr()
+_shown.maxstring = _shown.maxother = 80
+
+
+class JobError(DetentError):
+    """A job or a task was described wrongly; nothing was written."""
+
+
+class InvalidJob(JobError, TypeError):
+    """What was given as a job is none: no kind, no `execute`, or a function of too many parameters."""
+
+    def __init__(self, job: object, expected: str) -> None:
+        """Name the object and say what was expected of it."""
+        super().__init__(f"{job!r} is not a job: {expected}")
+        self.job, self.expected = job, expected
+
+
+class InvalidValue(JobError, ValueError):
+    """A field of a task, a run or an option has a value that no store may keep."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        """Name the field, the value as it was given, and what is allowed there."""
+        super().__init__(f"{field} {_shown.repr(value)}: expected {expected}")
+        self.field, self.value, self.expected = field, value, expected
+
+
+class InvalidSlug(InvalidValue):
+    """A slug is empty, longer than 255 characters, or holds what no store can keep."""
+
+
+class InvalidDelay(InvalidValue):
+    """A delay is negative: a first fire cannot lie in the past."""
+
+
+class PayloadTooLarge(InvalidValue):
+    """A payload is larger than the scheduler or the stores allow."""
+
+    def __init__(self, payload: bytes, limit: int) -> None:
+        """Name the size found and the limit, both in bytes."""
+        super().__init__("payload", payload, f"at most {limit} bytes, this has {len(payload)}")
+        self.size, self.limit = len(payload), limit
+
+
+class InvalidResult(JobError, TypeError):
+    """A job returned something that is neither a task nor None."""
+
+    def __init__(self, kind: str, returned: object) -> None:
+        """Name the kind of the job and what it returned."""
+        super().__init__(f"job {kind!r} returned {type(returned).__name__}: expected a Task to go on, or None to be removed")
+        self.kind, self.returned = kind, returned
+
+
+class JobAlreadyRegistered(JobError, ValueError):
+    """A kind was registered twice; the first registration stands."""
+
+    def __init__(self, kind: str) -> None:
+        """Name the kind."""
+        super().__init__(f"job kind {kind!r} is registered already: a kind names one job in a process")
+        self.kind = kind
+
+
+class JobNotRegistered(JobError, LookupError):
+    """A kind that this process has not registered was asked for."""
+
+    def __init__(self, kind: str, known: tuple[str, ...]) -> None:
+        """Name the kind and those that are known."""
+        names = ", ".join(map(repr, known)) or "none"
+        super().__init__(
+            f"job kind {kind!r} is not registered here (registered: {names}); a program that only schedules passes remote=True"
+        )
+        self.kind, self.known = kind, known
+
+
+class TimeLimitExceeded(DetentError):
+    """Work took longer than its time limit and was stopped."""
+
+    def __init__(self, limit: object) -> None:
+        """Name the limit, a `timedelta`."""
+        super().__init__(f"stopped at its time limit of {limit}")
+        self.limit = limit

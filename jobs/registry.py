@@ -1,0 +1,135 @@
+"""Which jobs a process knows: kind -> job, trigger and options."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from threading import Lock
+from typing import TypedDict, TypeVar, Unpack
+
+from attrs import field, frozen
+
+from detent.jobs.base import FunctionJob, Job
+from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered
+from detent.jobs.retry import RetryPolicy
+from detent.jobs.task import Consistency, TaskOptions
+from detent.jobs.validators import check_name
+from detent.jobs.validators import payload as valid_payload
+from detent.jobs.validators import slug as valid_slug
+from detent.triggers import Trigger, parse_trigger
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class OptionValues(TypedDict, total=False):
+    """The fields of `TaskOptions`, as keywords."""
+
+    retry: RetryPolicy
+    consistency: Consistency
+    time_limit: timedelta | None
+
+
+@frozen(kw_only=True)
+class RegisteredJob:
+    """A job with what its tasks get unless they are scheduled with their own."""
+
+    job: Job
+    trigger: Trigger | None
+    options: TaskOptions
+
+
+@frozen(kw_only=True)
+class DeclaredTask:
+    """A task that is created, if it is not there, whenever a scheduler with this registry starts."""
+
+    slug: str = field(validator=valid_slug)
+    kind: str
+    payload: bytes = field(validator=valid_payload)
+
+
+class JobRegistry:
+    """The jobs of an application: made once at module level, shared by all its schedulers; safe from any thread."""
+
+    def __init__(self) -> None:
+        """Start with no jobs."""
+        self._jobs: dict[str, RegisteredJob] = {}
+        self._declared: dict[str, DeclaredTask] = {}
+        self._lock = Lock()
+
+    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> None:
+        """Make `job` known under its kind; schedules nothing.
+
+        `trigger` (or its text form) and `options` are the defaults for the tasks of this kind.
+
+        Raises:
+            InvalidJob: no `execute`, or a class instead of an object.
+            InvalidValue: the kind is empty or too long, or an option is out of range.
+            JobAlreadyRegistered: the kind is taken.
+            TriggerError: the trigger's text cannot be parsed.
+
+        """
+        if isinstance(job, type) or not callable(getattr(job, "execute", None)):
+            raise InvalidJob(job, "expected an object with a method execute(ctx, task)")
+        check_name("kind", job.kind)
+        parsed = parse_trigger(trigger) if isinstance(trigger, str) else trigger
+        registered = RegisteredJob(job=job, trigger=parsed, options=TaskOptions(**options))
+        with self._lock:
+            if job.kind in self._jobs:
+                raise JobAlreadyRegistered(job.kind)
+            self._jobs[job.kind] = registered
+
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> Callable[[F], F]:
+        """Register the decorated function as the job `kind`; the function itself stays as it is, for plain calls."""
+
+        def register(function: F) -> F:
+            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **options)
+            return function
+
+        return register
+
+    def scheduled(
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **options: Unpack[OptionValues]
+    ) -> Callable[[F], F]:
+        """Register the decorated function, and declare its task: created under `slug` (default: `kind`) when a scheduler starts.
+
+        A declared task that exists keeps its state; only a changed definition is written (`if_exists="replace"`).
+        """
+
+        def register(function: F) -> F:
+            declared = DeclaredTask(slug=kind if slug is None else slug, kind=kind, payload=payload)
+            if declared.slug in self._declared:
+                raise InvalidSlug("slug", declared.slug, "one that no other declared task has")
+            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **options)
+            with self._lock:
+                self._declared[declared.slug] = declared
+            return function
+
+        return register
+
+    def get(self, kind: str) -> RegisteredJob:
+        """Return what is registered under `kind`.
+
+        Raises:
+            JobNotRegistered: nothing is.
+
+        """
+        try:
+            return self._jobs[kind]
+        except KeyError:
+            raise JobNotRegistered(kind, self.kinds) from None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds known here, in the order of their registration."""
+        return tuple(self._jobs)
+
+    @property
+    def declared(self) -> tuple[DeclaredTask, ...]:
+        """The tasks that a starting scheduler creates."""
+        return tuple(self._declared.values())
+
+    def __contains__(self, kind: object) -> bool:
+        """Tell whether `kind` is registered."""
+        return kind in self._jobs
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the kinds."""
+        return iter(self.kinds)

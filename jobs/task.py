@@ -1,0 +1,133 @@
+"""One scheduled thing in a store: the record that every node, every store and every tool shares."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from detent.jobs.retry import RetryPolicy
+from detent.jobs.storable import storable
+from detent.jobs.validators import at_least, aware, name, payload, positive, slug, text_map, texts
+
+
+class TaskState(StrEnum):
+    """Where a task is on its way; whether it is paused is a flag of its own, legal in every state."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its fire time or for a retry."""
+    RUNNING = "running"
+    """A node holds it under a lease."""
+    FAILED = "failed"
+    """Set aside with its payload and error, until somebody restarts or deletes it."""
+
+
+class TriggerSource(StrEnum):
+    """Who says when a task fires."""
+
+    TASK = "task"
+    """The task itself: by the trigger it was scheduled with, or by none (a one-off)."""
+    JOB = "job"
+    """Its job: a copy of the registered trigger's text, or, where that has no text form, the trigger in the code."""
+
+
+class Request(StrEnum):
+    """What somebody asks of the holder of a running task; seen at its next heartbeat at the latest."""
+
+    NONE = "none"
+    STOP = "stop"
+    RUN_NOW = "run_now"
+
+
+class Consistency(StrEnum):
+    """What a crash in the middle of a run means for its fire."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    """Run it again: a job may see the same fire twice."""
+    AT_MOST_ONCE = "at_most_once"
+    """Never run it again: the lock itself consumes the fire."""
+
+
+@frozen(kw_only=True)
+class TaskOptions:
+    """How a task is run; set on its job, or for a single task when it is scheduled.
+
+    `time_limit` bounds each run, `None` leaves it unbounded. An `async def` job is cancelled at the limit. A thread
+    cannot be killed: its context asks it to stop, and its run is given up.
+    """
+
+    retry: RetryPolicy = RetryPolicy()
+    consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=Consistency)
+    time_limit: timedelta | None = field(default=None, validator=positive)
+
+
+DEFAULT_OPTIONS = TaskOptions()
+
+
+@frozen(kw_only=True)
+class Task:
+    """A task as a store keeps it; a change is a new value (`attrs.evolve`), and only a store writes it.
+
+    All instants are aware and in UTC, to the microsecond. Design rules that tie the fields together stand in
+    `detent.stores.transitions`; nothing else computes `state`, `due_at` or the lease fields.
+    """
+
+    slug: str = field(validator=slug)
+    kind: str = field(validator=name)
+    run_at: datetime = field(validator=aware)
+    """Fire time: the nominal instant of the current or next run."""
+    anchor: datetime = field(validator=aware)
+    """The trigger's last nominal fire, at first the instant from which it counts; the next fire follows from it alone."""
+
+    namespace: str = field(default="default", validator=name)
+    """The tenant; a store stamps its own on what it writes."""
+    payload: bytes = field(default=b"", validator=payload, repr=False)
+    payload_version: int = field(default=1, validator=at_least(1))
+    """The format of the payload, for the job to tell old from new."""
+    trigger: str | None = None
+    """Text form of the trigger, if it has one."""
+    trigger_from: TriggerSource = field(default=TriggerSource.TASK, converter=TriggerSource)
+    options: TaskOptions = DEFAULT_OPTIONS
+    metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
+
+    state: TaskState = field(default=TaskState.SCHEDULED, converter=TaskState)
+    paused: bool = False
+    due_at: datetime | None = field(default=None, validator=aware)
+    """Earliest instant at which the task may be locked: its fire time, its retry time or the end of its lease; None = never."""
+    retry_at: datetime | None = field(default=None, validator=aware)
+    """When the failed or handed-back run of the current fire is tried again."""
+    attempt: int = 0
+    """Runs of the current fire that were started and not refunded."""
+    first_run_at: datetime | None = field(default=None, validator=aware)
+    """When the current fire was first locked: the start of the retry policy's age."""
+    crashes: int = 0
+    """Runs of the current fire that were lost with their lease."""
+    fires: int = 0
+    """Fires of this task that were brought to an end, for schedules of at most so many."""
+    ended_at: datetime | None = field(default=None, validator=aware)
+    """When the last run ended, or its lease did."""
+
+    lease_id: str | None = None
+    """Fences every write of the holder; new at every lock, never reused."""
+    last_lease: str | None = None
+    """The lease of the last write of a holder: how a repeated write is known as done."""
+    node: str | None = None
+    locked_at: datetime | None = field(default=None, validator=aware)
+    request: Request = field(default=Request.NONE, converter=Request)
+
+    result: str | None = field(default=None, converter=storable, repr=False)
+    """Text the last run left, bounded."""
+    last_error: str | None = field(default=None, converter=storable, repr=False)
+    """Error of the last run that failed, with its traceback, bounded; None after a run that did not."""
+
+    version: int = 1
+    """Grows with every write but a heartbeat; an edit names the version it was made on."""
+    created_at: datetime | None = field(default=None, validator=aware)
+    updated_at: datetime | None = field(default=None, validator=aware)
+    etag: object = field(default=None, eq=False, repr=False)
+    """Opaque to all but the store that set it; not part of the value."""
+
+    @property
+    def recurring(self) -> bool:
+        """Whether a trigger gives it further fires; a one-off has none."""
+        return self.trigger is not None or self.trigger_from is TriggerSource.JOB

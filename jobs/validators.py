@@ -1,0 +1,85 @@
+"""Validators for the fields of attrs classes; each refusal names the field, the value and what is expected."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from attrs import Attribute
+
+from detent.jobs.errors import InvalidSlug, InvalidValue, PayloadTooLarge
+from detent.jobs.storable import UNSTORABLE
+from detent.triggers import NaiveDatetime
+
+NAME_LIMIT = 255
+"""Longest slug, kind, namespace or node name, in characters."""
+
+PAYLOAD_MAX = 512 * 1024
+"""Largest payload that any store keeps, in bytes: with result and error of full size it fits the 1 MiB of a Firestore document."""
+
+METADATA_MAX = 16 * 1024
+"""Most characters in all keys and texts of one task's metadata."""
+
+Validator = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def check_name(field: str, value: object, error: type[InvalidValue] = InvalidValue) -> None:
+    """Refuse a name that is not 1 to `NAME_LIMIT` storable characters: a name is a key, so it is never escaped or cut."""
+    if not isinstance(value, str) or not 0 < len(value) <= NAME_LIMIT:
+        raise error(field, value, f"text of 1 to {NAME_LIMIT} characters")
+    if "\x00" in value or (not value.isascii() and UNSTORABLE.search(value)):
+        raise error(field, value, "text without NUL and lone surrogates")
+
+
+def name(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept a storable name."""
+    check_name(attribute.name, value)
+
+
+def slug(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept a storable slug."""
+    check_name(attribute.name, value, InvalidSlug)
+
+
+def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept bytes that every store can keep."""
+    if not isinstance(value, bytes):
+        raise InvalidValue(attribute.name, value, "bytes")
+    if len(value) > PAYLOAD_MAX:
+        raise PayloadTooLarge(value, PAYLOAD_MAX)
+
+
+def aware(_: object, attribute: "Attribute[Any]", value: datetime | None) -> None:
+    """Accept None or a datetime that knows its zone."""
+    if value is not None and value.tzinfo is None:
+        raise NaiveDatetime(attribute.name, value)
+
+
+def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> None:
+    """Accept a mapping of storable names to storable texts, as metadata is."""
+    for key, text in value.items():
+        check_name(f"{attribute.name} key", key)
+        if not isinstance(text, str) or UNSTORABLE.search(text):
+            raise InvalidValue(f"{attribute.name}[{key!r}]", text, "text without NUL and lone surrogates")
+    if sum(len(key) + len(text) for key, text in value.items()) > METADATA_MAX:
+        raise InvalidValue(attribute.name, value, f"at most {METADATA_MAX} characters in all")
+
+
+def at_least(low: Any) -> Validator:  # noqa: ANN401 - numbers and timedeltas alike
+    """Accept None or a value of at least `low`."""
+
+    def check(_: object, attribute: "Attribute[Any]", value: Any) -> None:  # noqa: ANN401
+        if value is not None and not value >= low:
+            raise InvalidValue(attribute.name, value, f"at least {low}")
+
+    return check
+
+
+def positive(_: object, attribute: "Attribute[Any]", value: timedelta | None) -> None:
+    """Accept None or a span of time longer than none."""
+    if value is not None and not value > timedelta(0):
+        raise InvalidValue(attribute.name, value, "longer than 0")
+
+
+def text_map(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Convert to a dictionary of one's own, so that the caller's may change."""
+    return dict(value)
