@@ -1,0 +1,65 @@
+"""What and when, kept: the store protocol, the values that pass through it, and the store in memory."""
+
+from detent.stores.base import JobStore
+from detent.stores.errors import (
+    ClockSkew,
+    Conflict,
+    InvalidStoreURL,
+    JobAlreadyScheduled,
+    JobNotFound,
+    LockLost,
+    MissingExtra,
+    SchemaMismatch,
+    StoreClosed,
+    StoreError,
+    StoreUnavailable,
+)
+from detent.stores.memory import MemoryStore
+from detent.stores.records import (
+    Exchange,
+    Extended,
+    Held,
+    IfExists,
+    Kept,
+    LockRequest,
+    Node,
+    Outcome,
+    Page,
+    Refused,
+    Run,
+    RunQuery,
+    RunStatus,
+    TaskQuery,
+)
+from detent.stores.url import open_store
+
+__all__ = [
+    "ClockSkew",
+    "Conflict",
+    "Exchange",
+    "Extended",
+    "Held",
+    "IfExists",
+    "InvalidStoreURL",
+    "JobAlreadyScheduled",
+    "JobNotFound",
+    "JobStore",
+    "Kept",
+    "LockLost",
+    "LockRequest",
+    "MemoryStore",
+    "MissingExtra",
+    "Node",
+    "Outcome",
+    "Page",
+    "Refused",
+    "Run",
+    "RunQuery",
+    "RunStatus",
+    "SchemaMismatch",
+    "StoreClosed",
+    "StoreError",
+    "StoreUnavailable",
+    "TaskQuery",
+    "open_store",
+]

@@ -1,0 +1,18 @@
+"""The one suite that every store passes; a third party runs it on a store of its own.
+
+Subclass `StoreConformance` in a test module, and say how to make a store::
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        def make_store(self) -> MakeStore:
+            data = MyData()  # fresh for each test
+            return lambda namespace: MyStore(data, namespace=namespace)
+
+It needs pytest and pytest-asyncio (extra `conformance`). For readable assertions, call
+`pytest.register_assert_rewrite("detent.stores.conformance")` in `conftest.py` before anything imports this package.
+Time is an argument: no test waits for a lease to end.
+"""
+
+from detent.stores.conformance.suite import MakeStore, StoreConformance
+
+__all__ = ["MakeStore", "StoreConformance"]

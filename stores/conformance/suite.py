@@ -1,0 +1,39 @@
+"""The suite put together, and the fixtures that it asks of a store."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from detent.stores import JobStore
+from detent.stores.conformance.creating import Creating
+from detent.stores.conformance.editing import Editing
+from detent.stores.conformance.fencing import Fencing
+from detent.stores.conformance.keeping import Keeping
+from detent.stores.conformance.locking import Locking
+from detent.stores.conformance.sharing import Sharing
+
+MakeStore = Callable[[str], JobStore]
+"""Returns a store bound to the namespace given, not yet open; within one test always on the same data, empty at its start."""
+
+
+@pytest.mark.asyncio
+class StoreConformance(Creating, Locking, Fencing, Editing, Keeping, Sharing):
+    """What any `JobStore` does; subclass it and supply `make_store`."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        """Return how to make the store under test; every subclass overrides this."""
+        raise NotImplementedError("a subclass of StoreConformance supplies the fixture make_store")
+
+    @pytest_asyncio.fixture
+    async def store(self, make_store: MakeStore) -> AsyncIterator[JobStore]:
+        """Return the store under test, open and empty."""
+        async with make_store("tenant-a") as store:
+            yield store
+
+    @pytest_asyncio.fixture
+    async def other_tenant(self, make_store: MakeStore) -> AsyncIterator[JobStore]:
+        """Return a store on the same data, bound to another namespace."""
+        async with make_store("tenant-b") as store:
+            yield store

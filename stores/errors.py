@@ -1,0 +1,96 @@
+"""What can go wrong between a node and its store."""
+
+from datetime import datetime, timedelta
+
+from detent.triggers import DetentError
+
+
+class StoreError(DetentError):
+    """A store could not do what was asked."""
+
+
+class JobNotFound(StoreError, LookupError):
+    """No task with that slug in this namespace."""
+
+    def __init__(self, slug: str, namespace: str) -> None:
+        """Name the slug and the namespace that was looked in."""
+        super().__init__(f"no task {slug!r} in namespace {namespace!r}")
+        self.slug, self.namespace = slug, namespace
+
+
+class JobAlreadyScheduled(StoreError, ValueError):
+    """Tasks with these slugs exist; nothing was written."""
+
+    def __init__(self, slugs: tuple[str, ...]) -> None:
+        """Name every slug that was taken."""
+        super().__init__(f"scheduled already: {', '.join(map(repr, slugs))}; pass if_exists='keep' or 'replace' to allow that")
+        self.slugs = slugs
+
+
+class LockLost(StoreError):
+    """Another node locked the task, or somebody deleted it, before this write of its former holder."""
+
+    def __init__(self, slug: str, lease_id: str) -> None:
+        """Name the task and the lease that is no longer held."""
+        super().__init__(f"task {slug!r}: lease {lease_id} is no longer held")
+        self.slug, self.lease_id = slug, lease_id
+
+
+class Conflict(StoreError):
+    """The task was changed after the version that this edit was made on: read it again, and decide again."""
+
+    def __init__(self, slug: str, version: int) -> None:
+        """Name the task and the version that the edit was made on."""
+        super().__init__(f"task {slug!r}: version {version} is no longer the newest")
+        self.slug, self.version = slug, version
+
+
+class ClockSkew(StoreError):
+    """A node's time is ahead of the store's by more than is allowed; nothing was locked or written."""
+
+    def __init__(self, now: datetime, store_now: datetime, limit: timedelta) -> None:
+        """Give both times and the limit."""
+        super().__init__(f"now {now.isoformat()} is {now - store_now} ahead of the store's clock: expected at most {limit}")
+        self.now, self.store_now, self.limit = now, store_now, limit
+
+
+class StoreClosed(StoreError):
+    """The store was used before it was opened or after it was closed."""
+
+    def __init__(self, store: str) -> None:
+        """Name the store."""
+        super().__init__(f"{store} is not open: use it inside 'async with', or between open() and close()")
+        self.store = store
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, or not in time; what was asked may have happened. The driver's error is the cause."""
+
+    retryable = True
+
+
+class InvalidStoreURL(StoreError, ValueError):
+    """A store URL that names no store."""
+
+    def __init__(self, url: str, expected: str) -> None:
+        """Show the URL (its password hidden by the caller) and what was expected."""
+        super().__init__(f"store URL {url!r}: expected {expected}")
+        self.url, self.expected = url, expected
+
+
+class MissingExtra(StoreError, ImportError):
+    """A store needs packages that are not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """Name what needs them and the extra that brings them."""
+        super().__init__(f"{what} needs packages that are not installed: pip install 'detent[{extra}]'")
+        self.what, self.extra = what, extra
+
+
+class SchemaMismatch(StoreError):
+    """The store's schema is newer than this version of detent can serve."""
+
+    def __init__(self, found: int, known: int) -> None:
+        """Give the schema's version and the newest known here."""
+        super().__init__(f"the store's schema is version {found}, this detent knows up to {known}: upgrade detent on this node")
+        self.found, self.known = found, known

@@ -1,0 +1,211 @@
+"""The values that pass between a node and a store."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Generic, Literal, TypeVar
+
+from attrs import Attribute, field, frozen
+
+from detent.jobs import InvalidValue, Task, TaskState
+from detent.jobs.storable import storable
+from detent.jobs.validators import aware, name, positive, text_map
+
+IfExists = Literal["error", "keep", "replace"]
+"""What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition."""
+
+T = TypeVar("T")
+
+
+class RunStatus(StrEnum):
+    """How a run ended, or why a fire had none."""
+
+    DONE = "done"
+    FAILED = "failed"
+    RETRIED = "retried"
+    SKIPPED = "skipped"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+
+
+@frozen(kw_only=True)
+class Run:
+    """One execution, kept in the history; or one or more fires that were dropped (`skipped`).
+
+    `id` is the id of the lease under which it ran, so that writing it twice writes it once.
+    """
+
+    id: str = field(validator=name)
+    slug: str
+    kind: str
+    namespace: str = "default"
+    fire_time: datetime = field(validator=aware)
+    attempt: int = 0
+    node: str | None = None
+    started_at: datetime = field(validator=aware)
+    finished_at: datetime = field(validator=aware)
+    status: RunStatus = field(converter=RunStatus)
+    count: int = 1
+    """How many fires this stands for: more than one only where many were skipped at once."""
+    error: str | None = field(default=None, converter=storable, repr=False)
+    """What went wrong, or the reason of a skip; bounded."""
+    result: str | None = field(default=None, converter=storable, repr=False)
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What its holder made of a locked task: written whole or not at all, fenced by lease and version."""
+
+    task: Task
+    """The task as the decision knew it: its `lease_id` and `version` must still be the row's."""
+    next: Task | None
+    """The task as it is to be, released; None removes it. Built by `detent.stores.transitions.release`."""
+    runs: tuple[Run, ...] = ()
+    """What goes into the history with it; empty when the task is handed back unrun."""
+    spawn: tuple[Task, ...] = ()
+    """New tasks, created in the same write; a slug that exists is kept."""
+
+
+Refusal = Literal["lost", "edited", "busy"]
+
+
+@frozen(kw_only=True)
+class Refused:
+    """Why a store did not write an outcome.
+
+    `lost`: the lease is another's, or the task is gone. `edited`: the lease is held, but an edit came in between;
+    `task` is the task as it is now, on which the holder decides again. `busy`: somebody else's transaction holds the
+    row; hand the same outcome in again.
+    """
+
+    outcome: Outcome
+    reason: Refusal
+    task: Task | None = None
+
+
+def _at_least_one_each(_: object, attribute: "Attribute[Mapping[str, int]]", value: Mapping[str, int]) -> None:
+    for kind, room in value.items():
+        if room < 1:
+            raise InvalidValue(f"{attribute.name}[{kind!r}]", room, "at least 1")
+
+
+@frozen(kw_only=True)
+class LockRequest:
+    """What a node has room for.
+
+    `rooms` bounds what is locked of each kind; kinds that are not in it are never touched. Its order is the order in
+    which kinds are visited. The sum of its values is the most that one call locks.
+    `token` names this request, new for each: its lease ids derive from it, so that the same request with the same
+    `now`, repeated after an ambiguous error, returns the tasks it already locked.
+    """
+
+    node: str = field(validator=name)
+    rooms: Mapping[str, int] = field(validator=_at_least_one_each)
+    lease: timedelta = field(validator=positive)
+    token: str = field(validator=name)
+
+    @property
+    def batch(self) -> int:
+        """Most tasks that one call locks."""
+        return sum(self.rooms.values())
+
+    def lease_id(self, number: int) -> str:
+        """Return the id of the lease on the task that this request locks as its `number`-th."""
+        return f"{self.token}.{number}"
+
+
+@frozen(kw_only=True)
+class Exchange:
+    """What one round trip brought."""
+
+    tasks: list[Task]
+    """Locked now, at most `batch`, in due order within each kind."""
+    refused: list[Refused]
+    next_due: datetime | None
+    """When to ask again: the earliest due instant of the request's kinds; not later than `now` if more is due already."""
+    store_now: datetime | None
+    """The store's clock, read while it served this; None where the store has no clock of its own."""
+
+
+@frozen
+class Held:
+    """A lease that a node believes to hold."""
+
+    slug: str
+    lease_id: str
+    etag: object = field(default=None, eq=False, repr=False)
+
+
+@frozen(kw_only=True)
+class Kept(Held):
+    """A lease that was extended, and what the holder should know of its row."""
+
+    version: int
+    stop: bool
+    """Whether somebody asked for the run to be stopped."""
+
+
+@frozen(kw_only=True)
+class Extended:
+    """What a heartbeat found."""
+
+    kept: list[Kept]
+    lost: list[Held]
+    busy: list[Held]
+    """Rows that somebody else's transaction holds: neither extended nor lost; try again well before the lease ends."""
+    store_now: datetime | None
+
+
+@frozen(kw_only=True)
+class Node:
+    """A running scheduler process, as it announces itself."""
+
+    name: str = field(validator=name)
+    kinds: tuple[str, ...] = ()
+    started_at: datetime = field(validator=aware)
+    seen_at: datetime = field(validator=aware)
+    until: datetime = field(validator=aware)
+    """When it counts as gone unless it announces itself again."""
+    info: Mapping[str, str] = field(factory=dict, converter=text_map)
+    """Host, pid, version …: text for people."""
+
+
+@frozen(kw_only=True)
+class TaskQuery:
+    """Which tasks to find; every condition given must hold. In slug order, a page at a time."""
+
+    kinds: tuple[str, ...] | None = None
+    states: tuple[TaskState, ...] | None = None
+    paused: bool | None = None
+    prefix: str = ""
+    """Slugs that start with this."""
+    metadata: Mapping[str, str] = field(factory=dict)
+    due_from: datetime | None = None
+    due_until: datetime | None = None
+    """Due at `due_from` or later, and before `due_until`; a task that is never due matches neither."""
+    limit: int = 100
+    after: str | None = None
+    """`Page.next` of the page before."""
+
+
+@frozen(kw_only=True)
+class RunQuery:
+    """Which runs to find; newest first (by the end of the run, then by id), a page at a time."""
+
+    slug: str | None = None
+    kinds: tuple[str, ...] | None = None
+    statuses: tuple[RunStatus, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Finished at `since` or later, and before `until`."""
+    limit: int = 100
+    after: str | None = None
+
+
+@frozen
+class Page(Generic[T]):
+    """A bounded part of an answer."""
+
+    items: list[T]
+    next: str | None
+    """Give it back as `after` for the page that follows; None when this is the last."""

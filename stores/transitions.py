@@ -1,0 +1,257 @@
+r"""Every change of a task, as a pure function: what each store does, whatever it keeps tasks in.
+
+::
+
+    create --> SCHEDULED --lock--> RUNNING --advance, retry, hand_back, interrupt--> SCHEDULED
+                  ^                  |  ^                \--fail--> FAILED --restart--> SCHEDULED
+                  |                  |  |                \--remove--> gone
+                  edit (any state)   +--+ lock by another node, once the lease has ended
+
+The rules that hold in every state: `due_at` is None exactly if the task is paused or failed and nobody holds it;
+a held task has a lease id and a `due_at` that is the end of its lease; `version` grows with every write but `extend`.
+"""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from attrs import evolve, frozen
+
+from detent.jobs import Request, Task, TaskState
+from detent.stores.records import Outcome, Refusal, Run, RunStatus
+from detent.triggers import missed, parse_trigger
+
+
+def due(task: Task) -> datetime | None:
+    """Return when a task that nobody holds may be locked: at its retry, else at its fire time; None = never."""
+    if task.paused or task.state is TaskState.FAILED:
+        return None
+    return task.retry_at or task.run_at
+
+
+def _written(task: Task, now: datetime) -> Task:
+    """Stamp a write: one version on, due when its fields say."""
+    return evolve(task, due_at=due(task), version=task.version + 1, updated_at=now)
+
+
+def create(task: Task, *, namespace: str, now: datetime) -> Task:
+    """Return the first version of `task` as a store keeps it; what only a store may set is reset."""
+    first = Task(
+        slug=task.slug,
+        kind=task.kind,
+        namespace=namespace,
+        payload=task.payload,
+        payload_version=task.payload_version,
+        trigger=task.trigger,
+        trigger_from=task.trigger_from,
+        options=task.options,
+        metadata=task.metadata,
+        paused=task.paused,
+        anchor=task.anchor,
+        run_at=task.run_at,
+        version=0,
+        created_at=now,
+    )
+    return _written(first, now)
+
+
+# -- the holder's writes ---------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Locked:
+    """A task that was just locked, and the run that its former holder lost, if its lease had ended."""
+
+    task: Task
+    lost: Run | None
+
+
+def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelta) -> Locked | None:
+    """Lock a due task for `node` until `now + lease`, or return None when it is not due.
+
+    `lease_id` fences every later write of this holder; it is never used twice. A lease that has ended makes the task
+    due: taking it over counts a crash, and the former holder's run goes into the history as lost, in the same write.
+    """
+    if task.due_at is None or task.due_at > now:
+        return None
+    lost = _lost_run(task) if task.lease_id is not None else None
+    locked = evolve(
+        task,
+        state=TaskState.RUNNING,
+        node=node,
+        lease_id=lease_id,
+        locked_at=now,
+        due_at=now + lease,
+        retry_at=None,
+        attempt=task.attempt + 1,
+        first_run_at=task.first_run_at or now,
+        crashes=task.crashes + (lost is not None),
+        ended_at=task.ended_at if lost is None else lost.finished_at,
+        version=task.version + 1,
+        updated_at=now,
+    )
+    return Locked(task=locked, lost=lost)
+
+
+def _lost_run(task: Task) -> Run:
+    """Return the record of a run whose lease ended; it ended with its lease, whatever its holder still does."""
+    ended = task.due_at or task.run_at
+    return Run(
+        id=task.lease_id or "",
+        slug=task.slug,
+        kind=task.kind,
+        namespace=task.namespace,
+        fire_time=task.run_at,
+        attempt=task.attempt,
+        node=task.node,
+        started_at=task.locked_at or ended,
+        finished_at=ended,
+        status=RunStatus.LOST,
+        error=lost_reason(task.node),
+    )
+
+
+def lost_reason(node: str | None) -> str:
+    """Return what the history says of a run whose node let its lease end."""
+    return f"node {node} let its lease end"
+
+
+def extend(task: Task, *, until: datetime) -> Task:
+    """Move the end of a held task's lease to `until`, never back; not a change of version."""
+    return evolve(task, due_at=max(task.due_at or until, until))
+
+
+def _released(task: Task, now: datetime, **changes: object) -> Task:
+    """Give a held task back: nobody's, its lease remembered, every request answered."""
+    free = evolve(
+        task,
+        state=TaskState.SCHEDULED,
+        lease_id=None,
+        last_lease=task.lease_id,
+        node=None,
+        locked_at=None,
+        request=Request.NONE,
+        **changes,  # type: ignore[arg-type]  # keywords of this module's own functions, each a field of Task
+    )
+    return _written(free, now)
+
+
+def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime) -> Task:
+    """Bring the current fire of a held task to its end and wait for the one at `run_at`."""
+    return _released(
+        task,
+        now,
+        anchor=anchor,
+        run_at=run_at,
+        retry_at=None,
+        attempt=0,
+        first_run_at=None,
+        crashes=0,
+        fires=task.fires + 1,
+        ended_at=now,
+    )
+
+
+def retry(task: Task, *, now: datetime, at: datetime) -> Task:
+    """Wait for another attempt at the current fire of a held task."""
+    return _released(task, now, retry_at=at, ended_at=now)
+
+
+def fail(task: Task, *, now: datetime) -> Task:
+    """Set a held task aside, with all it holds."""
+    failed = _released(task, now, ended_at=now)
+    return evolve(failed, state=TaskState.FAILED, due_at=None)
+
+
+def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
+    """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was."""
+    attempt = task.attempt - 1
+    return _released(task, now, attempt=attempt, first_run_at=task.first_run_at if attempt else None, retry_at=until)
+
+
+def interrupt(task: Task, *, now: datetime) -> Task:
+    """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due at once."""
+    return _released(task, now, attempt=task.attempt - 1, retry_at=now, ended_at=now)
+
+
+def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:
+    """Say what becomes of an outcome, given the row as it is now: None = write it, `done` = it was written before.
+
+    `recorded` tells whether the history has a run under the outcome's lease that is not `lost`: one that its holder wrote.
+    """
+    lease_id = outcome.task.lease_id
+    if row is None or row.lease_id != lease_id:
+        written = recorded or (row is not None and row.last_lease == lease_id)
+        return "done" if written else "lost"
+    return None if row.version == outcome.task.version else "edited"
+
+
+# -- edits: legal at any time ----------------------------------------------------------------------------------------
+
+
+def edit(row: Task, edited: Task, *, now: datetime) -> Task:
+    """Write `edited`, an edit of this very version of `row`; a lease stays, and what is edited takes effect when the run ends."""
+    kept = evolve(
+        edited,
+        namespace=row.namespace,
+        slug=row.slug,
+        version=row.version,
+        created_at=row.created_at,
+        lease_id=row.lease_id,
+        last_lease=row.last_lease,
+        node=row.node,
+        locked_at=row.locked_at,
+        state=_state_after_edit(row, edited),
+    )
+    changed = _written(kept, now)
+    return changed if row.lease_id is None else evolve(changed, due_at=row.due_at)
+
+
+def _state_after_edit(row: Task, edited: Task) -> TaskState:
+    if row.lease_id is not None:
+        return TaskState.RUNNING
+    return TaskState.FAILED if edited.state is TaskState.FAILED else TaskState.SCHEDULED
+
+
+def pause(task: Task) -> Task:
+    """Let it not be locked any more; a run that is under way goes on to its end."""
+    return evolve(task, paused=True)
+
+
+def resume(task: Task) -> Task:
+    """Let it be locked again, at once if its fire time has passed."""
+    return evolve(task, paused=False)
+
+
+def restart(task: Task) -> Task:
+    """Give a failed task a new budget of attempts; its fire time stays, so that it is due at once."""
+    return evolve(task, state=TaskState.SCHEDULED, attempt=0, crashes=0, first_run_at=None, retry_at=None)
+
+
+def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
+    """Give `row` the definition of `new`; None if it has that already, so that declaring it again is no write.
+
+    Lease, pause, failure and attempts stay. The next fire changes only if the trigger's text did: it is then the new
+    trigger's first after `now`, counted from the anchor, unless a fire is owed (passed, running or waiting for its
+    retry): that one stays, and the new trigger rules from then on.
+    """
+    fields = ("kind", "payload", "payload_version", "trigger", "trigger_from", "options", "metadata")
+    changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(row, name)}
+    if not changes:
+        return None
+    replaced = evolve(row, **changes)
+    return edit(row, _retimed(replaced, new, now) if "trigger" in changes else replaced, now=now)
+
+
+def _retimed(task: Task, new: Task, now: datetime) -> Task:
+    if task.trigger is None:
+        return task if _owed(task, now) else evolve(task, anchor=new.anchor, run_at=new.run_at)
+    trigger = parse_trigger(task.trigger)
+    anchor = missed(trigger, task.anchor, now).latest or task.anchor
+    if _owed(task, now):
+        return evolve(task, anchor=anchor)
+    run_at = trigger.next_fire_time(anchor)
+    return evolve(task, anchor=anchor, run_at=run_at or new.run_at)
+
+
+def _owed(task: Task, now: datetime) -> bool:
+    return task.lease_id is not None or task.retry_at is not None or task.run_at <= now

@@ -1,0 +1,98 @@
+"""A store from its URL, so that the same program runs on any of them.
+
+==============================================  ==========================================================  ===========
+URL                                             store                                                       extra
+==============================================  ==========================================================  ===========
+`memory://`                                     in this process, empty                                      none
+`postgresql://user@host/database?schema=...`    PostgreSQL; what libpq understands, and a schema            `postgres`
+`postgresql+embedded:///absolute/directory`     PostgreSQL, started by the first process that opens it;     `embedded`
+                                                `///./relative/directory` counts from the working directory
+`firestore://project/database?collection=...`   Firestore; `(default)` database unless named                `firestore`
+==============================================  ==========================================================  ===========
+
+Further schemes come from packages with an entry point in the group `detent.stores`, named as the scheme, that
+loads a `StoreOpener`.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Protocol, cast
+from urllib.parse import SplitResult, urlsplit
+
+from detent.stores.base import JobStore
+from detent.stores.errors import InvalidStoreURL, MissingExtra
+from detent.stores.memory import MemoryStore
+
+ENTRY_POINTS = "detent.stores"
+
+
+class StoreOpener(Protocol):
+    """What turns a URL of its scheme into a store that is not open yet; connects to nothing."""
+
+    def __call__(self, url: str, *, namespace: str) -> JobStore:
+        """Return the store, or raise `InvalidStoreURL`."""
+
+
+def _open_memory(url: str, *, namespace: str) -> JobStore:
+    if url != "memory://":
+        raise InvalidStoreURL(url, "memory:// with nothing behind it")
+    return MemoryStore(namespace=namespace)
+
+
+_BUILT_IN: Mapping[str, tuple[str, str, str]] = {
+    "postgresql": ("detent.stores.postgres", "open_postgres", "postgres"),
+    "postgres": ("detent.stores.postgres", "open_postgres", "postgres"),
+    "postgresql+embedded": ("detent.stores.postgres", "open_embedded_postgres", "embedded"),
+    "firestore": ("detent.stores.firestore", "open_firestore", "firestore"),
+}
+"""Scheme -> module, its `StoreOpener`, and the extra that brings what it imports."""
+
+
+def open_store(url: str, *, namespace: str = "default") -> JobStore:
+    """Return the store that `url` names, bound to `namespace`, not yet open: a scheduler, or `async with`, opens it.
+
+    Raises:
+        InvalidStoreURL: the scheme is unknown, or the rest does not fit it.
+        MissingExtra: the packages that the store needs are not installed.
+
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise InvalidStoreURL(hide_password(url), f"a scheme first: {_known()}")
+    return _opener(scheme.lower(), url)(url, namespace=namespace)
+
+
+def _opener(scheme: str, url: str) -> StoreOpener:
+    if scheme == "memory":
+        return _open_memory
+    if scheme in _BUILT_IN:
+        module, name, extra = _BUILT_IN[scheme]
+        try:
+            return cast("StoreOpener", getattr(import_module(module), name))
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("detent"):
+                raise
+            raise MissingExtra(f"{scheme}://", extra) from error
+    for entry in entry_points(group=ENTRY_POINTS, name=scheme):
+        return cast("StoreOpener", entry.load())
+    raise InvalidStoreURL(hide_password(url), f"one of the schemes {_known()}")
+
+
+def _known() -> str:
+    others = sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))
+    return ", ".join(f"{scheme}://" for scheme in ("memory", *_BUILT_IN, *others))
+
+
+def hide_password(url: str) -> str:
+    """Return `url` fit for messages and logs: with `***` where its password stands."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("://")[0] + "://..."
+    return url if parts.password is None else _without_password(parts)
+
+
+def _without_password(parts: SplitResult) -> str:
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()

@@ -1,0 +1,15 @@
+"""The store in memory passes the suite that every store passes."""
+
+import pytest
+
+from detent.stores import MemoryStore
+from detent.stores.conformance import MakeStore, StoreConformance
+
+
+class TestMemoryStore(StoreConformance):
+    """All of the conformance suite, in memory."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        """Tenants of one fresh store."""
+        return MemoryStore().tenant
