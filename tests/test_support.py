@@ -1,0 +1,67 @@
+"""The tests' own helpers: a wait that fails says what it waited for, and missing emulators are not overlooked."""
+
+import os
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from support.firestore import find_command
+from support.waiting import wait_until, wait_until_async
+
+_SOON = timedelta(milliseconds=20)
+
+
+def _never() -> bool:
+    return False
+
+
+def test_a_wait_ends_when_its_condition_is_true() -> None:
+    """It asks again until then."""
+    answers = iter([0, "", 7])
+    wait_until(lambda: next(answers))
+    assert list(answers) == []
+
+
+def test_a_wait_that_fails_names_its_condition() -> None:
+    """By the function's name, or, for a lambda, by the line it stands in."""
+    with pytest.raises(AssertionError, match=r"not within 0:00:00.020000: _never$"):
+        wait_until(_never, _SOON)
+    with pytest.raises(AssertionError, match=r"wait_until\(lambda: 1 > 2"):
+        wait_until(lambda: 1 > 2, _SOON)  # noqa: PLR0133 - the point is the text
+
+
+async def test_an_async_wait_takes_functions_and_coroutine_functions() -> None:
+    """Both are asked again until they are true."""
+    answers = iter([0, "", 7])
+
+    async def next_answer() -> object:
+        return next(answers)
+
+    await wait_until_async(next_answer)
+    assert list(answers) == []
+    with pytest.raises(AssertionError, match="_never"):
+        await wait_until_async(_never, _SOON)
+
+
+def test_a_missing_java_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason says what to install."""
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert str(find_command()).startswith("no Java: install Java 17")
+
+
+def test_a_missing_emulator_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The reason says which component to install."""
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/java" if name == "java" else None)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for name in ("CLOUDSDK_ROOT_DIR", "GCLOUD_SDK_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    assert str(find_command()).startswith("no emulator: install")
+
+
+@pytest.mark.firestore
+def test_each_test_has_a_firestore_project_of_its_own(firestore_emulator: str, firestore_project: str) -> None:
+    """The emulator is where the environment says."""
+    assert os.environ["FIRESTORE_EMULATOR_HOST"] == firestore_emulator
+    assert firestore_project.startswith("t-")
