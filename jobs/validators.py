@@ -1,14 +1,14 @@
 """Validators for the fields of attrs classes; each refusal names the field, the value and what is expected."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import Attribute
+from attrs import Attribute, Converter
 
 from detent.jobs.errors import InvalidSlug, InvalidValue, PayloadTooLarge
 from detent.jobs.storable import UNSTORABLE
-from detent.triggers import NaiveDatetime
+from detent.triggers import require_aware
 
 NAME_LIMIT = 255
 """Longest slug, kind, namespace or node name, in characters."""
@@ -48,10 +48,12 @@ def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise PayloadTooLarge(value, PAYLOAD_MAX)
 
 
-def aware(_: object, attribute: "Attribute[Any]", value: datetime | None) -> None:
-    """Accept None or a datetime that knows its zone."""
-    if value is not None and value.tzinfo is None:
-        raise NaiveDatetime(attribute.name, value)
+def _to_utc(value: datetime | None, attribute: "Attribute[Any]") -> datetime | None:
+    return value if value is None or value.tzinfo is UTC else require_aware(value, attribute.name)
+
+
+utc = Converter(_to_utc, takes_field=True)
+"""Converts an aware datetime to UTC, lets None be, and refuses a naive one with `NaiveDatetime`."""
 
 
 def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from attrs import Attribute, field, frozen
 
 from detent.jobs import InvalidValue, Task, TaskState
 from detent.jobs.storable import storable
-from detent.jobs.validators import aware, name, positive, text_map
+from detent.jobs.validators import name, positive, text_map, utc
 
 IfExists = Literal["error", "keep", "replace"]
 """What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition."""
@@ -39,11 +39,11 @@ class Run:
     slug: str
     kind: str
     namespace: str = "default"
-    fire_time: datetime = field(validator=aware)
+    fire_time: datetime = field(converter=utc)
     attempt: int = 0
     node: str | None = None
-    started_at: datetime = field(validator=aware)
-    finished_at: datetime = field(validator=aware)
+    started_at: datetime = field(converter=utc)
+    finished_at: datetime = field(converter=utc)
     status: RunStatus = field(converter=RunStatus)
     count: int = 1
     """How many fires this stands for: more than one only where many were skipped at once."""
@@ -162,9 +162,9 @@ class Node:
 
     name: str = field(validator=name)
     kinds: tuple[str, ...] = ()
-    started_at: datetime = field(validator=aware)
-    seen_at: datetime = field(validator=aware)
-    until: datetime = field(validator=aware)
+    started_at: datetime = field(converter=utc)
+    seen_at: datetime = field(converter=utc)
+    until: datetime = field(converter=utc)
     """When it counts as gone unless it announces itself again."""
     info: Mapping[str, str] = field(factory=dict, converter=text_map)
     """Host, pid, version …: text for people."""

@@ -1,0 +1,155 @@
+"""Laws of `CronTrigger`, on generated expressions."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from croniter import croniter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detent.triggers import CronTrigger, TriggerError, fire_times, format_trigger, parse_trigger
+
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "America/Havana",
+    "Asia/Gaza",
+    "Antarctica/Troll",
+]
+MINUTE = timedelta(minutes=1)
+
+instants = st.datetimes(datetime(2008, 1, 1), datetime(2032, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+
+
+def values(low: int, high: int) -> st.SearchStrategy[str]:
+    """Make the text of one field."""
+    number = st.integers(low, high)
+    pair = st.tuples(number, number).map(sorted)
+    item = st.one_of(
+        number.map(str),
+        # Not `a-a`, which croniter alone reads as the whole field.
+        pair.map(lambda ends: f"{ends[0]}-{ends[1]}" if ends[0] < ends[1] else f"{ends[0]}"),
+        st.tuples(pair, st.integers(1, 9)).map(lambda it: f"{it[0][0]}-{it[0][1]}/{it[1]}" if it[0][0] < it[0][1] else f"{it[0][0]}"),
+    )
+    return st.one_of(st.just("*"), st.integers(2, 20).map(lambda step: f"*/{step}"), st.lists(item, min_size=1, max_size=3).map(",".join))
+
+
+expressions = st.tuples(values(0, 59), values(0, 23), values(1, 28), values(1, 12), values(0, 6)).map(" ".join)
+days = st.sampled_from(["L", "L-3", "LW", "L-2W", "15W", "1W", "?", "*", "1,L", "31W"])
+weekdays = st.sampled_from(["*", "5L", "FRIL", "MON#1", "TUE#5,3", "6-2", "SAT-TUE/2", "1-7", "0,7"])
+rich = st.tuples(values(0, 59), values(0, 59), values(0, 23), days, values(1, 12), weekdays, st.sampled_from(["", "2020-2030", "*"])).map(
+    lambda fields: " ".join(fields).strip()
+)
+
+
+@given(rich, st.sampled_from(ZONES), instants, st.sampled_from(["once", "both"]), st.sampled_from(["run_after", "skip"]))
+def test_fire_times_strictly_increase_and_are_counted_and_found(expression: str, zone: str, prev: datetime, fold: str, gap: str) -> None:
+    """Each fire is later than the one before; counting and looking back agree with walking."""
+    trigger = parse_trigger(f"CRON_TZ={zone} DST_FOLD={fold} DST_GAP={gap} {expression}")
+    assert isinstance(trigger, CronTrigger)
+    walked = [fire for fire, _ in zip(fire_times(trigger, prev), range(20), strict=False)]
+
+    assert all(earlier < later for earlier, later in pairwise([prev, *walked]))
+    assert all(fire.tzinfo is UTC for fire in walked)
+    for until in walked[-1:]:
+        assert trigger.count_fires(prev, until) == len(walked)
+        assert trigger.last_fire_time(prev, until) == until
+        assert trigger.last_fire_time(prev, until - timedelta(microseconds=1)) == (walked[-2] if len(walked) > 1 else None)
+
+
+@given(rich, st.sampled_from(ZONES))
+def test_the_text_parses_back_to_an_equal_trigger(expression: str, zone: str) -> None:
+    """Text, value and repr are one thing in three forms."""
+    trigger = CronTrigger(expression, zone)
+
+    assert parse_trigger(format_trigger(trigger)) == trigger
+    assert eval(repr(trigger)) == trigger  # noqa: S307 - the promise of a repr
+    assert CronTrigger(trigger.expression, zone).expression == trigger.expression
+
+
+@given(expressions, instants)
+def test_plain_expressions_in_utc_fire_as_croniter_says(expression: str, prev: datetime) -> None:
+    """Numbers, lists, ranges and steps: where croniter is right, both agree."""
+    try:
+        trigger = CronTrigger(expression)
+    except TriggerError:
+        return
+    minutes = prev.replace(second=0, microsecond=0)
+    assert trigger.next_fire_time(minutes) == croniter(expression, minutes, implement_cron_bug=True).get_next(datetime)
+
+
+@cache
+def fields(expression: str) -> list[set[int]]:
+    """Expand numeric fields the simple way, for the walk."""
+    return [
+        {
+            value
+            for item in text.split(",")
+            for (body, _, step) in [item.partition("/")]
+            for (low, _, high) in [(str(start), "", str(end)) if body == "*" else body.partition("-")]
+            for value in range(int(low), int(high or low) + 1, int(step or 1))
+        }
+        for text, (start, end) in zip(expression.split(), [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)], strict=True)
+    ]
+
+
+def matches(expression: str, wall: datetime) -> bool:
+    """Whether a wall time is one of the expression's."""
+    minutes, hours, monthdays, months, weekdays_ = fields(expression)
+    day, weekday = wall.day in monthdays, wall.isoweekday() % 7 in weekdays_
+    texts = expression.split()
+    either = (day and weekday) if texts[2][0] == "*" or texts[4][0] == "*" else (day or weekday)
+    return wall.minute in minutes and wall.hour in hours and wall.month in months and either
+
+
+def walk(expression: str, zone: ZoneInfo, prev: datetime, until: datetime) -> list[datetime]:
+    """Walk minute by minute of elapsed time, applying cronie's rule as its manual words it."""
+    wildcard = any(text[0] == "*" for text in expression.split()[:2])
+    found, instant = [], prev.replace(second=0, microsecond=0) + MINUTE
+    while instant <= until:
+        wall = instant.astimezone(zone)
+        before = (instant - MINUTE).astimezone(zone)
+        jump = wall.replace(tzinfo=None) - before.replace(tzinfo=None) - MINUTE
+        lost = [before.replace(tzinfo=None) + MINUTE * n for n in range(1, jump // MINUTE + 1)] if jump > timedelta(0) else []
+        caught = not wildcard and any(matches(expression, each) for each in lost)
+        if caught or (matches(expression, wall) and (wildcard or wall.fold == 0)):
+            found.append(instant)
+        instant += MINUTE
+    return found
+
+
+CHANGES = [
+    ("Europe/Berlin", "2024-03-31T01:00Z"),
+    ("Europe/Berlin", "2024-10-27T01:00Z"),
+    ("America/New_York", "2026-03-08T07:00Z"),
+    ("America/New_York", "2026-11-01T06:00Z"),
+    ("Australia/Lord_Howe", "2024-10-05T15:30Z"),
+    ("Australia/Lord_Howe", "2024-04-06T15:00Z"),
+    ("Antarctica/Troll", "2024-03-31T01:00Z"),
+    ("America/Nuuk", "2024-10-27T01:00Z"),
+    ("Africa/Casablanca", "2024-04-14T02:00Z"),
+    ("Pacific/Apia", "2011-12-30T10:00Z"),
+]
+
+
+@pytest.mark.parametrize(("zone", "change"), CHANGES)
+@settings(max_examples=15, deadline=None)
+@given(
+    expression=st.tuples(values(0, 59), values(0, 5), st.just("*"), st.just("*"), st.just("*")).map(" ".join),
+    minutes=st.integers(-400, 100),
+)
+def test_around_a_change_the_fires_are_those_of_a_walk_minute_by_minute(zone: str, change: str, expression: str, minutes: int) -> None:
+    """A second, slow implementation of the rule gives the same fire times."""
+    prev = datetime.fromisoformat(change) + MINUTE * minutes
+    until = prev + timedelta(hours=9)
+    trigger = CronTrigger(expression, zone)
+
+    expected = walk(expression, ZoneInfo(zone), prev, until)
+    assert list(fire_times(trigger, prev, until)) == expected
+    assert trigger.count_fires(prev, until) == len(expected)

@@ -1,0 +1,65 @@
+"""The protocols of triggers: *when* something runs, as a pure function from one fire time to the next."""
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from detent.triggers.errors import TriggerError
+from detent.triggers.instants import require_aware
+
+__all__ = ["LooksBack", "Trigger", "next_fire_after"]
+
+
+@runtime_checkable
+class Trigger(Protocol):
+    """When something runs. Subclass it and write `next_fire_time`; the rest has defaults.
+
+    A trigger is a value: it reads no clock, does no I/O, keeps no state between calls, and may be shared by
+    any number of threads.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def next_fire_time(self, prev: datetime) -> datetime | None:
+        """Return the first fire time strictly later than `prev` (aware), in UTC; None when there is none any more."""
+
+    def to_text(self) -> str | None:
+        """Return the text that `parse_trigger` reads back as an equal trigger, or None when there is no such text.
+
+        A trigger with a text is stored with the task, so that every node can follow and show it. One without
+        (the default, right for a class of your own) lives in code: the task refers to its job's trigger.
+        """
+        return None
+
+
+@runtime_checkable
+class LooksBack(Trigger, Protocol):
+    """A trigger that can say what happened in a span without visiting each fire of it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def count_fires(self, after: datetime, until: datetime) -> int:
+        """Return how many fire times f there are with after < f <= until, following on from a fire at `after`."""
+
+    @abstractmethod
+    def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
+        """Return the latest of these fire times in UTC, or None when there is none."""
+
+
+def next_fire_after(trigger: Trigger, prev: datetime) -> datetime | None:
+    """Ask any trigger, trusting none: the answer is None, or aware, in UTC and strictly later than `prev`.
+
+    Raises `TriggerError` for an answer that does not move forward: following it would loop for ever.
+    """
+    prev = require_aware(prev, "prev")
+    found = trigger.next_fire_time(prev)
+    if found is None:
+        return None
+    found = require_aware(found, f"{type(trigger).__name__}.next_fire_time()")
+    if found <= prev:
+        raise TriggerError(
+            "does not move forward", text=repr(trigger), field="fire time", value=str(found), expected=f"an instant later than {prev}"
+        )
+    return found

@@ -1,0 +1,57 @@
+"""The root of the library's errors, and the errors of triggers.
+
+The root lives here because this is the lowest room: every other room may import it.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+__all__ = ["DetentError", "NaiveDatetime", "TriggerError"]
+
+
+class DetentError(Exception):
+    """The root of every error that this library raises.
+
+    The message is for people, the attributes are for programs. Every subclass survives pickling, whatever
+    its constructor takes, because errors travel back from process pools.
+    """
+
+    retryable: ClassVar[bool] = False
+    """True when the same call may succeed later without any change by the caller."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle as (class, args, attributes), so that the constructor's own signature does not matter."""
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(kind: type[DetentError], args: tuple[object, ...], attributes: Mapping[str, object]) -> DetentError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
+
+class TriggerError(DetentError, ValueError):
+    """A trigger that cannot be built, written or followed.
+
+    `problem` is the bare statement. `text` is what the user wrote (or the trigger's repr), `field` the part of it at
+    fault, `value` what stands there and `expected` what is allowed there: each is None where it does not apply.
+    """
+
+    def __init__(
+        self, problem: str, *, text: str | None = None, field: str | None = None, value: str | None = None, expected: str | None = None
+    ) -> None:
+        """Compose the message from the parts: where, what is wrong, what is allowed."""
+        where = "" if text is None else f"{text!r}: "
+        what = "" if field is None else f"{field} {value!r} "
+        allowed = "" if expected is None else f"; expected {expected}"
+        super().__init__(f"{where}{what}{problem}{allowed}")
+        self.problem, self.text, self.field, self.value, self.expected = problem, text, field, value, expected
+
+
+class NaiveDatetime(DetentError, ValueError):
+    """A datetime without a time zone, refused at the door: guessing its zone would move the instant."""
+
+    def __init__(self, what: str, value: object) -> None:
+        """Name the argument (`what`) and the `value` that came in its place."""
+        super().__init__(f"{what} must be an aware datetime (with a time zone), not {value!r}")
+        self.what, self.value = what, value

@@ -1,0 +1,123 @@
+"""Triggers that count exact time: every so long, and once."""
+
+from datetime import datetime, timedelta
+
+from attrs import field, frozen
+
+from detent.triggers.base import LooksBack
+from detent.triggers.errors import TriggerError
+from detent.triggers.instants import format_instant, require_aware
+from detent.triggers.interval import format_interval
+from detent.triggers.options import write_options
+
+__all__ = ["OnceTrigger", "SimpleTrigger"]
+
+
+def _aware_start(value: datetime | None) -> datetime | None:
+    return None if value is None else require_aware(value, "start")
+
+
+def _aware_at(value: datetime) -> datetime:
+    return require_aware(value, "at")
+
+
+@frozen
+class SimpleTrigger(LooksBack):
+    """Fires at a fixed rate: every `interval` of elapsed time, whatever the clocks on the wall do.
+
+    With `start` the fire times are start, start + interval, start + 2 intervals and so on, whatever `prev` is;
+    and `times` ends them after so many. Without `start` the next fire is `prev + interval`. Either way nothing
+    drifts: `prev` is a fire time, not the time at which a run ended.
+
+    Raises `TriggerError` for an interval that is zero or negative, and for `times` without a `start` to count from.
+    """
+
+    interval: timedelta
+    start: datetime | None = field(default=None, kw_only=True, converter=_aware_start)
+    times: int | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        expected = "a timedelta longer than zero"
+        if not isinstance(self.interval, timedelta):
+            raise TriggerError("is not a length of time", field="interval", value=repr(self.interval), expected=expected)
+        if self.interval <= timedelta(0):
+            raise TriggerError("does not move forward", field="interval", value=str(self.interval), expected=expected)
+        if self.times is None:
+            return
+        if self.times < 1:
+            raise TriggerError("is too few", field="times", value=str(self.times), expected="at least 1")
+        if self.start is None:
+            raise TriggerError("cannot be counted", field="times", value=str(self.times), expected="a start to count from")
+
+    def next_fire_time(self, prev: datetime) -> datetime | None:
+        """Return the first fire time strictly later than `prev`; None after `times` fires, or beyond the calendar."""
+        prev = require_aware(prev, "prev")
+        if self.start is None:
+            return _add(prev, self.interval)
+        return self._fire(self.start, self._last_index(self.start, prev) + 1)
+
+    def count_fires(self, after: datetime, until: datetime) -> int:
+        """Return how many fire times f there are with after < f <= until."""
+        after, until = require_aware(after, "after"), require_aware(until, "until")
+        if self.start is None:
+            return max(0, (until - after) // self.interval)
+        return max(0, self._last_index(self.start, until) - self._last_index(self.start, after))
+
+    def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
+        """Return the latest of these fire times, or None when there is none."""
+        after, until = require_aware(after, "after"), require_aware(until, "until")
+        count = self.count_fires(after, until)
+        if count == 0:
+            return None
+        if self.start is None:
+            return after + self.interval * count
+        return self._fire(self.start, self._last_index(self.start, until))
+
+    def to_text(self) -> str:
+        """Return `@every 1h20m`, after `START=` and `TIMES=` where they are set."""
+        options = {}
+        if self.start is not None:
+            options["START"] = format_instant(self.start)
+        if self.times is not None:
+            options["TIMES"] = str(self.times)
+        return write_options(options, f"@every {format_interval(self.interval)}")
+
+    def _last_index(self, start: datetime, instant: datetime) -> int:
+        """Return the number, from 0, of the last fire at or before `instant`; -1 before the first."""
+        index = max(-1, (instant - start) // self.interval)
+        return index if self.times is None else min(index, self.times - 1)
+
+    def _fire(self, start: datetime, index: int) -> datetime | None:
+        if self.times is not None and index >= self.times:
+            return None
+        return _add(start, self.interval, index)
+
+
+@frozen
+class OnceTrigger(LooksBack):
+    """Fires once, at the instant `at` (aware; kept in UTC)."""
+
+    at: datetime = field(converter=_aware_at)
+
+    def next_fire_time(self, prev: datetime) -> datetime | None:
+        """Return `at` when it is strictly later than `prev`, else None."""
+        return self.at if require_aware(prev, "prev") < self.at else None
+
+    def count_fires(self, after: datetime, until: datetime) -> int:
+        """Return 1 when after < at <= until, else 0."""
+        return 1 if self.last_fire_time(after, until) else 0
+
+    def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
+        """Return `at` when after < at <= until, else None."""
+        return self.at if require_aware(after, "after") < self.at <= require_aware(until, "until") else None
+
+    def to_text(self) -> str:
+        """Return `@at` and the instant in UTC."""
+        return f"@at {format_instant(self.at)}"
+
+
+def _add(instant: datetime, interval: timedelta, times: int = 1) -> datetime | None:
+    try:
+        return instant + interval * times
+    except OverflowError:
+        return None
