@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.storable import storable
-from detent.jobs.validators import at_least, name, payload, positive, slug, text_map, texts, utc
+from detent.jobs.validators import at_least, name, payload, positive, slug, text_map, texts, utc, utc_or_none
 
 
 class TaskState(StrEnum):
@@ -92,19 +92,19 @@ class Task:
 
     state: TaskState = field(default=TaskState.SCHEDULED, converter=TaskState)
     paused: bool = False
-    due_at: datetime | None = field(default=None, converter=utc)
+    due_at: datetime | None = field(default=None, converter=utc_or_none)
     """Earliest instant at which the task may be locked: its fire time, its retry time or the end of its lease; None = never."""
-    retry_at: datetime | None = field(default=None, converter=utc)
+    retry_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the failed or handed-back run of the current fire is tried again."""
     attempt: int = 0
     """Runs of the current fire that were started and not refunded."""
-    first_run_at: datetime | None = field(default=None, converter=utc)
+    first_run_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the current fire was first locked: the start of the retry policy's age."""
     crashes: int = 0
     """Runs of the current fire that were lost with their lease."""
     fires: int = 0
     """Fires of this task that were brought to an end, for schedules of at most so many."""
-    ended_at: datetime | None = field(default=None, converter=utc)
+    ended_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the last run ended, or its lease did."""
 
     lease_id: str | None = None
@@ -112,7 +112,7 @@ class Task:
     last_lease: str | None = None
     """The lease of the last write of a holder: how a repeated write is known as done."""
     node: str | None = None
-    locked_at: datetime | None = field(default=None, converter=utc)
+    locked_at: datetime | None = field(default=None, converter=utc_or_none)
     request: Request = field(default=Request.NONE, converter=Request)
 
     result: str | None = field(default=None, converter=storable, repr=False)
@@ -122,8 +122,8 @@ class Task:
 
     version: int = 1
     """Grows with every write but a heartbeat; an edit names the version it was made on."""
-    created_at: datetime | None = field(default=None, converter=utc)
-    updated_at: datetime | None = field(default=None, converter=utc)
+    created_at: datetime | None = field(default=None, converter=utc_or_none)
+    updated_at: datetime | None = field(default=None, converter=utc_or_none)
     etag: object = field(default=None, eq=False, repr=False)
     """Opaque to all but the store that set it; not part of the value."""
 

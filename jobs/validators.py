@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import Attribute, Converter
+from attrs import Attribute
 
 from detent.jobs.errors import InvalidSlug, InvalidValue, PayloadTooLarge
 from detent.jobs.storable import UNSTORABLE
@@ -48,12 +48,14 @@ def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise PayloadTooLarge(value, PAYLOAD_MAX)
 
 
-def _to_utc(value: datetime | None, attribute: "Attribute[Any]") -> datetime | None:
-    return value if value is None or value.tzinfo is UTC else require_aware(value, attribute.name)
+def utc(value: datetime) -> datetime:
+    """Convert an aware datetime to UTC, and refuse a naive one with `NaiveDatetime`."""
+    return value if value.tzinfo is UTC else require_aware(value, "an instant")
 
 
-utc = Converter(_to_utc, takes_field=True)
-"""Converts an aware datetime to UTC, lets None be, and refuses a naive one with `NaiveDatetime`."""
+def utc_or_none(value: datetime | None) -> datetime | None:
+    """Convert as `utc` does what is not None."""
+    return value if value is None or value.tzinfo is UTC else require_aware(value, "an instant")
 
 
 def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> None:
