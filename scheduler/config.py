@@ -1,0 +1,76 @@
+"""How a scheduler is set up; the only place that reads the environment."""
+
+import os
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from secrets import token_hex
+from typing import TypedDict
+
+from attrs import field, frozen
+
+from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue
+from detent.jobs.validators import at_least, name, positive
+
+STORE_VARIABLE = "DETENT_STORE"
+DEFAULT_STORE = "memory://"
+
+
+class Settings(TypedDict, total=False):
+    """The fields of `SchedulerConfig`, as keywords."""
+
+    node: str
+    concurrency: int
+    lease: timedelta
+    grace: timedelta
+    poll: timedelta
+    payload_limit: int
+    keep_runs_for: timedelta | None
+    keep_runs: int | None
+
+
+def _node_name() -> str:
+    """Return a name that no other process has: a restarted node is another node."""
+    return f"{socket.gethostname()[:200]}:{os.getpid()}:{token_hex(3)}"
+
+
+def _up_to_payload_max(_: object, __: object, value: int) -> None:
+    if not 0 < value <= PAYLOAD_MAX:
+        raise InvalidValue("payload_limit", value, f"1 to {PAYLOAD_MAX} bytes")
+
+
+@frozen(kw_only=True)
+class SchedulerConfig:
+    """The settings of one node."""
+
+    node: str = field(factory=_node_name, validator=name)
+    """Its name in leases and histories; by default host, process and a random part."""
+    concurrency: int = field(default=100, validator=at_least(1))
+    """Most runs at once on this node, in the event loop and in threads together."""
+    lease: timedelta = field(default=timedelta(seconds=30), validator=positive)
+    """How long a task stays with a node that is not heard of; a dead node's tasks run again within two of these."""
+    grace: timedelta = field(default=timedelta(seconds=30), validator=at_least(timedelta(0)))
+    """How long `drain` waits for runs to end before it cuts them short."""
+    poll: timedelta = field(default=timedelta(seconds=5), validator=positive)
+    """Longest sleep, jittered: the net for every wake-up that gets lost."""
+    payload_limit: int = field(default=PAYLOAD_LIMIT, validator=_up_to_payload_max)
+    """Largest payload, in bytes."""
+    keep_runs_for: timedelta | None = field(default=timedelta(days=30), validator=positive)
+    """Runs that ended longer ago are pruned; None keeps them."""
+    keep_runs: int | None = field(default=1000, validator=at_least(0))
+    """Of each task, as many runs are kept; None keeps them all."""
+
+    @property
+    def heartbeat(self) -> timedelta:
+        """How often leases are extended: two beats may fail before one ends."""
+        return self.lease / 3
+
+    @property
+    def margin(self) -> timedelta:
+        """How long before its end a lease is no longer trusted, for the time that a write is under way."""
+        return self.lease / 10
+
+
+def store_url(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of the store that `DETENT_STORE` names, in memory if it names none."""
+    return environment.get(STORE_VARIABLE) or DEFAULT_STORE

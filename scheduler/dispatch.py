@@ -1,0 +1,230 @@
+"""The loop that a node lives on: hand in what ended, take what is due, in one round trip; sleep exactly until the next.
+
+Runs that end while an exchange is in flight gather for the next one, so that a busy node writes in batches without any
+timer, and an idle one writes at once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from attrs import evolve, frozen
+
+from detent.jobs import Task
+from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
+from detent.scheduler.live import LiveRun
+from detent.scheduler.loops import Loop, jittered
+from detent.scheduler.parts import Parts
+from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, trigger_of
+from detent.scheduler.runner import Runner
+from detent.scheduler.sharing import filled, share_out
+from detent.stores import Exchange, LockRequest, Outcome, Refused, transitions
+from detent.triggers import TriggerError
+
+BUSY_PAUSE = timedelta(milliseconds=100)
+"""How soon to ask again when a row is held by somebody else's transaction."""
+
+SUSPECT_PAUSE = timedelta(seconds=1)
+"""How long a task that lost a run waits while the node runs another such: they are run one at a time."""
+
+UNREADABLE_PAUSE = timedelta(minutes=1)
+"""How long a task waits that this node cannot read, for a node that can."""
+
+
+@frozen
+class _Call:
+    """An exchange that was sent: repeated as it is until it is answered."""
+
+    now: datetime
+    sent: float
+    request: LockRequest | None
+
+
+@frozen
+class _Ended:
+    """A held task whose next state is decided and to be written; decided again should the row have been edited."""
+
+    live: LiveRun
+    decide: Callable[[Task], Outcome]
+    outcome: Outcome
+    warning: str = ""
+
+
+class Dispatcher:
+    """Locks, starts and reports runs; everything here happens in the scheduler's event loop."""
+
+    def __init__(self, parts: Parts, runner: Runner) -> None:
+        """Lock from the store of `parts` what `runner` is to run."""
+        self._parts, self._store, self._clock, self._config = parts, parts.store, parts.clock, parts.config
+        self._runner, self._runs = runner, runner.runs
+        self.loop = Loop("dispatch", self._turn, parts)
+        self.is_locking = True
+        """Set to False to take no more work; what ends is still written."""
+        self._ended: list[_Ended] = []
+        self._unanswered: _Call | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._busy_kinds: set[str] = set()
+        self._turns = 0
+        self._next_ask: datetime | None = None
+        """When the store is to be asked again at the latest; None = at the poll."""
+
+    @property
+    def unwritten(self) -> int:
+        """How many runs ended that are not written yet; a call without an answer, which may have locked more, counts as one."""
+        return len(self._ended) + (self._unanswered is not None)
+
+    # -- the loop
+
+    async def _turn(self) -> timedelta:
+        await self.run_once()
+        poll = jittered(self._config.poll, by=0.25)
+        if self._next_ask is None or (self._free(0) <= 0 and not self._ended):
+            return poll
+        return max(timedelta(0), min(self._next_ask - self._clock.now(), poll))
+
+    async def run_once(self) -> int:
+        """Write what ended, lock what is due and start it; return how many tasks were locked.
+
+        Raises:
+            StoreError: of the store. If the call may have happened, the next one repeats it exactly.
+
+        """
+        async with self._one_at_a_time:
+            handed_in = list(self._ended)
+            call = self._unanswered or self._new_call(len(handed_in))
+            if call.request is None and not handed_in:
+                return 0
+            exchange = await self._exchange(call, handed_in)
+            del self._ended[: len(handed_in)]
+            self._note(call, exchange)
+            self._account(handed_in, exchange.refused)
+            for task in exchange.tasks:
+                self._start(task, call)
+            return len(exchange.tasks)
+
+    def _new_call(self, ending: int) -> _Call:
+        now, sent = self._clock.now(), self._clock.monotonic()
+        rooms = share_out(self._free(ending), self._parts.registry.kinds, self._busy_kinds, self._turns) if self.is_locking else {}
+        self._turns += 1
+        if not rooms:
+            return _Call(now, sent, None)
+        return _Call(now, sent, LockRequest(node=self._parts.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
+
+    def _free(self, ending: int) -> int:
+        return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned
+
+    async def _exchange(self, call: _Call, handed_in: list[_Ended]) -> Exchange:
+        self._unanswered = call
+        try:
+            exchange = await self._store.exchange(call.now, [each.outcome for each in handed_in], call.request)
+        except Exception as error:
+            if not getattr(error, "retryable", False):
+                self._unanswered = None
+            raise
+        self._unanswered = None
+        self._clock.observe(exchange.store_now, sent=call.sent, received=self._clock.monotonic())
+        return exchange
+
+    def _note(self, call: _Call, exchange: Exchange) -> None:
+        """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
+        if call.request is None:
+            return
+        self._busy_kinds = filled(call.request.rooms, [task.kind for task in exchange.tasks])
+        self._next_ask = exchange.next_due
+        if exchange.next_due is not None and exchange.next_due <= call.now and not exchange.tasks:
+            self._ask_again(BUSY_PAUSE)
+
+    def _ask_again(self, pause: timedelta) -> None:
+        self._next_ask = self._clock.now() + jittered(pause, by=0.5)
+
+    # -- what ended
+
+    def _account(self, handed_in: list[_Ended], refused: list[Refused]) -> None:
+        reasons = {each.outcome.task.lease_id: each for each in refused}
+        for each in handed_in:
+            refusal = reasons.get(each.live.lease_id)
+            if refusal is None:
+                self._written(each)
+            elif refusal.reason == "lost":
+                self._lost(each.live)
+            elif refusal.reason == "edited" and refusal.task is not None:
+                self._end(each.live, each.decide, refusal.task, each.warning)
+            else:
+                self._ended.append(each)
+                self._ask_again(BUSY_PAUSE)
+
+    def _written(self, ended: _Ended) -> None:
+        self._runs.remove(ended.live)
+        for run in ended.outcome.runs:
+            self._parts.publish(RunEnded(node=self._parts.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
+
+    def _lost(self, live: LiveRun) -> None:
+        self._runs.remove(live)
+        if not live.is_lost:
+            live.is_lost = True
+            reason = "its outcome came too late: another node has the task, or somebody deleted it"
+            self._parts.publish(LeaseLost(node=self._parts.node, slug=live.task.slug, lease_id=live.lease_id, reason=reason))
+
+    def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "") -> None:
+        live.has_ended = True
+        self._ended.append(_Ended(live, decide_on, decide_on(row), warning))
+        self._runs.changed.ring()
+        self.loop.wake.ring()
+
+    # -- what was locked
+
+    def _start(self, task: Task, call: _Call) -> None:
+        trusted_until = call.sent + (self._config.lease - self._config.margin).total_seconds()
+        live = LiveRun(task, locked=call.sent, trusted_until=trusted_until)
+        is_suspect = task.crashes > 0 and any(each.task.crashes > 0 for each in self._runs)
+        self._runs.add(live)
+        if not self.is_locking:
+            self._hand_back(live, "this node is stopping")
+        elif is_suspect:
+            self._hand_back(live, "it lost a run, and this node is running another such task", SUSPECT_PAUSE)
+        else:
+            self._fire(live)
+
+    def _fire(self, live: LiveRun) -> None:
+        task, registered = live.task, self._parts.registry.get(live.task.kind)
+        try:
+            trigger = trigger_of(task, registered)
+            fire = plan_fire(task, trigger)
+        except TriggerError as error:
+            self._hand_back(live, f"this node cannot follow its trigger: {error}", UNREADABLE_PAUSE)
+            return
+        if fire.instead is not None:
+            ended_at = task.ended_at or self._clock.now()
+            self._finish(live, Finish(task=task, fire_time=fire.fire_time, started_at=ended_at, ended_at=ended_at, ending=fire.instead))
+            return
+        self._parts.publish(RunStarted(node=self._parts.node, task=task, fire_time=fire.fire_time))
+        live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"detent {task.slug}")
+        live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
+
+    def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:
+        if working.cancelled() and live.cut_short is None:
+            return  # the event loop is being shut down under us: the lease will end, and the run be recorded as lost
+        ending = live.cut_short if working.cancelled() else working.result()
+        if live.started_at is None or ending is None:
+            self._hand_back(live, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
+            return
+        ended_at = max(self._clock.now(), live.started_at)
+        self._finish(live, Finish(task=live.task, fire_time=fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
+
+    def _finish(self, live: LiveRun, finish: Finish) -> None:
+        registered = self._parts.registry.get(live.task.kind)
+        is_removing = finish.ending == Returned(None) and live.task.recurring
+        warning = "removed with its trigger, because the job returned None" if is_removing else ""
+        self._end(live, lambda row: decide(row, finish, trigger_of(row, registered)), live.task, warning)
+
+    def _hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
+        now = self._clock.now()
+        until = None if pause is None else now + pause
+
+        def back(row: Task) -> Outcome:
+            noted = row if pause is None else evolve(row, last_error=reason)
+            return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=until))
+
+        self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))
+        self._end(live, back, live.task)

@@ -1,0 +1,16 @@
+"""The executor protocol."""
+
+from typing import Protocol
+
+from detent.jobs import Job, JobContext, Task
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere; called in the scheduler's event loop, for many runs at once."""
+
+    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
+        """Run the job to its end and return what it returned, or raise what it raised; when cancelled, see that it ends."""
+        ...
+
+    def close(self) -> None:
+        """Take no more work; what still runs is left to itself."""

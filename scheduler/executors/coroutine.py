@@ -1,0 +1,19 @@
+"""`async def` jobs, in the event loop."""
+
+from inspect import isawaitable
+
+from detent.jobs import Job, JobContext, Task
+from detent.jobs.base import check_returned
+from detent.scheduler.executors.base import Executor
+
+
+class CoroutineExecutor(Executor):
+    """Awaits the job where the scheduler lives; cancelling the run cancels the job."""
+
+    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
+        """Await the job."""
+        returned = job.execute(ctx, task)
+        return check_returned(job.kind, await returned if isawaitable(returned) else returned)
+
+    def close(self) -> None:
+        """Nothing is kept."""

@@ -1,0 +1,70 @@
+"""From one fire of a schedule to the next: the new anchor, the next fire time, and the fires that were dropped. Pure.
+
+The anchor moves only along the trigger's own fires, so that neither a late run, a retry, nor a job that moved its next
+run shifts the schedule.
+"""
+
+from datetime import datetime
+
+from attrs import frozen
+
+from detent.jobs import Task
+from detent.triggers import Trigger, missed, next_fire_after
+
+MISFIRE = "misfire"
+OVERLAP = "overlap"
+_REASONS = {
+    MISFIRE: "passed while no node ran the task; the latest one was run",
+    OVERLAP: "passed while the run before, its retries included, was still going",
+}
+
+
+@frozen
+class Dropped:
+    """Fires that were not run, and why."""
+
+    reason: str
+    count: int
+    first: datetime
+    exact: bool
+
+    def __str__(self) -> str:
+        """Say it for people."""
+        return f"{self.reason}: {'' if self.exact else 'at least '}{self.count} {_REASONS[self.reason]}"
+
+
+@frozen
+class Following:
+    """Where a schedule stands after a fire."""
+
+    anchor: datetime
+    """The trigger's latest fire until then; as it was if there was none."""
+    run_at: datetime | None
+    """Its next one, None when there is none any more."""
+    dropped: tuple[Dropped, ...] = ()
+
+
+def follow(trigger: Trigger, task: Task, *, fire_time: datetime, until: datetime) -> Following:
+    """Go on from the task's anchor to the first fire after `until`, when the run for `fire_time` ended.
+
+    Fires before `fire_time` were missed (a misfire, of which the latest is run); those after it passed during the run
+    (an overlap, which is skipped).
+    """
+    first = next_fire_after(trigger, task.anchor)
+    if first == fire_time:
+        second = next_fire_after(trigger, first)
+        if second is None or second > until:
+            return Following(first, second)
+    elif first is None or first > until:
+        return Following(task.anchor, first)
+    before, all_of_them = missed(trigger, task.anchor, fire_time), missed(trigger, task.anchor, until)
+    anchor = all_of_them.latest or task.anchor
+    misfires = before.count - (before.latest == fire_time)
+    overlaps = all_of_them.count - before.count
+    dropped = []
+    if misfires and before.first is not None:
+        dropped.append(Dropped(MISFIRE, misfires, before.first, before.exact))
+    if overlaps:
+        after = next_fire_after(trigger, before.latest or task.anchor)
+        dropped.append(Dropped(OVERLAP, overlaps, after or anchor, all_of_them.exact and before.exact))
+    return Following(anchor, next_fire_after(trigger, anchor), tuple(dropped))

@@ -1,0 +1,166 @@
+"""The heartbeat: leases extended beside the event loop, in a thread and over a connection of their own.
+
+A job that blocks the event loop, as an `async def` that calls `time.sleep` does, must not lose its lease. But a lease is
+not kept for ever: not for a run past its time limit and grace, nor for a task that cannot be started, and for none at all
+once the event loop has stood still for so long that nothing here will end any more.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import ParamSpec
+
+from attrs import evolve
+
+from detent.scheduler.events import LeaseLost, LoopFailed
+from detent.scheduler.live import LiveRun, LiveRuns
+from detent.scheduler.loops import Loop, jittered
+from detent.scheduler.parts import Parts
+from detent.scheduler.plan import Interrupted, Stopped
+from detent.stores import Extended, Kept, Node
+from detent.triggers import DetentError
+
+P = ParamSpec("P")
+
+STANDSTILL = 10
+"""Leases for which the event loop may stand still before its runs are given up."""
+
+
+class Heartbeat:
+    """Extends the leases of the live runs, and announces the node; made in the scheduler's loop, run in its own or that one."""
+
+    def __init__(self, parts: Parts, runs: LiveRuns, node: Node) -> None:
+        """Keep the leases of `runs` in the store of `parts`, and announce `node`."""
+        self._parts, self._store, self._clock, self._config = parts, parts.store, parts.clock, parts.config
+        self._runs, self._node = runs, node
+        self._home = asyncio.get_running_loop()
+        self._last_turn = self._clock.monotonic()
+        self._announced: datetime | None = None
+
+    async def turn(self) -> timedelta:
+        """Beat once, and return the pause until the next; sooner when a row was busy."""
+        is_busy = await self.run_once()
+        return jittered(self._config.heartbeat / 3 if is_busy else self._config.heartbeat, by=0.1)
+
+    async def run_once(self) -> bool:
+        """Extend what is to be kept; return whether some rows were busy, and want another try soon.
+
+        Raises:
+            StoreError: of the store; runs whose lease can no longer be trusted are cut short all the same.
+
+        """
+        try:
+            is_busy = await self._extend()
+            await self._announce()
+        finally:
+            self._cut_untrusted()
+            self._call_home(self._note_turn)
+        return is_busy
+
+    async def _extend(self) -> bool:
+        runs = {run.lease_id: run for run in self._runs if self._is_kept(run)}
+        if not runs:
+            return False
+        now, sent = self._clock.now(), self._clock.monotonic()
+        extended = await self._store.extend(now, [run.held for run in runs.values()], self._config.lease)
+        self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
+        self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())
+        return bool(extended.busy)
+
+    def _note(self, runs: dict[str, LiveRun], extended: Extended, *, trusted_until: float) -> None:
+        for kept in extended.kept:
+            self._keep(runs[kept.lease_id], kept, trusted_until)
+        for held in extended.lost:
+            run = runs[held.lease_id]
+            if not run.has_ended:  # else its outcome may just have been written: the exchange's answer will tell
+                self._lose(run, "another node has the task, or somebody deleted it")
+
+    def _keep(self, run: LiveRun, kept: Kept, trusted_until: float) -> None:
+        run.held = kept
+        run.trusted_until = max(run.trusted_until, trusted_until)
+        if kept.stop:
+            self._call_home(run.end_early, Stopped("somebody asked for it to be stopped"))
+
+    def _lose(self, run: LiveRun, reason: str) -> None:
+        run.is_lost = True
+        self._parts.publish(LeaseLost(node=self._parts.node, slug=run.task.slug, lease_id=run.lease_id, reason=reason))
+        self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
+
+    def _cut_untrusted(self) -> None:
+        for run in self._runs:
+            if not run.is_lost and not run.has_ended and not self._runs.is_trusted(run):
+                self._lose(run, "it could not be extended in time")
+
+    def _is_kept(self, run: LiveRun) -> bool:
+        now, lease = self._clock.monotonic(), self._config.lease.total_seconds()
+        if run.is_lost or now - self._last_turn > STANDSTILL * lease:
+            return False
+        if run.started is None:
+            return now - run.locked <= lease
+        limit = run.task.options.time_limit
+        return limit is None or now - run.started <= (limit + self._config.grace).total_seconds()
+
+    async def _announce(self) -> None:
+        now = self._clock.now()
+        if self._announced is None or now - self._announced >= self._config.lease:
+            await self._store.announce(_seen(self._node, now, now + 2 * self._config.lease))
+            self._announced = now
+
+    async def farewell(self) -> None:
+        """Tell the others that this node is gone."""
+        now = self._clock.now()
+        await self._store.announce(_seen(self._node, now, now))
+
+    def _note_turn(self) -> None:
+        self._last_turn = self._clock.monotonic()
+
+    def _call_home(self, call: Callable[P, None], *arguments: P.args, **_: P.kwargs) -> None:
+        """Call in the scheduler's event loop, where runs are ended; not at all once that is closed."""
+        with suppress(RuntimeError):
+            self._home.call_soon_threadsafe(call, *arguments)
+
+
+def _seen(node: Node, now: datetime, until: datetime) -> Node:
+    return evolve(node, seen_at=now, until=until)
+
+
+class HeartbeatThread:
+    """A heartbeat in a thread of its own, with an event loop and a store of its own; safe to stop more than once."""
+
+    def __init__(self, heartbeat: Heartbeat, parts: Parts) -> None:
+        """Beat with `heartbeat`, made with the same `parts`, whose store is this thread's own and not yet open."""
+        self._heartbeat, self._parts = heartbeat, parts
+        self._loop: Loop | None = None
+        self._is_stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"detent-heartbeat-{parts.node}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat; the first beat opens the store."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Beat no more, take leave, and wait for the thread; call it where it may block."""
+        self._is_stopping.set()
+        if self._loop is not None:
+            self._loop.stop_from_thread()
+        self._thread.join()
+
+    def _run(self) -> None:
+        asyncio.run(self._beat())
+
+    async def _beat(self) -> None:
+        self._loop = Loop("heartbeat", self._turn, self._parts)
+        try:
+            if not self._is_stopping.is_set():
+                await self._loop.run()
+            await self._heartbeat.farewell()
+        except DetentError as error:
+            self._parts.publish(LoopFailed(node=self._parts.node, loop="heartbeat", error=error))
+        finally:
+            await self._parts.store.close()
+
+    async def _turn(self) -> timedelta:
+        await self._parts.store.open()
+        return await self._heartbeat.turn()

@@ -1,0 +1,126 @@
+"""The runs that are under way on this node: shared by the loop that starts them and the heartbeat that keeps their leases."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from detent.jobs import Task
+from detent.scheduler.clock import Clock
+from detent.scheduler.plan import Ending, Interrupted, Stopped
+from detent.scheduler.waiting import Wake
+from detent.stores import Held
+
+
+_STIRRING = 20
+"""Turns of the event loop, and more than enough, that a timer's end or a cancelling takes to reach a job that sleeps."""
+
+
+class StopSignal:
+    """Tells a run, in whatever thread it works, that it should end, and why; the first reason stands."""
+
+    def __init__(self) -> None:
+        """Nothing asks the run to end."""
+        self._event = threading.Event()
+        self._reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run should end, or None."""
+        return self._reason
+
+    def wait(self, timeout: timedelta | None = None) -> bool:
+        """Block this thread until the run should end, at most `timeout` of real time."""
+        return self._event.wait(None if timeout is None else timeout.total_seconds())
+
+    def set(self, reason: str) -> None:
+        """Ask the run to end."""
+        if self._reason is None:
+            self._reason = reason
+            self._event.set()
+
+
+class LiveRun:
+    """A locked task from its lock to the written outcome; its fields are read by the heartbeat's thread too.
+
+    `trusted_until` (seconds, monotonic) is how long this node may believe that the lease is its own: counted from just
+    before the request that got or extended it was *sent*, less a margin, because the store may have counted from then.
+    """
+
+    def __init__(self, task: Task, *, locked: float, trusted_until: float) -> None:
+        """Begin with the lease that the lock gave; `locked` is when it was asked for (monotonic)."""
+        self.task = task
+        self.held = Held(task.slug, task.lease_id or "", task.etag)
+        self.locked, self.trusted_until = locked, trusted_until
+        self.stop = StopSignal()
+        self.started_at: datetime | None = None
+        self.started: float | None = None
+        """When the job began to work, monotonic; None = it has not."""
+        self.has_ended = False
+        self.sleepers = 0
+        """Waits on the scheduler's clock that the job is in."""
+        self.is_lost = False
+        self.cut_short: Interrupted | Stopped | None = None
+        """Set when somebody asked for the run to end early: what it then counts as."""
+        self.working: asyncio.Task[Ending] | None = None
+        self.is_in_thread = False
+
+    def begin(self, clock: Clock) -> None:
+        """Note that the job begins to work."""
+        self.started_at, self.started = clock.now(), clock.monotonic()
+
+    @property
+    def lease_id(self) -> str:
+        """The lease under which it runs."""
+        return self.held.lease_id
+
+    def end_early(self, ending: Interrupted | Stopped) -> None:
+        """Ask the run to end: a coroutine is cancelled, a thread is told by its context. From the event loop's thread only."""
+        if self.cut_short is None:
+            self.cut_short = ending
+            self.stop.set(ending.reason)
+            if not self.is_in_thread:
+                self.abandon()
+
+    def abandon(self) -> None:
+        """Wait for the run no longer, whatever it does."""
+        if self.working is not None and not self.has_ended:
+            self.working.cancel()
+
+
+class LiveRuns:
+    """All of a node's live runs; iterating and changing them is safe from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with none."""
+        self._clock = clock
+        self._runs: dict[str, LiveRun] = {}
+        self.changed = Wake(clock)
+        """Rung when a run ended, was written, or fell asleep."""
+
+    def add(self, run: LiveRun) -> None:
+        """Take a run in."""
+        self._runs[run.lease_id] = run
+
+    def remove(self, run: LiveRun) -> None:
+        """Let a run go: its outcome is written, or no longer its own to write."""
+        self._runs.pop(run.lease_id, None)
+        self.changed.ring()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[LiveRun]:
+        return iter(list(self._runs.values()))
+
+    def is_trusted(self, run: LiveRun) -> bool:
+        """Tell whether a run's lease may still be believed in."""
+        return not run.is_lost and self._clock.monotonic() < run.trusted_until
+
+    async def rest(self) -> None:
+        """Return when no run is at work: each has ended, or sleeps on the clock."""
+        for _ in range(_STIRRING if self._runs else 0):
+            await asyncio.sleep(0)
+        while any(not run.has_ended and not run.sleepers for run in self):
+            self.changed.clear()
+            await self.changed.wait(None)

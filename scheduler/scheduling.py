@@ -1,0 +1,124 @@
+"""What somebody asks to be scheduled, checked and made into a task. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+from attrs import field, frozen
+
+from detent.jobs import InvalidDelay, Job, JobRegistry, Task, TaskOptions, TriggerSource
+from detent.jobs.payload import check_payload
+from detent.jobs.registry import RegisteredJob
+from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
+from detent.triggers import Trigger, next_fire_after, parse_trigger, require_aware
+
+KindOrJob = str | Job | type[Job]
+"""How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
+
+
+class When(TypedDict, total=False):
+    """The optional fields of `NewTask`, as keywords."""
+
+    trigger: Trigger | str | None
+    at: datetime | None
+    delay: timedelta | None
+    payload: bytes
+    payload_version: int
+    options: TaskOptions | None
+    metadata: Mapping[str, str]
+    remote: bool
+
+
+@frozen
+class NewTask:
+    """A task to be scheduled.
+
+    Without a `trigger` of its own it fires by its job's; if that has none, it is a one-off. `at` or `delay` (from now)
+    set its first fire, after which the trigger goes on from there; a one-off without either fires at once.
+    """
+
+    slug: str
+    job: KindOrJob
+    trigger: Trigger | str | None = field(default=None, kw_only=True)
+    at: datetime | None = field(default=None, kw_only=True)
+    delay: timedelta | None = field(default=None, kw_only=True)
+    payload: bytes = field(default=b"", kw_only=True)
+    payload_version: int = field(default=1, kw_only=True)
+    options: TaskOptions | None = field(default=None, kw_only=True)
+    """How it is run; None = as its job says."""
+    metadata: Mapping[str, str] = field(factory=dict, kw_only=True)
+    remote: bool = field(default=False, kw_only=True)
+    """Allow a kind that only other nodes have registered."""
+
+
+def kind_of(job: KindOrJob) -> str:
+    """Return the kind that a job is known by."""
+    return job if isinstance(job, str) else job.kind
+
+
+def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit: int) -> Task:
+    """Return the task that `new` describes, for a store to create.
+
+    Raises:
+        JobNotRegistered: the kind is not registered here, and `remote` was not said.
+        InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant from now on.
+        TriggerError: the trigger's text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
+        InvalidSlug, InvalidValue, PayloadTooLarge: a value cannot be kept.
+
+    """
+    kind = kind_of(new.job)
+    registered = None if new.remote and kind not in registry else registry.get(kind)
+    trigger, source = _trigger(new, registered)
+    first = _own_first_fire(new, now)
+    return Task(
+        slug=new.slug,
+        kind=kind,
+        payload=check_payload(new.payload, payload_limit),
+        payload_version=new.payload_version,
+        trigger=None if trigger is None else _text(trigger, source, new.slug),
+        trigger_from=source,
+        options=new.options or (registered.options if registered else TaskOptions()),
+        metadata=new.metadata,
+        anchor=first or now,
+        run_at=first or _first_fire(trigger, new.slug, now),
+    )
+
+
+def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | None, TriggerSource]:
+    if new.trigger is not None:
+        return _parse(new.trigger, new.slug), TriggerSource.TASK
+    if registered is not None and registered.trigger is not None:
+        return registered.trigger, TriggerSource.JOB
+    return None, TriggerSource.TASK
+
+
+def _parse(trigger: Trigger | str, slug: str) -> Trigger:
+    return parse_trigger(trigger, hash_id=slug) if isinstance(trigger, str) else trigger
+
+
+def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:
+    text = trigger.to_text()
+    if text is None and source is TriggerSource.TASK:
+        problem = f"the trigger {trigger!r} has no text form: register it with the job, so that every node has it in its code"
+        raise InvalidSchedule(slug, problem)
+    return text
+
+
+def _own_first_fire(new: NewTask, now: datetime) -> datetime | None:
+    if new.at is not None and new.delay is not None:
+        raise InvalidSchedule(new.slug, f"both at={new.at!r} and delay={new.delay!r} are given: expected at most one of them")
+    if new.delay is not None:
+        if new.delay < timedelta(0):
+            raise InvalidDelay("delay", new.delay, "0 or more")
+        return now + new.delay
+    return None if new.at is None else require_aware(new.at, "at")
+
+
+def _first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:
+    """Return the first fire from now on: a first registration does not fire for what was before it."""
+    if trigger is None:
+        return now
+    first = next_fire_after(trigger, now)
+    if first is None:
+        raise TriggerNeverFires(slug, trigger)
+    return first

@@ -1,0 +1,33 @@
+"""SIGINT and SIGTERM, taken over for a while."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from detent.scheduler.errors import NotMainThread
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Queue[signal.Signals]]:
+    """Collect the signals that ask this process to stop, instead of what they did before; put that back afterwards.
+
+    Raises:
+        NotMainThread: signals come to the main thread of a process only.
+
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise NotMainThread
+    loop, received = asyncio.get_running_loop(), asyncio.Queue[signal.Signals]()
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number in STOPPING:
+        loop.add_signal_handler(number, received.put_nowait, number)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -1,0 +1,17 @@
+"""For unit tests of an application: a clock that is moved by hand, and a way to run what is due on it.
+
+::
+
+    clock = ManualClock()
+    async with StdScheduler(MemoryStore(), jobs=registry, clock=clock) as scheduler:
+        await scheduler.schedule_job("report", "report")
+        await run_due(scheduler, until=clock.now() + timedelta(hours=25))
+
+The scheduler takes the same path as in production: the same exchange, decisions and leases. Only nothing happens by
+itself, and nothing has to be waited for.
+"""
+
+from detent.scheduler.testing.clock import ManualClock
+from detent.scheduler.testing.driving import run_due
+
+__all__ = ["ManualClock", "run_due"]

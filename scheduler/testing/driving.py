@@ -1,0 +1,51 @@
+"""A scheduler, driven through time by hand."""
+
+import asyncio
+from datetime import datetime
+
+from detent.scheduler.events import Event, RunEnded
+from detent.scheduler.std import StdScheduler
+from detent.scheduler.testing.clock import ManualClock
+from detent.stores import RunStatus
+
+
+async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> int:
+    """Run everything that is due, and return how many runs ended.
+
+    With `until`, the clock is moved on to each instant at which something is due or a job's sleep ends, and at last to
+    `until`: each fire is run at its own time. Without, the clock stays where it is. Jobs that sleep on the clock
+    (`ctx.sleep`) are left asleep, their leases kept; jobs that really work are waited for.
+
+    Raises:
+        TypeError: the scheduler was not made with a `ManualClock`.
+        StoreError: of the store.
+
+    """
+    clock = scheduler.clock
+    if not isinstance(clock, ManualClock):
+        raise TypeError(f"run_due drives a scheduler that was made with clock=ManualClock(), this one has {clock!r}")
+    ended = 0
+
+    def count(event: Event) -> None:
+        nonlocal ended
+        ended += isinstance(event, RunEnded) and event.run.status is not RunStatus.SKIPPED
+
+    leave = scheduler.subscribe(count)
+    try:
+        await scheduler.works.turn_by_hand()
+        while until is not None and clock.now() < until:
+            clock.move_to(await _next_instant(scheduler, clock, until))
+            await asyncio.sleep(0)
+            await scheduler.works.beat_by_hand()
+            await scheduler.works.turn_by_hand()
+    finally:
+        leave()
+    return ended
+
+
+async def _next_instant(scheduler: StdScheduler, clock: ManualClock, until: datetime) -> datetime:
+    """Return the next instant at which anything is to happen, at most `until`: a fire, a timer, a heartbeat."""
+    now, works = clock.now(), scheduler.works
+    beat = now + scheduler.config.heartbeat if works.runs else None
+    instants = (await works.next_due(), clock.next_timer, beat, until)
+    return min(instant for instant in instants if instant is not None and instant > now)

@@ -1,0 +1,100 @@
+"""Waiting, by a clock: every pause, time limit and backoff of a scheduler goes through here.
+
+`asyncio.sleep` and `asyncio.timeout` know only the event loop's clock; a test that moves a clock by hand would wait
+for ever, and a scheduler would behave differently under it than in production.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import timedelta
+from typing import TypeVar
+
+from detent.jobs import TimeLimitExceeded
+from detent.scheduler.clock import Clock
+
+T = TypeVar("T")
+
+
+async def sleep(clock: Clock, delay: timedelta) -> None:
+    """Return after `delay`."""
+    await Wake(clock).wait(delay)
+
+
+async def within(clock: Clock, limit: timedelta | None, work: Awaitable[T]) -> T:
+    """Return what `work` returns; when `limit` passes first, cancel it, wait until it is gone, and say so.
+
+    Raises:
+        TimeLimitExceeded: `work` was cancelled by the limit. If it ends otherwise on being cancelled, that counts.
+
+    """
+    if limit is None:
+        return await work
+    running = asyncio.ensure_future(work)
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        running.cancel()
+
+    timer = clock.call_later(limit, expire)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        if expired and running.cancelled() and not _is_cancelled_from_outside():
+            raise TimeLimitExceeded(limit) from None
+        raise
+    finally:
+        timer.cancel()
+
+
+def _is_cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Wake:
+    """A bell for one sleeper: rung from the event loop, or from any thread by `ring_from_thread`.
+
+    A ring before the wait counts, so that nothing which happens between looking and sleeping is missed: clear it before
+    you look, wait after.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Make a silent bell for the running event loop."""
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._rung = False
+        self._sleeper: asyncio.Future[None] | None = None
+
+    def clear(self) -> None:
+        """Forget every ring so far."""
+        self._rung = False
+
+    def ring(self) -> None:
+        """Wake the sleeper, or keep it from falling asleep."""
+        self._rung = True
+        self._rouse()
+
+    def ring_from_thread(self) -> None:
+        """Ring from another thread; without effect once the event loop is closed."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.ring)
+
+    async def wait(self, timeout: timedelta | None) -> bool:
+        """Return True at a ring, False after `timeout`."""
+        if self._rung:
+            return True
+        self._sleeper = self._loop.create_future()
+        timer = self._clock.call_later(timeout, self._rouse) if timeout is not None else None
+        try:
+            await self._sleeper
+        finally:
+            self._sleeper = None
+            if timer is not None:
+                timer.cancel()
+        return self._rung
+
+    def _rouse(self) -> None:
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)

@@ -1,0 +1,152 @@
+"""The works of one running node: its loops, wired, started, and brought to rest in the right order."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+from attrs import evolve
+
+from detent.scheduler.dispatch import Dispatcher
+from detent.scheduler.heartbeat import Heartbeat, HeartbeatThread
+from detent.scheduler.live import LiveRuns
+from detent.scheduler.loops import Loop
+from detent.scheduler.parts import Parts
+from detent.scheduler.plan import Interrupted
+from detent.scheduler.prune import Pruner
+from detent.scheduler.runner import Runner
+from detent.stores import Node
+
+_LAST_CALL = timedelta(seconds=2)
+"""What is cut short has as long to clean up after itself, and the last outcomes as long to be written."""
+
+_SHUTDOWN = "the node was stopped before the run had ended"
+
+
+class Works:
+    """The loops of a node, in the event loop in which it was made; the store is open for as long as they go.
+
+    Under a clock that does not run no loop runs either: `detent.scheduler.testing.run_due` turns them by hand.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        """Wire the loops; nothing runs yet."""
+        self._parts = parts
+        self.runs = LiveRuns(parts.clock)
+        self._runner = Runner(parts.clock, self.runs, node=parts.node, payload_limit=parts.config.payload_limit)
+        self.dispatcher = Dispatcher(parts, self._runner)
+        self.pruner = Pruner(parts)
+        self._listening = Loop("listen", self._listen, parts)
+        self._tasks: dict[Loop, asyncio.Task[None]] = {}
+        self._thread: HeartbeatThread | None = None
+        self._is_hurried = False
+        self._node = _announcement(parts)
+        self.heartbeat = Heartbeat(parts, self.runs, self._node)
+        """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
+
+    def start(self) -> None:
+        """Let every loop run."""
+        if not self._parts.clock.runs:
+            return
+        beside = evolve(self._parts, store=self._parts.store.sibling())
+        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node), beside)
+        self._thread.start()
+        for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
+            self._tasks[loop] = asyncio.create_task(loop.run(), name=f"detent {loop.name}")
+
+    async def _listen(self) -> timedelta:
+        """Ring the dispatcher at every hint; returns only when the store's line ends."""
+        async with self._parts.store.listen() as rings:
+            self.dispatcher.loop.wake.ring()  # whatever came before this line stood is seen now
+            async for _ in rings:
+                self.dispatcher.loop.wake.ring()
+        return timedelta(seconds=1)
+
+    async def drain(self, grace: timedelta) -> None:
+        """Take no more work, wait up to `grace` for what runs, cut the rest short, and write how all of it ended.
+
+        Leases are kept until the end. What cannot be written, because the store is gone, is left to its lease.
+        """
+        self.dispatcher.is_locking = False
+        self.dispatcher.loop.wake.ring()
+        await self._until(lambda: self._have_all_ended() or self._is_hurried, grace)
+        if not self._have_all_ended():
+            for run in self.runs:
+                run.end_early(Interrupted(_SHUTDOWN))
+            await self._until(self._have_all_ended, min(grace, _LAST_CALL))
+            for run in self.runs:
+                run.abandon()
+        await self._until(lambda: not self.runs and not self.dispatcher.unwritten, max(grace, _LAST_CALL))
+
+    def hurry(self) -> None:
+        """End the grace of a drain that is under way."""
+        self._is_hurried = True
+        self.runs.changed.ring()
+
+    def _have_all_ended(self) -> bool:
+        return all(run.has_ended for run in self.runs)
+
+    async def _until(self, condition: Callable[[], bool], limit: timedelta) -> bool:
+        """Return whether `condition`, looked at whenever a run changes, came true before `limit` had passed."""
+        clock = self._parts.clock
+        deadline = clock.monotonic() + limit.total_seconds()
+        while not condition():
+            self.runs.changed.clear()
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return False
+            if clock.runs:
+                await self.runs.changed.wait(timedelta(seconds=left))
+            elif not await self.turn_by_hand():
+                return condition()
+        return True
+
+    async def turn_by_hand(self) -> int:
+        """Do what the loops do at this instant of a clock that stands still; return how many tasks were locked or written.
+
+        Waits, in real time, for every job that works; a job that sleeps on the clock is left to its sleep.
+        """
+        done = 0
+        while True:
+            ended = self.dispatcher.unwritten
+            locked = await self.dispatcher.run_once()
+            await self.runs.rest()
+            if not locked and not ended and not self.dispatcher.unwritten:
+                return done
+            done += locked + ended
+
+    async def beat_by_hand(self) -> None:
+        """Do what the heartbeat does, if there is anything to keep."""
+        if self.runs:
+            await self.heartbeat.run_once()
+
+    async def next_due(self) -> datetime | None:
+        """Return when the next of this node's tasks may be locked."""
+        return await self._parts.store.next_run(self._parts.registry.kinds)
+
+    async def stop(self) -> None:
+        """Stop every loop, the heartbeat last; runs that are left are cut off, and their leases end."""
+        await self._end(self.pruner.loop, self.dispatcher.loop)
+        if listening := self._tasks.pop(self._listening, None):
+            self._listening.stop()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        for run in self.runs:
+            run.abandon()
+        self._runner.close()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.stop)
+            self._thread = None
+
+    async def _end(self, *loops: Loop) -> None:
+        for loop in loops:
+            loop.stop()
+        await asyncio.gather(*(self._tasks.pop(loop) for loop in loops if loop in self._tasks))
+
+
+def _announcement(parts: Parts) -> Node:
+    now = parts.clock.now()
+    info = {"host": socket.gethostname(), "pid": str(os.getpid()), "version": version("detent")}
+    return Node(name=parts.node, kinds=parts.registry.kinds, started_at=now, seen_at=now, until=now, info=info)
