@@ -2,6 +2,7 @@
 
 from detent.jobs.base import FunctionJob, Job
 from detent.jobs.context import JobContext
+from detent.jobs.curl import CurlFailed, CurlJob
 from detent.jobs.errors import (
     InvalidDelay,
     InvalidJob,
@@ -11,18 +12,23 @@ from detent.jobs.errors import (
     JobAlreadyRegistered,
     JobError,
     JobNotRegistered,
+    MissingExtra,
     PayloadTooLarge,
     TimeLimitExceeded,
 )
 from detent.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
+from detent.jobs.print import PrintJob
 from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
+from detent.jobs.shell import ShellFailed, ShellJob
 from detent.jobs.task import Consistency, Request, Task, TaskOptions, TaskState, TriggerSource
 
 __all__ = [
     "PAYLOAD_LIMIT",
     "PAYLOAD_MAX",
     "Consistency",
+    "CurlFailed",
+    "CurlJob",
     "DeclaredTask",
     "FunctionJob",
     "InvalidDelay",
@@ -36,10 +42,14 @@ __all__ = [
     "JobError",
     "JobNotRegistered",
     "JobRegistry",
+    "MissingExtra",
     "PayloadTooLarge",
+    "PrintJob",
     "RegisteredJob",
     "Request",
     "RetryPolicy",
+    "ShellFailed",
+    "ShellJob",
     "Task",
     "TaskOptions",
     "TaskState",

@@ -35,9 +35,9 @@ class Job(Protocol):
 
 
 def is_async(job: Job) -> bool:
-    """Tell whether `job.execute` runs in the event loop (`async def`) or in a thread (`def`)."""
-    execute = job.run if isinstance(job, FunctionJob) else job.execute
-    return inspect.iscoroutinefunction(execute) or inspect.iscoroutinefunction(getattr(execute, "__call__", None))  # noqa: B004 - of an object
+    """Tell whether the job runs in the event loop (`async def`) or in a thread (`def`)."""
+    function = job.function if isinstance(job, FunctionJob) else job.execute
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def check_returned(kind: str, returned: object) -> Task | None:
@@ -74,11 +74,6 @@ class FunctionJob(Job):
         """
         return cls(kind, function, _arity(function))
 
-    @property
-    def run(self) -> Callable[..., object]:
-        """The function itself."""
-        return self.function
-
     def execute(self, ctx: JobContext, task: Task, /) -> Returned:
         """Call the function with as many of `ctx` and `task` as it takes."""
         returned = self.function(*(ctx, task)[: self.arity])
@@ -96,7 +91,11 @@ def _arity(function: Callable[..., object]) -> int:
     expected = "expected a function of (), (ctx) or (ctx, task)"
     if not callable(function):
         raise InvalidJob(function, expected)
-    required = [each for each in inspect.signature(function).parameters.values() if each.default is each.empty]
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # some built-in functions keep theirs to themselves
+        raise InvalidJob(function, expected) from None
+    required = [each for each in parameters if each.default is each.empty]
     named = [each for each in required if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     if len(named) > len(("ctx", "task")) or any(each.kind is each.KEYWORD_ONLY for each in named):
         raise InvalidJob(function, expected)

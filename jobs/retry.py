@@ -7,10 +7,17 @@ from attrs import field, frozen
 from detent.jobs.errors import InvalidValue
 from detent.jobs.validators import at_least, positive
 
+_LONGEST = timedelta(days=36_500)
+
+
+def _bounded(_: object, __: object, value: timedelta) -> None:
+    if not isinstance(value, timedelta) or not timedelta(0) <= value <= _LONGEST:
+        raise InvalidValue("max_backoff", value, f"a timedelta of 0 to {_LONGEST}")
+
 
 def _up_to_max_backoff(policy: "RetryPolicy", _: object, value: timedelta) -> None:
-    if not timedelta(0) <= value <= policy.max_backoff:
-        raise InvalidValue("min_backoff", value, f"0 to max_backoff ({policy.max_backoff})")
+    if not isinstance(value, timedelta) or not timedelta(0) <= value <= policy.max_backoff:
+        raise InvalidValue("min_backoff", value, f"a timedelta of 0 to max_backoff ({policy.max_backoff})")
 
 
 @frozen(kw_only=True)
@@ -28,7 +35,7 @@ class RetryPolicy:
     """
 
     limit: int | None = field(default=5, validator=at_least(0))
-    max_backoff: timedelta = field(default=timedelta(hours=1), validator=at_least(timedelta(0)))
+    max_backoff: timedelta = field(default=timedelta(hours=1), validator=_bounded)
     min_backoff: timedelta = field(default=timedelta(seconds=1), validator=_up_to_max_backoff)
     multiplier: float = field(default=2.0, validator=at_least(1.0))
     age_limit: timedelta | None = field(default=None, validator=positive)

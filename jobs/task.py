@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.storable import storable
-from detent.jobs.validators import at_least, name, payload, positive, slug, text_map, texts, utc, utc_or_none
+from detent.jobs.validators import at_least, instance_of, name, payload, positive, slug, text_map, texts, trigger_text, utc, utc_or_none
 
 
 class TaskState(StrEnum):
@@ -56,7 +56,7 @@ class TaskOptions:
     cannot be killed: its context asks it to stop, and its run is given up.
     """
 
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))
     consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=Consistency)
     time_limit: timedelta | None = field(default=None, validator=positive)
 
@@ -84,10 +84,10 @@ class Task:
     payload: bytes = field(default=b"", validator=payload, repr=False)
     payload_version: int = field(default=1, validator=at_least(1))
     """The format of the payload, for the job to tell old from new."""
-    trigger: str | None = None
+    trigger: str | None = field(default=None, validator=trigger_text)
     """Text form of the trigger, if it has one."""
     trigger_from: TriggerSource = field(default=TriggerSource.TASK, converter=TriggerSource)
-    options: TaskOptions = DEFAULT_OPTIONS
+    options: TaskOptions = field(default=DEFAULT_OPTIONS, validator=instance_of(TaskOptions))
     metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
 
     state: TaskState = field(default=TaskState.SCHEDULED, converter=TaskState)

@@ -19,6 +19,9 @@ PAYLOAD_MAX = 512 * 1024
 METADATA_MAX = 16 * 1024
 """Most characters in all keys and texts of one task's metadata."""
 
+TRIGGER_MAX = 8 * 1024
+"""Longest text of a trigger, in characters."""
+
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
@@ -40,6 +43,15 @@ def slug(_: object, attribute: "Attribute[Any]", value: object) -> None:
     check_name(attribute.name, value, InvalidSlug)
 
 
+def trigger_text(_: object, attribute: "Attribute[Any]", value: str | None) -> None:
+    """Accept None or a storable text of bounded length; whether it says a time is for `parse_trigger`."""
+    if value is not None:
+        if not isinstance(value, str) or not 0 < len(value) <= TRIGGER_MAX:
+            raise InvalidValue(attribute.name, value, f"text of 1 to {TRIGGER_MAX} characters")
+        if UNSTORABLE.search(value):
+            raise InvalidValue(attribute.name, value, "text without NUL and lone surrogates")
+
+
 def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Accept bytes that every store can keep."""
     if not isinstance(value, bytes):
@@ -49,13 +61,15 @@ def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:
 
 
 def utc(value: datetime) -> datetime:
-    """Convert an aware datetime to UTC, and refuse a naive one with `NaiveDatetime`."""
+    """Convert an aware datetime to UTC; refuse a naive one with `NaiveDatetime`, and what is no datetime."""
+    if not isinstance(value, datetime):
+        raise InvalidValue("an instant", value, "an aware datetime")
     return value if value.tzinfo is UTC else require_aware(value, "an instant")
 
 
 def utc_or_none(value: datetime | None) -> datetime | None:
     """Convert as `utc` does what is not None."""
-    return value if value is None or value.tzinfo is UTC else require_aware(value, "an instant")
+    return value if value is None or (type(value) is datetime and value.tzinfo is UTC) else utc(value)
 
 
 def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> None:
@@ -69,21 +83,41 @@ def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> N
 
 
 def at_least(low: Any) -> Validator:  # noqa: ANN401 - numbers and timedeltas alike
-    """Accept None or a value of at least `low`."""
+    """Accept None or a value, comparable to `low`, of at least that."""
 
     def check(_: object, attribute: "Attribute[Any]", value: Any) -> None:  # noqa: ANN401
-        if value is not None and not value >= low:
-            raise InvalidValue(attribute.name, value, f"at least {low}")
+        if value is not None and not (_is_like(value, low) and value >= low):
+            raise InvalidValue(attribute.name, value, f"{_name_of(low)} of at least {low}")
 
     return check
 
 
 def positive(_: object, attribute: "Attribute[Any]", value: timedelta | None) -> None:
     """Accept None or a span of time longer than none."""
-    if value is not None and not value > timedelta(0):
-        raise InvalidValue(attribute.name, value, "longer than 0")
+    if value is not None and not (isinstance(value, timedelta) and value > timedelta(0)):
+        raise InvalidValue(attribute.name, value, "a timedelta longer than 0")
+
+
+def instance_of(kind: type) -> Validator:
+    """Accept what is of `kind`."""
+
+    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, kind):
+            raise InvalidValue(attribute.name, value, f"a {kind.__name__}")
+
+    return check
+
+
+def _is_like(value: object, low: object) -> bool:
+    return isinstance(value, int | float if isinstance(low, float) else type(low)) and not isinstance(value, bool)
+
+
+def _name_of(low: object) -> str:
+    return {int: "a whole number", float: "a number"}.get(type(low), "a timedelta")
 
 
 def text_map(value: Mapping[str, str]) -> Mapping[str, str]:
     """Convert to a dictionary of one's own, so that the caller's may change."""
+    if not isinstance(value, Mapping):
+        raise InvalidValue("metadata", value, "a mapping of text to text")
     return dict(value)
