@@ -9,6 +9,7 @@ from detent.jobs import (
     JobAlreadyRegistered,
     JobError,
     JobNotRegistered,
+    MissingExtra,
     PayloadTooLarge,
     TimeLimitExceeded,
 )
@@ -34,7 +35,6 @@ from detent.stores import (
     JobAlreadyScheduled,
     JobNotFound,
     LockLost,
-    MissingExtra,
     SchemaMismatch,
     StoreClosed,
     StoreError,

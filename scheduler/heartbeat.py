@@ -134,14 +134,16 @@ class HeartbeatThread:
         self._heartbeat, self._parts = heartbeat, parts
         self._loop: Loop | None = None
         self._is_stopping = threading.Event()
+        self._takes_leave = True
         self._thread = threading.Thread(target=self._run, name=f"detent-heartbeat-{parts.node}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat; the first beat opens the store."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, *, farewell: bool = True) -> None:
         """Beat no more, take leave, and wait for the thread; call it where it may block."""
+        self._takes_leave = farewell
         self._is_stopping.set()
         if self._loop is not None:
             self._loop.stop_from_thread()
@@ -155,7 +157,8 @@ class HeartbeatThread:
         try:
             if not self._is_stopping.is_set():
                 await self._loop.run()
-            await self._heartbeat.farewell()
+            if self._takes_leave:
+                await self._heartbeat.farewell()
         except DetentError as error:
             self._parts.publish(LoopFailed(node=self._parts.node, loop="heartbeat", error=error))
         finally:

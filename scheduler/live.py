@@ -11,7 +11,6 @@ from detent.scheduler.plan import Ending, Interrupted, Stopped
 from detent.scheduler.waiting import Wake
 from detent.stores import Held
 
-
 _STIRRING = 20
 """Turns of the event loop, and more than enough, that a timer's end or a cancelling takes to reach a job that sleeps."""
 

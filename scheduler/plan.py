@@ -159,6 +159,12 @@ def _removed(row: Task, finish: Finish) -> Outcome:
 def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) -> Outcome:
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
     is_changed = (returned.payload, returned.payload_version) != (finish.task.payload, finish.task.payload_version)
+    run = _run(row, finish, RunStatus.DONE, result=returned.result)
+    moved_to = returned.run_at if returned.run_at != finish.task.run_at else None
+    following = Following(row.anchor, None) if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
+    runs, run_at = (run, *_skipped(row, finish, following)), moved_to or following.run_at
+    if run_at is None:
+        return Outcome(task=row, next=None, runs=runs)
     kept = evolve(
         row,
         payload=returned.payload if is_changed else row.payload,
@@ -166,15 +172,7 @@ def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) ->
         result=returned.result,
         last_error=None,
     )
-    run = _run(row, finish, RunStatus.DONE, result=returned.result)
-    moved_to = returned.run_at if returned.run_at != finish.task.run_at else None
-    if trigger is None:
-        later = None if moved_to is None else transitions.advance(kept, now=finish.ended_at, anchor=row.anchor, run_at=moved_to)
-        return Outcome(task=row, next=later, runs=(run,))
-    following = follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
-    run_at = moved_to or following.run_at
-    advanced = None if run_at is None else transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at)
-    return Outcome(task=row, next=advanced, runs=(run, *_skipped(row, finish, following)))
+    return Outcome(task=row, next=transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at), runs=runs)
 
 
 def _failed(row: Task, finish: Finish, error: str, trigger: Trigger | None) -> Outcome:

@@ -30,6 +30,7 @@ async def within(clock: Clock, limit: timedelta | None, work: Awaitable[T]) -> T
     if limit is None:
         return await work
     running = asyncio.ensure_future(work)
+    cancelled_before = _cancels()
     expired = False
 
     def expire() -> None:
@@ -41,16 +42,17 @@ async def within(clock: Clock, limit: timedelta | None, work: Awaitable[T]) -> T
     try:
         return await running
     except asyncio.CancelledError:
-        if expired and running.cancelled() and not _is_cancelled_from_outside():
+        if expired and running.cancelled() and _cancels() == cancelled_before:
             raise TimeLimitExceeded(limit) from None
         raise
     finally:
         timer.cancel()
 
 
-def _is_cancelled_from_outside() -> bool:
+def _cancels() -> int:
+    """Return how often the current task was asked to cancel; more than before means: from outside, while waiting."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
 class Wake:

@@ -140,6 +140,17 @@ class Works:
             await asyncio.to_thread(self._thread.stop)
             self._thread = None
 
+    async def cut_off(self) -> None:
+        """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.stop, farewell=False)
+            self._thread = None
+        working = [run.working for run in self.runs if run.working is not None]
+        for task in (*self._tasks.values(), *working):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)
+        self._tasks.clear()
+
     async def _end(self, *loops: Loop) -> None:
         for loop in loops:
             loop.stop()

@@ -78,15 +78,6 @@ class InvalidStoreURL(StoreError, ValueError):
         self.url, self.expected = url, expected
 
 
-class MissingExtra(StoreError, ImportError):
-    """A store needs packages that are not installed."""
-
-    def __init__(self, what: str, extra: str) -> None:
-        """Name what needs them and the extra that brings them."""
-        super().__init__(f"{what} needs packages that are not installed: pip install 'detent[{extra}]'")
-        self.what, self.extra = what, extra
-
-
 class SchemaMismatch(StoreError):
     """The store's schema is newer than this version of detent can serve."""
 

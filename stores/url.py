@@ -18,11 +18,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol, cast
-from urllib.parse import SplitResult, urlsplit
 
+from detent.jobs import MissingExtra
 from detent.stores.base import JobStore
-from detent.stores.errors import InvalidStoreURL, MissingExtra
+from detent.stores.errors import InvalidStoreURL
 from detent.stores.memory import MemoryStore
+from detent.stores.passwords import hide_password
 
 ENTRY_POINTS = "detent.stores"
 
@@ -82,17 +83,3 @@ def _opener(scheme: str, url: str) -> StoreOpener:
 def _known() -> str:
     others = sorted(entry.name for entry in entry_points(group=ENTRY_POINTS))
     return ", ".join(f"{scheme}://" for scheme in ("memory", *_BUILT_IN, *others))
-
-
-def hide_password(url: str) -> str:
-    """Return `url` fit for messages and logs: with `***` where its password stands."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("://")[0] + "://..."
-    return url if parts.password is None else _without_password(parts)
-
-
-def _without_password(parts: SplitResult) -> str:
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()

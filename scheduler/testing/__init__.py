@@ -1,4 +1,4 @@
-"""For unit tests of an application: a clock that is moved by hand, and a way to run what is due on it.
+"""For tests of an application: a clock that is moved by hand, a way to run what is due on it, and a way to kill a node.
 
 ::
 
@@ -13,5 +13,6 @@ itself, and nothing has to be waited for.
 
 from detent.scheduler.testing.clock import ManualClock
 from detent.scheduler.testing.driving import run_due
+from detent.scheduler.testing.killing import cut_off
 
-__all__ = ["ManualClock", "run_due"]
+__all__ = ["ManualClock", "cut_off", "run_due"]

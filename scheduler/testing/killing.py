@@ -1,0 +1,16 @@
+"""A scheduler, cut off as by a kill."""
+
+from detent.scheduler.std import StdScheduler
+
+
+async def cut_off(scheduler: StdScheduler) -> None:
+    """Stop a running scheduler as a kill would: nothing more is written, handed back or said; its leases run out.
+
+    For tests of what the other nodes do then, with several schedulers in one process. Jobs in the event loop are
+    cancelled and their ends dropped; jobs in threads go on, as no thread can be killed.
+
+    Raises:
+        SchedulerClosed: it is not started.
+
+    """
+    await scheduler.works.cut_off()

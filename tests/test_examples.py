@@ -1,0 +1,99 @@
+"""Every example runs, as its reader would run it."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run_example(name: str, *arguments: str, **environment: str) -> str:
+    """Run an example in a process of its own, and return what it printed; fail unless it ended with status 0."""
+    ended = subprocess.run(
+        [sys.executable, "-P", str(EXAMPLES / name), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+class _Clock(BaseHTTPRequestHandler):
+    """Answers every request alike."""
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"now": "about noon"}')
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class' name
+        """Stay quiet."""
+
+
+@contextmanager
+def a_web_server() -> Iterator[str]:
+    """Serve on the loopback, and yield the URL."""
+    server = HTTPServer(("127.0.0.1", 0), _Clock)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/now"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_the_repeating_example_asks_the_url_at_its_seconds() -> None:
+    """Seconds 1, 6, 11 ...: one of them comes within six seconds, and the run's result holds the answer."""
+    with a_web_server() as url:
+        printed = run_example("repeating.py", url, "--seconds", "6")
+    assert "done" in printed
+    assert "about noon" in printed
+
+
+def test_the_once_example_runs_its_task_once_in_memory() -> None:
+    """Without `DETENT_STORE`."""
+    assert run_example("once.py", DETENT_STORE="").count("is cancelled by") == 1
+
+
+@pytest.mark.postgres
+def test_the_once_example_runs_its_task_once_on_postgresql(postgres_url: str) -> None:
+    """The same code; only the environment names another store."""
+    separator = "&" if "?" in postgres_url else "?"
+    printed = run_example("once.py", DETENT_STORE=f"{postgres_url}{separator}schema=example_once")
+    assert printed.count("transaction 9bfadfd6-8e62-4c58-9b6e-636d666b6643 is cancelled by") == 1
+
+
+@pytest.mark.firestore
+def test_the_once_example_runs_its_task_once_on_firestore(firestore_project: str) -> None:
+    """The same code; only the environment names another store."""
+    assert run_example("once.py", DETENT_STORE=f"firestore://{firestore_project}").count("is cancelled by") == 1
+
+
+@pytest.mark.slow
+def test_the_demonstration_in_memory_loses_nothing() -> None:
+    """Three schedulers, one cut off."""
+    printed = run_example("demo.py", "--store", "memory")
+    assert "lost 0" in printed
+    assert "took 'long' over" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_the_demonstration_on_an_embedded_postgresql_loses_nothing() -> None:
+    """Three processes, one killed: the README's first command."""
+    printed = run_example("demo.py")
+    assert "lost 0" in printed
+    assert "took 'long' over" in printed
