@@ -79,9 +79,7 @@ class Dispatcher:
     async def _turn(self) -> timedelta:
         await self.run_once()
         poll = jittered(self._config.poll, by=0.25)
-        if self._next_ask is None or (self._free(0) <= 0 and not self._ended):
-            return poll
-        return max(timedelta(0), min(self._next_ask - self._clock.now(), poll))
+        return poll if self._next_ask is None else max(timedelta(0), min(self._next_ask - self._clock.now(), poll))
 
     async def run_once(self) -> int:
         """Write what ended, lock what is due and start it; return how many tasks were locked.
@@ -94,6 +92,7 @@ class Dispatcher:
             handed_in = list(self._ended)
             call = self._unanswered or self._new_call(len(handed_in))
             if call.request is None and not handed_in:
+                self._next_ask = None
                 return 0
             exchange = await self._exchange(call, handed_in)
             del self._ended[: len(handed_in)]
@@ -101,6 +100,7 @@ class Dispatcher:
             self._account(handed_in, exchange.refused)
             for task in exchange.tasks:
                 self._start(task, call)
+            self._runs.changed.ring()
             return len(exchange.tasks)
 
     def _new_call(self, ending: int) -> _Call:
@@ -128,9 +128,8 @@ class Dispatcher:
 
     def _note(self, call: _Call, exchange: Exchange) -> None:
         """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
-        if call.request is None:
-            return
-        self._busy_kinds = filled(call.request.rooms, [task.kind for task in exchange.tasks])
+        rooms = {} if call.request is None else call.request.rooms
+        self._busy_kinds = filled(rooms, [task.kind for task in exchange.tasks])
         self._next_ask = exchange.next_due
         if exchange.next_due is not None and exchange.next_due <= call.now and not exchange.tasks:
             self._ask_again(BUSY_PAUSE)

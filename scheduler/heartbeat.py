@@ -127,7 +127,7 @@ def _seen(node: Node, now: datetime, until: datetime) -> Node:
 
 
 class HeartbeatThread:
-    """A heartbeat in a thread of its own, with an event loop and a store of its own; safe to stop more than once."""
+    """A heartbeat in a thread of its own, with an event loop and a store of its own; made and stopped in the scheduler's loop."""
 
     def __init__(self, heartbeat: Heartbeat, parts: Parts) -> None:
         """Beat with `heartbeat`, made with the same `parts`, whose store is this thread's own and not yet open."""
@@ -135,22 +135,31 @@ class HeartbeatThread:
         self._loop: Loop | None = None
         self._is_stopping = threading.Event()
         self._takes_leave = True
+        self._home, self._is_gone = asyncio.get_running_loop(), asyncio.Event()
         self._thread = threading.Thread(target=self._run, name=f"detent-heartbeat-{parts.node}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat; the first beat opens the store."""
         self._thread.start()
 
-    def stop(self, *, farewell: bool = True) -> None:
-        """Beat no more, take leave, and wait for the thread; call it where it may block."""
+    async def stop(self, *, farewell: bool = True) -> None:
+        """Beat no more, take leave, and wait for the thread, which ends as soon as the store lets it.
+
+        Needs no thread to wait in: at the exit of the interpreter none can be started.
+        """
         self._takes_leave = farewell
         self._is_stopping.set()
         if self._loop is not None:
             self._loop.stop_from_thread()
+        await self._is_gone.wait()
         self._thread.join()
 
     def _run(self) -> None:
-        asyncio.run(self._beat())
+        try:
+            asyncio.run(self._beat())
+        finally:
+            with suppress(RuntimeError):  # the scheduler's loop is closed: nobody waits
+                self._home.call_soon_threadsafe(self._is_gone.set)
 
     async def _beat(self) -> None:
         self._loop = Loop("heartbeat", self._turn, self._parts)

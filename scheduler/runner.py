@@ -88,7 +88,7 @@ class Runner:
             return Raised(describe(error) + note)
         except asyncio.CancelledError as cancelled:
             return self._cut_short(live, cancelled)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the job raises belongs to its run
+        except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
             return Raised(describe(error))
 
     def _cut_short(self, live: LiveRun, cancelled: asyncio.CancelledError) -> Ending:

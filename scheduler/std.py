@@ -178,11 +178,15 @@ class StdScheduler:
         """
         if self._works is not None:
             return
-        await self._store.open()
-        sent = self._clock.monotonic()
-        self._clock.observe(await self._store.now(), sent=sent, received=self._clock.monotonic())
-        declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
-        await self.schedule_jobs(declared, if_exists="replace")
+        try:
+            await self._store.open()
+            sent = self._clock.monotonic()
+            self._clock.observe(await self._store.now(), sent=sent, received=self._clock.monotonic())
+            declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
+            await self.schedule_jobs(declared, if_exists="replace")
+        except BaseException:
+            await self._store.close()
+            raise
         self._works = Works(self._parts)
         self._works.start()
 

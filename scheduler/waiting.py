@@ -6,6 +6,7 @@ for ever, and a scheduler would behave differently under it than in production.
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -80,7 +81,7 @@ class Wake:
 
     def ring_from_thread(self) -> None:
         """Ring from another thread; without effect once the event loop is closed."""
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.ring)
 
     async def wait(self, timeout: timedelta | None) -> bool:

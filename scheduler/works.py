@@ -137,13 +137,13 @@ class Works:
             run.abandon()
         self._runner.close()
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.stop)
+            await self._thread.stop()
             self._thread = None
 
     async def cut_off(self) -> None:
         """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""
         if self._thread is not None:
-            await asyncio.to_thread(self._thread.stop, farewell=False)
+            await self._thread.stop(farewell=False)
             self._thread = None
         working = [run.working for run in self.runs if run.working is not None]
         for task in (*self._tasks.values(), *working):

@@ -12,8 +12,11 @@ class CoroutineExecutor(Executor):
 
     async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
         """Await the job."""
-        returned = job.execute(ctx, task)
-        return check_returned(job.kind, await returned if isawaitable(returned) else returned)
+        try:
+            returned = job.execute(ctx, task)
+            return check_returned(job.kind, await returned if isawaitable(returned) else returned)
+        except SystemExit as error:  # it would end the event loop, and every other run with it
+            raise RuntimeError(f"the job raised {error!r}") from error
 
     def close(self) -> None:
         """Nothing is kept."""

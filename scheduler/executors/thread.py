@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from inspect import isawaitable
 from queue import SimpleQueue
 
@@ -48,7 +49,7 @@ class ThreadExecutor(Executor):
                 returned, error = context.run(function), None
             except BaseException as raised:  # noqa: BLE001 - whatever ends the job belongs to its run, not to this thread
                 returned, error = None, raised
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
                 loop.call_soon_threadsafe(self._settle, done, returned, error)
 
         self._submit(work)
