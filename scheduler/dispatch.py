@@ -19,7 +19,7 @@ from detent.scheduler.parts import Parts
 from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, trigger_of
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled, share_out
-from detent.stores import Exchange, LockRequest, Outcome, Refused, transitions
+from detent.stores import Exchange, LockLost, LockRequest, Outcome, Refused, transitions
 from detent.triggers import TriggerError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
@@ -163,7 +163,7 @@ class Dispatcher:
         if not live.is_lost:
             live.is_lost = True
             reason = "its outcome came too late: another node has the task, or somebody deleted it"
-            self._parts.publish(LeaseLost(node=self._parts.node, slug=live.task.slug, lease_id=live.lease_id, reason=reason))
+            self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
 
     def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "") -> None:
         live.has_ended = True

@@ -11,7 +11,7 @@ from datetime import datetime
 from attrs import frozen
 
 from detent.jobs import Task
-from detent.stores import Run
+from detent.stores import LockLost, Run
 
 logger = logging.getLogger("detent")
 
@@ -68,8 +68,7 @@ class RunEnded(Event):
 class LeaseLost(Event):
     """A task that this node was working on is no longer its own: the run is stopped, its outcome is not written."""
 
-    slug: str
-    lease_id: str
+    error: LockLost
     reason: str
 
     @property
@@ -78,7 +77,7 @@ class LeaseLost(Event):
         return logging.WARNING
 
     def __str__(self) -> str:
-        return f"task {self.slug!r}: lease {self.lease_id} lost, {self.reason}"
+        return f"{self.error}: {self.reason}"
 
 
 @frozen(kw_only=True)

@@ -19,7 +19,7 @@ from detent.scheduler.live import LiveRun, LiveRuns
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import Interrupted, Stopped
-from detent.stores import Extended, Kept, Node
+from detent.stores import Extended, Kept, LockLost, Node
 from detent.triggers import DetentError
 
 P = ParamSpec("P")
@@ -85,7 +85,7 @@ class Heartbeat:
 
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.is_lost = True
-        self._parts.publish(LeaseLost(node=self._parts.node, slug=run.task.slug, lease_id=run.lease_id, reason=reason))
+        self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def _cut_untrusted(self) -> None:
