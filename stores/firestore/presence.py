@@ -1,0 +1,60 @@
+"""What is shared but no task: nodes that announce themselves, and the places of a kind."""
+
+from datetime import datetime
+
+from attrs import frozen
+from google.cloud.firestore import AsyncWriteBatch
+
+from detent.stores.errors import StoreUnavailable
+from detent.stores.firestore.documents import Row, document_id, dump_node, load_node, utc
+from detent.stores.firestore.tenant import Contended, Settled, Tenant, Write
+from detent.stores.records import Node
+
+_ATTEMPTS = 12
+"""All nodes of a kind share one document; with each attempt at least one of them gets through."""
+
+
+async def announce(tenant: Tenant, node: Node) -> None:
+    """Write what a node says of itself, or take it off the list: one write."""
+    reference = tenant.nodes.document(document_id(node.name))
+
+    def fill(batch: AsyncWriteBatch) -> None:
+        if node.until > node.seen_at:
+            batch.set(reference, dump_node(node))
+        else:
+            batch.delete(reference)
+
+    await tenant.connection.write(fill)
+
+
+async def nodes(tenant: Tenant) -> list[Node]:
+    """Return the announced nodes by name: a billed read for each."""
+    return [load_node(found.row.fields) for found in await tenant.connection.query(tenant.nodes.order_by("name"))]
+
+
+@frozen
+class Wish:
+    """How many of the `total` places of a kind a node wants to have."""
+
+    node: str
+    kind: str
+    want: int
+    total: int
+
+
+async def places(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> int:
+    """Give the node what it wants of the places that no other node holds: one read and one write."""
+    reference = tenant.places.document(document_id(wish.kind))
+
+    async def decide(row: Row | None, _unsure: bool) -> Settled[int] | Write[int]:  # noqa: FBT001 - a Decide
+        holders = [] if row is None else row.fields["holders"]
+        others = [each for each in holders if each["node"] != wish.node and utc(each["until"]) > now]
+        granted = max(0, min(wish.want, wish.total - sum(each["count"] for each in others)))
+        mine = [{"node": wish.node, "count": granted, "until": until}] if granted else []
+        fields = {"kind": wish.kind, "holders": others + mine}
+        return Write(lambda batch: tenant.put_beside(batch, reference, row, fields), lambda _written: granted)
+
+    try:
+        return await tenant.change(reference, decide, attempts=_ATTEMPTS)
+    except Contended as error:
+        raise StoreUnavailable(f"the places of kind {wish.kind!r} are being changed by others all the time") from error

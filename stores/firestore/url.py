@@ -1,0 +1,47 @@
+"""`firestore://project/database?collection=...&listen=...`: the URL that names a Firestore store."""
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+from detent.stores.errors import InvalidStoreURL
+from detent.stores.firestore.connection import Target
+from detent.stores.firestore.store import FirestoreStore
+from detent.stores.passwords import hide_password
+
+_EXPECTED = "firestore://project/database?collection=name&listen=yes|no, where only the project is needed"
+_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]*", re.ASCII)
+_DATABASE = re.compile(r"\(default\)|[a-z0-9][a-z0-9-]*", re.ASCII)
+_COLLECTION = re.compile(r"(?!__.*__$)(?!\.\.?$)[^/\x00-\x1f\x7f]{1,300}")
+_LISTEN = {"yes": True, "no": False}
+
+
+def open_firestore(url: str, *, namespace: str) -> FirestoreStore:
+    """Return the store that `url` names, not yet open.
+
+    The database is `(default)` and the collection `detent` unless named. `listen=no` saves the reads that wake-ups cost.
+
+    Raises:
+        InvalidStoreURL: it is none of this form.
+
+    """
+    try:
+        parts = urlsplit(url)
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise InvalidStoreURL(hide_password(url), _EXPECTED) from error
+    given = dict(options)
+    database = parts.path.removeprefix("/").removesuffix("/") or "(default)"
+    collection, listen = given.pop("collection", "detent"), given.pop("listen", "yes")
+    is_understood = (
+        not given
+        and len(dict(options)) == len(options)
+        and not parts.fragment
+        and _PROJECT.fullmatch(parts.netloc)
+        and _DATABASE.fullmatch(database)
+        and _COLLECTION.fullmatch(collection)
+        and listen in _LISTEN
+    )
+    if not is_understood:
+        raise InvalidStoreURL(hide_password(url), _EXPECTED)
+    target = Target(project=parts.netloc, database=database, collection=collection)
+    return FirestoreStore(target, namespace=namespace, listening=_LISTEN[listen])
