@@ -22,13 +22,13 @@ def show(event: Event) -> None:
 
 async def main(url: str, seconds: float) -> None:
     """Register the job with its trigger, and schedule it."""
-    trigger = CronTrigger("1/5 * * * * *")
+    job, trigger = CurlJob(url), CronTrigger("1/5 * * * * *")
     scheduler = StdScheduler(MemoryStore())
-    scheduler.register_job(CurlJob(url), trigger=trigger)
+    scheduler.register_job(job, trigger=trigger)
     scheduler.subscribe(show)
     async with scheduler:
         # On a shared store another process may have scheduled it already: then its task is kept as it is.
-        await scheduler.schedule_job("curl-now", CurlJob, delay=trigger.first_delay(datetime.now(UTC)), if_exists="keep")
+        await scheduler.schedule_job("curl-now", job, delay=trigger.first_delay(datetime.now(UTC)), if_exists="keep")
         await asyncio.sleep(seconds)
 
 

@@ -15,7 +15,7 @@ from detent.jobs.base import Job
 from detent.jobs.context import JobContext
 from detent.jobs.errors import InvalidValue, JobError, MissingExtra
 from detent.jobs.task import Task
-from detent.jobs.validators import positive
+from detent.jobs.validators import or_none, positive
 
 if TYPE_CHECKING:
     import httpx
@@ -138,7 +138,7 @@ class CurlJob(Job):
     headers: Mapping[str, str] = field(default=None, kw_only=True, converter=_headers, repr=False)
     body: bytes | None = field(default=None, kw_only=True, converter=_body, repr=False)
     follow_redirects: bool = field(default=True, kw_only=True, validator=_boolean)
-    time_limit: timedelta | None = field(default=timedelta(seconds=30), kw_only=True, validator=positive)
+    time_limit: timedelta | None = field(default=timedelta(seconds=30), kw_only=True, validator=or_none(positive))
     ok: Container[int] = field(default=range(200, 400), kw_only=True)
 
     async def execute(self, ctx: JobContext, task: Task, /) -> Task:

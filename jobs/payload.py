@@ -1,6 +1,6 @@
 """How large the bytes of a task may be."""
 
-from detent.jobs.errors import PayloadTooLarge
+from detent.jobs.errors import InvalidValue, PayloadTooLarge
 from detent.jobs.validators import PAYLOAD_MAX
 
 PAYLOAD_LIMIT = 256 * 1024
@@ -16,6 +16,8 @@ def check_payload(payload: bytes, limit: int = PAYLOAD_LIMIT) -> bytes:
         PayloadTooLarge: names the size and the limit.
 
     """
+    if not isinstance(payload, bytes):
+        raise InvalidValue("payload", payload, "bytes")
     if len(payload) > limit:
         raise PayloadTooLarge(payload, limit)
     return payload

@@ -5,14 +5,7 @@ from datetime import timedelta
 from attrs import field, frozen
 
 from detent.jobs.errors import InvalidValue
-from detent.jobs.validators import at_least, positive
-
-_LONGEST = timedelta(days=36_500)
-
-
-def _bounded(_: object, __: object, value: timedelta) -> None:
-    if not isinstance(value, timedelta) or not timedelta(0) <= value <= _LONGEST:
-        raise InvalidValue("max_backoff", value, f"a timedelta of 0 to {_LONGEST}")
+from detent.jobs.validators import at_least, or_none, positive
 
 
 def _up_to_max_backoff(policy: "RetryPolicy", _: object, value: timedelta) -> None:
@@ -34,11 +27,11 @@ class RetryPolicy:
     Jitter", 2015), so that what failed together does not return together.
     """
 
-    limit: int | None = field(default=5, validator=at_least(0))
-    max_backoff: timedelta = field(default=timedelta(hours=1), validator=_bounded)
+    limit: int | None = field(default=5, validator=or_none(at_least(0)))
+    max_backoff: timedelta = field(default=timedelta(hours=1), validator=at_least(timedelta(0)))
     min_backoff: timedelta = field(default=timedelta(seconds=1), validator=_up_to_max_backoff)
     multiplier: float = field(default=2.0, validator=at_least(1.0))
-    age_limit: timedelta | None = field(default=None, validator=positive)
+    age_limit: timedelta | None = field(default=None, validator=or_none(positive))
 
     def allows(self, *, failures: int, age: timedelta) -> bool:
         """Tell whether a run that has now failed `failures` times (at least 1) may be retried.

@@ -16,7 +16,7 @@ from detent.jobs.context import JobContext
 from detent.jobs.errors import InvalidValue, JobError, TimeLimitExceeded
 from detent.jobs.process import GRACE, OUTPUT_LIMIT, Process
 from detent.jobs.task import Task
-from detent.jobs.validators import positive
+from detent.jobs.validators import or_none, positive
 
 __all__ = ["GRACE", "OUTPUT_LIMIT", "CommandNotStarted", "InvalidCommand", "ShellFailed", "ShellJob", "parse_command"]
 
@@ -124,7 +124,7 @@ class ShellJob(Job):
 
     command: Command | None = field(default=None, converter=_command)
     kind: str = field(default="shell", kw_only=True)
-    time_limit: timedelta | None = field(default=None, kw_only=True, validator=positive)
+    time_limit: timedelta | None = field(default=None, kw_only=True, validator=or_none(positive))
     cwd: str | os.PathLike[str] | None = field(default=None, kw_only=True)
     env: Mapping[str, str] | None = field(default=None, kw_only=True, converter=_environment, repr=False)
 

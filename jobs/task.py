@@ -8,7 +8,20 @@ from attrs import field, frozen
 
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.storable import storable
-from detent.jobs.validators import at_least, instance_of, name, payload, positive, slug, text_map, texts, trigger_text, utc, utc_or_none
+from detent.jobs.validators import (
+    at_least,
+    instance_of,
+    name,
+    or_none,
+    payload,
+    positive,
+    slug,
+    text_map,
+    texts,
+    trigger_text,
+    utc,
+    utc_or_none,
+)
 
 
 class TaskState(StrEnum):
@@ -58,7 +71,7 @@ class TaskOptions:
 
     retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))
     consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=Consistency)
-    time_limit: timedelta | None = field(default=None, validator=positive)
+    time_limit: timedelta | None = field(default=None, validator=or_none(positive))
 
 
 DEFAULT_OPTIONS = TaskOptions()

@@ -22,6 +22,12 @@ METADATA_MAX = 16 * 1024
 TRIGGER_MAX = 8 * 1024
 """Longest text of a trigger, in characters."""
 
+LONGEST = timedelta(days=36_500)
+"""Longest span of time in an option: a hundred years, which seconds as a float still tell to the microsecond."""
+
+_HIGHEST: Mapping[type, Any] = {int: 2**31 - 1, float: 1e6, timedelta: LONGEST}
+_KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", timedelta: "a timedelta"}
+
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
@@ -83,19 +89,29 @@ def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> N
 
 
 def at_least(low: Any) -> Validator:  # noqa: ANN401 - numbers and timedeltas alike
-    """Accept None or a value, comparable to `low`, of at least that."""
+    """Accept a finite value of the type of `low`, of at least that."""
 
     def check(_: object, attribute: "Attribute[Any]", value: Any) -> None:  # noqa: ANN401
-        if value is not None and not (_is_like(value, low) and value >= low):
-            raise InvalidValue(attribute.name, value, f"{_name_of(low)} of at least {low}")
+        if not (_is_like(value, low) and low <= value <= _HIGHEST[type(low)]):
+            raise InvalidValue(attribute.name, value, f"{_KINDS[type(low)]} from {low} to {_HIGHEST[type(low)]}")
 
     return check
 
 
-def positive(_: object, attribute: "Attribute[Any]", value: timedelta | None) -> None:
-    """Accept None or a span of time longer than none."""
-    if value is not None and not (isinstance(value, timedelta) and value > timedelta(0)):
-        raise InvalidValue(attribute.name, value, "a timedelta longer than 0")
+def positive(_: object, attribute: "Attribute[Any]", value: timedelta) -> None:
+    """Accept a span of time longer than none, and of at most `LONGEST`."""
+    if not (isinstance(value, timedelta) and timedelta(0) < value <= LONGEST):
+        raise InvalidValue(attribute.name, value, f"a timedelta longer than 0 and up to {LONGEST}")
+
+
+def or_none(check: Validator) -> Validator:
+    """Accept None, or what `check` accepts."""
+
+    def check_if_any(instance: object, attribute: "Attribute[Any]", value: object) -> None:
+        if value is not None:
+            check(instance, attribute, value)
+
+    return check_if_any
 
 
 def instance_of(kind: type) -> Validator:
@@ -110,10 +126,6 @@ def instance_of(kind: type) -> Validator:
 
 def _is_like(value: object, low: object) -> bool:
     return isinstance(value, int | float if isinstance(low, float) else type(low)) and not isinstance(value, bool)
-
-
-def _name_of(low: object) -> str:
-    return {int: "a whole number", float: "a number"}.get(type(low), "a timedelta")
 
 
 def text_map(value: Mapping[str, str]) -> Mapping[str, str]:

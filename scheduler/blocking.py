@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import timedelta
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar, Unpack
@@ -22,6 +23,9 @@ from detent.scheduler.signals import STOPPING
 from detent.scheduler.std import StdScheduler
 from detent.stores import IfExists, JobStore, Node, Page, Run, RunQuery, TaskQuery
 from detent.triggers import Trigger
+
+_PATIENCE = timedelta(seconds=5)
+"""How long an event loop has, beyond its grace, to come to its end when the interpreter does."""
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
@@ -40,10 +44,18 @@ class _LoopThread:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
-        finally:
+            self._loop.run_until_complete(self._cancel_calls())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
             self._loop.close()
+
+    async def _cancel_calls(self) -> None:
+        """Cancel what other threads still wait for: they must not wait for ever."""
+        calls = asyncio.all_tasks() - {asyncio.current_task()}
+        for call in calls:
+            call.cancel()
+        if calls:
+            await asyncio.wait(calls, timeout=_PATIENCE.total_seconds())
 
     @property
     def is_here(self) -> bool:
@@ -52,14 +64,19 @@ class _LoopThread:
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> "Future[T]":
         """Run what `work` returns in the loop; the name of the `call` is for the error that says why it cannot be."""
+        self.check(call)
+        return asyncio.run_coroutine_threadsafe(work(), self._loop)
+
+    def check(self, call: str | None = None) -> None:
+        """Raise `ForkedScheduler` in another process; and `WrongThread`, if a `call` is to wait here for the loop, in its own thread."""
         if not self.is_here:
             raise ForkedScheduler(self._process, os.getpid())
-        if threading.current_thread() is self._thread:
+        if call is not None and threading.current_thread() is self._thread:
             raise WrongThread(call)
-        return asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call `callback` in the loop; without waiting, so that a signal handler may use it."""
+        self.check()
         self._loop.call_soon_threadsafe(callback)
 
     def end(self) -> None:
@@ -93,6 +110,8 @@ class BlockingScheduler:
         """Make a scheduler that is not started; the arguments are those of `StdScheduler`."""
         self._std = StdScheduler(store, jobs=jobs, clock=clock, **settings)
         self._thread: _LoopThread | None = None
+        self._changing = threading.RLock()
+        """Held while the thread is started or ended; a signal handler may close what it interrupts."""
 
     @property
     def jobs(self) -> JobRegistry:
@@ -176,38 +195,61 @@ class BlockingScheduler:
 
     def start(self) -> None:
         """Start the event loop's thread and the scheduler in it; returns when it runs."""
-        if self._thread is None:
-            self._thread = _LoopThread(f"detent-{self.node}")
-            atexit.register(self._at_exit)
+        if self._thread is not None:
+            self._thread.check("start")
+        is_new = self._start_thread()
         try:
             self._call(self._std.start, "start")
         except BaseException:
-            self.close()
+            if is_new:
+                self.close()
             raise
+
+    def _start_thread(self) -> bool:
+        with self._changing:
+            if self._thread is not None:
+                return False
+            self._thread = _LoopThread(f"detent-{self.node}")
+            atexit.register(self._at_exit)
+            return True
 
     def drain(self, grace: timedelta | None = None) -> None:
         """Take no more work, and let what runs come to its end; returns when it has."""
-        self._call(lambda: self._std.drain(grace), "drain")
+        if self._thread is not None:
+            self._call(lambda: self._std.drain(grace), "drain")
+
+    def hurry(self) -> None:
+        """End the grace of a drain that is under way; does not wait, so that a signal handler may call it."""
+        if self._thread is not None:
+            self._thread.call_soon(self._std.hurry)
 
     def close(self) -> None:
         """Stop at once, close the store, and end the thread. Safe to call twice."""
-        if self._thread is None:
-            return
-        closing = self._thread.submit(self._std.close, "close")
-        try:
-            closing.result()
-        finally:
-            thread, self._thread = self._thread, None
-            thread.end()
-            atexit.unregister(self._at_exit)
+        if self._thread is not None:
+            self._thread.check("close")
+        with self._changing:
+            if self._thread is None:
+                return
+            closing = self._thread.submit(self._std.close, "close")
+            try:
+                closing.result()
+            finally:
+                thread, self._thread = self._thread, None
+                thread.end()
+                atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
-        """Drain and close at the end of a program that did not; the child of a fork has nothing to close."""
-        if self._thread is not None and self._thread.is_here:
-            try:
-                self.drain()
-            finally:
-                self.close()
+        """Drain and close at the end of a program that did not; the child of a fork has nothing to close.
+
+        A job that blocks the event loop for ever is left where it is: the thread is a daemon, and its leases will end.
+        """
+        if self._thread is None or not self._thread.is_here:
+            return
+        draining = self._thread.submit(self._std.drain, "drain")
+        with suppress(TimeoutError):
+            draining.exception((self.config.grace + _PATIENCE).total_seconds())
+            self.close()
+            draining.result()
 
     def run(self) -> None:
         """Start, block until SIGINT or SIGTERM, drain and close; a second signal cuts the grace short.
@@ -222,8 +264,7 @@ class BlockingScheduler:
 
         def receive(number: int, _: object) -> None:
             received.put(number)
-            if self._thread is not None:
-                self._thread.call_soon(self._std.hurry)
+            self.hurry()
 
         before = {number: signal.signal(number, receive) for number in STOPPING}
         try:
@@ -231,9 +272,11 @@ class BlockingScheduler:
             received.get()
             self.drain()
         finally:
-            self.close()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            try:
+                self.close()
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     def __enter__(self) -> Self:
         """Start."""

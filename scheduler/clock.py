@@ -6,7 +6,6 @@ is an hour off fires on time all the same. `detent.scheduler.testing.ManualClock
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -85,7 +84,7 @@ class StoreClock(Clock):
     def __init__(self, local: Clock) -> None:
         """Follow the store by the monotonic time and the timers of `local`."""
         self._local = local
-        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
+        self._samples: tuple[_Sample, ...] = ()
         self._anchor: _Sample | None = None
 
     @property
@@ -109,11 +108,19 @@ class StoreClock(Clock):
         return self._local.call_later(delay, callback)
 
     def observe(self, store_now: datetime | None, *, sent: float, received: float) -> None:
-        """Learn from a reply that carried the store's time; `sent` and `received` are monotonic, around the call."""
+        """Learn from a reply that carried the store's time; `sent` and `received` are monotonic, around the call.
+
+        Replies come in the heartbeat's thread too: each makes new values, and of two at once one may be forgotten.
+        """
         if store_now is None:
             return
-        self._samples.append(_Sample(received - sent, (sent + received) / 2, store_now))
-        self._anchor = min(self._samples, key=lambda sample: sample.round_trip)
+        samples = (*self._samples, _Sample(received - sent, (sent + received) / 2, store_now))[-_SAMPLES:]
+        self._samples, self._anchor = samples, min(samples, key=lambda sample: sample.round_trip)
+
+    def start_over(self, store_now: datetime, *, sent: float, received: float) -> None:
+        """Forget every reply but this one: the store's clock, or this machine's, was set."""
+        self._samples = ()
+        self.observe(store_now, sent=sent, received=received)
 
     @property
     def skew(self) -> timedelta:

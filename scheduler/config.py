@@ -10,7 +10,7 @@ from typing import TypedDict
 from attrs import field, frozen
 
 from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue
-from detent.jobs.validators import at_least, name, positive
+from detent.jobs.validators import at_least, name, or_none, positive
 
 STORE_VARIABLE = "DETENT_STORE"
 DEFAULT_STORE = "memory://"
@@ -55,9 +55,9 @@ class SchedulerConfig:
     """Longest sleep, jittered: the net for every wake-up that gets lost."""
     payload_limit: int = field(default=PAYLOAD_LIMIT, validator=_up_to_payload_max)
     """Largest payload, in bytes."""
-    keep_runs_for: timedelta | None = field(default=timedelta(days=30), validator=positive)
+    keep_runs_for: timedelta | None = field(default=timedelta(days=30), validator=or_none(positive))
     """Runs that ended longer ago are pruned; None keeps them."""
-    keep_runs: int | None = field(default=1000, validator=at_least(0))
+    keep_runs: int | None = field(default=1000, validator=or_none(at_least(0)))
     """Of each task, as many runs are kept; None keeps them all."""
 
     @property

@@ -16,10 +16,10 @@ from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, trigger_of
+from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, set_aside, trigger_of
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled, share_out
-from detent.stores import Exchange, LockLost, LockRequest, Outcome, Refused, transitions
+from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions
 from detent.triggers import TriggerError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
@@ -66,6 +66,8 @@ class Dispatcher:
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
         self._turns = 0
+        self._left_out: list[str] = []
+        """Kinds that the last request had no room for."""
         self._next_ask: datetime | None = None
         """When the store is to be asked again at the latest; None = at the poll."""
 
@@ -79,22 +81,35 @@ class Dispatcher:
     async def _turn(self) -> timedelta:
         await self.run_once()
         poll = jittered(self._config.poll, by=0.25)
-        return poll if self._next_ask is None else max(timedelta(0), min(self._next_ask - self._clock.now(), poll))
+        asks = [ask for ask in (self._next_ask, await self.next_left_out()) if ask is not None]
+        return max(timedelta(0), min(min(asks) - self._clock.now(), poll)) if asks else poll
+
+    async def next_left_out(self) -> datetime | None:
+        """Return when the next task is due of those kinds that the last request had no room for: the next one asks for others."""
+        return await self._store.next_run(self._left_out) if self._left_out else None
 
     async def run_once(self) -> int:
         """Write what ended, lock what is due and start it; return how many tasks were locked.
 
         Raises:
-            StoreError: of the store. If the call may have happened, the next one repeats it exactly.
+            StoreError: of the store. If the call may have happened, the next one repeats it exactly, for as long as what it
+                locked can be trusted.
 
         """
         async with self._one_at_a_time:
             handed_in = list(self._ended)
+            if self._unanswered and self._clock.monotonic() >= self._trusted_until(self._unanswered):
+                self._unanswered = None  # repeated now, it would lock tasks under leases that have ended
             call = self._unanswered or self._new_call(len(handed_in))
             if call.request is None and not handed_in:
                 self._next_ask = None
                 return 0
-            exchange = await self._exchange(call, handed_in)
+            try:
+                exchange = await self._exchange(call, handed_in)
+            except StoreError as error:
+                if not error.retryable and not isinstance(error, ClockSkew | StoreClosed):
+                    await self._write_singly(handed_in, call.now)
+                raise
             del self._ended[: len(handed_in)]
             self._note(call, exchange)
             self._account(handed_in, exchange.refused)
@@ -105,8 +120,10 @@ class Dispatcher:
 
     def _new_call(self, ending: int) -> _Call:
         now, sent = self._clock.now(), self._clock.monotonic()
-        rooms = share_out(self._free(ending), self._parts.registry.kinds, self._busy_kinds, self._turns) if self.is_locking else {}
-        self._turns += 1
+        kinds = self._parts.registry.kinds
+        rooms = share_out(self._free(ending), kinds, self._busy_kinds, self._turns) if self.is_locking else {}
+        self._left_out = [kind for kind in kinds if kind not in rooms] if rooms else []
+        self._turns += len(rooms) if self._left_out else 1
         if not rooms:
             return _Call(now, sent, None)
         return _Call(now, sent, LockRequest(node=self._parts.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
@@ -118,6 +135,10 @@ class Dispatcher:
         self._unanswered = call
         try:
             exchange = await self._store.exchange(call.now, [each.outcome for each in handed_in], call.request)
+        except ClockSkew as error:
+            self._unanswered = None
+            self._clock.start_over(error.store_now, sent=call.sent, received=self._clock.monotonic())
+            raise
         except Exception as error:
             if not getattr(error, "retryable", False):
                 self._unanswered = None
@@ -125,6 +146,20 @@ class Dispatcher:
         self._unanswered = None
         self._clock.observe(exchange.store_now, sent=call.sent, received=self._clock.monotonic())
         return exchange
+
+    async def _write_singly(self, handed_in: list[_Ended], now: datetime) -> None:
+        """Write each outcome by itself, because the store refuses all of them together; give up the ones that it refuses alone."""
+        for each in handed_in:
+            try:
+                refused = await self._store.reschedule(now, [each.outcome])
+            except StoreError as error:
+                if error.retryable:
+                    raise
+                self._ended.remove(each)
+                self._lost(each.live, f"its outcome cannot be written: {error}")
+            else:
+                self._ended.remove(each)
+                self._account([each], refused)
 
     def _note(self, call: _Call, exchange: Exchange) -> None:
         """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
@@ -146,7 +181,7 @@ class Dispatcher:
             if refusal is None:
                 self._written(each)
             elif refusal.reason == "lost":
-                self._lost(each.live)
+                self._lost(each.live, "its outcome came too late: another node has the task, or somebody deleted it")
             elif refusal.reason == "edited" and refusal.task is not None:
                 self._end(each.live, each.decide, refusal.task, each.warning)
             else:
@@ -158,11 +193,10 @@ class Dispatcher:
         for run in ended.outcome.runs:
             self._parts.publish(RunEnded(node=self._parts.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
 
-    def _lost(self, live: LiveRun) -> None:
+    def _lost(self, live: LiveRun, reason: str) -> None:
         self._runs.remove(live)
         if not live.is_lost:
             live.is_lost = True
-            reason = "its outcome came too late: another node has the task, or somebody deleted it"
             self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
 
     def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "") -> None:
@@ -174,16 +208,20 @@ class Dispatcher:
     # -- what was locked
 
     def _start(self, task: Task, call: _Call) -> None:
-        trusted_until = call.sent + (self._config.lease - self._config.margin).total_seconds()
-        live = LiveRun(task, locked=call.sent, trusted_until=trusted_until)
+        live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call))
         is_suspect = task.crashes > 0 and any(each.task.crashes > 0 for each in self._runs)
         self._runs.add(live)
         if not self.is_locking:
             self._hand_back(live, "this node is stopping")
+        elif task.paused:
+            self._hand_back(live, "it was paused while its former node had it")
         elif is_suspect:
             self._hand_back(live, "it lost a run, and this node is running another such task", SUSPECT_PAUSE)
         else:
             self._fire(live)
+
+    def _trusted_until(self, call: _Call) -> float:
+        return call.sent + (self._config.lease - self._config.margin).total_seconds()
 
     def _fire(self, live: LiveRun) -> None:
         task, registered = live.task, self._parts.registry.get(live.task.kind)
@@ -215,7 +253,14 @@ class Dispatcher:
         registered = self._parts.registry.get(live.task.kind)
         is_removing = finish.ending == Returned(None) and live.task.recurring
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
-        self._end(live, lambda row: decide(row, finish, trigger_of(row, registered)), live.task, warning)
+
+        def decided(row: Task) -> Outcome:
+            try:
+                return decide(row, finish, trigger_of(row, registered))
+            except TriggerError as error:  # somebody wrote one meanwhile that this version cannot read
+                return set_aside(row, finish, f"this node cannot follow its trigger: {error}")
+
+        self._end(live, decided, live.task, warning)
 
     def _hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         now = self._clock.now()

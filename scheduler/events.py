@@ -7,6 +7,7 @@ does is logged and not asked to leave.
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from threading import Lock
 
 from attrs import frozen
 
@@ -128,13 +129,16 @@ class Events:
     def __init__(self) -> None:
         """Begin with the logger alone."""
         self._subscribers: tuple[Subscriber, ...] = (log_event,)
+        self._changing = Lock()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell `subscriber` everything from now on, until the callable that is returned is called."""
-        self._subscribers = (*self._subscribers, subscriber)
+        with self._changing:
+            self._subscribers = (*self._subscribers, subscriber)
 
         def leave() -> None:
-            self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
+            with self._changing:
+                self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
 
         return leave
 

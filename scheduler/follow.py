@@ -50,8 +50,10 @@ def follow(trigger: Trigger, task: Task, *, fire_time: datetime, until: datetime
     Fires before `fire_time` were missed (a misfire, of which the latest is run); those after it passed during the run
     (an overlap, which is skipped).
     """
+    is_own_fire_owed = task.run_at == task.anchor and task.run_at < fire_time  # the first fire of its own, which the trigger does not know
+    until = max(until, fire_time)  # a clock that went back must not fire twice
     first = next_fire_after(trigger, task.anchor)
-    if first == fire_time:
+    if first == fire_time and not is_own_fire_owed:
         second = next_fire_after(trigger, first)
         if second is None or second > until:
             return Following(first, second)
@@ -59,11 +61,11 @@ def follow(trigger: Trigger, task: Task, *, fire_time: datetime, until: datetime
         return Following(task.anchor, first)
     before, all_of_them = missed(trigger, task.anchor, fire_time), missed(trigger, task.anchor, until)
     anchor = all_of_them.latest or task.anchor
-    misfires = before.count - (before.latest == fire_time)
+    misfires = before.count - (before.latest == fire_time) + is_own_fire_owed
     overlaps = all_of_them.count - before.count
     dropped = []
-    if misfires and before.first is not None:
-        dropped.append(Dropped(MISFIRE, misfires, before.first, before.exact))
+    if misfires:
+        dropped.append(Dropped(MISFIRE, misfires, task.run_at if is_own_fire_owed else before.first or fire_time, before.exact))
     if overlaps:
         after = next_fire_after(trigger, before.latest or task.anchor)
         dropped.append(Dropped(OVERLAP, overlaps, after or anchor, all_of_them.exact and before.exact))

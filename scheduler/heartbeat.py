@@ -55,7 +55,7 @@ class Heartbeat:
             is_busy = await self._extend()
             await self._announce()
         finally:
-            self._cut_untrusted()
+            self.cut_untrusted()
             self._call_home(self._note_turn)
         return is_busy
 
@@ -88,7 +88,8 @@ class Heartbeat:
         self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
-    def _cut_untrusted(self) -> None:
+    def cut_untrusted(self) -> None:
+        """Cut short the runs whose leases can no longer be trusted; asks nobody, so that a store that hangs cannot keep it."""
         for run in self._runs:
             if not run.is_lost and not run.has_ended and not self._runs.is_trusted(run):
                 self._lose(run, "it could not be extended in time")
@@ -109,9 +110,10 @@ class Heartbeat:
             self._announced = now
 
     async def farewell(self) -> None:
-        """Tell the others that this node is gone."""
-        now = self._clock.now()
-        await self._store.announce(_seen(self._node, now, now))
+        """Tell the others that this node is gone, if they know that it was there."""
+        if self._announced is not None:
+            now = self._clock.now()
+            await self._store.announce(_seen(self._node, now, now))
 
     def _note_turn(self) -> None:
         self._last_turn = self._clock.monotonic()
@@ -132,7 +134,7 @@ class HeartbeatThread:
     def __init__(self, heartbeat: Heartbeat, parts: Parts) -> None:
         """Beat with `heartbeat`, made with the same `parts`, whose store is this thread's own and not yet open."""
         self._heartbeat, self._parts = heartbeat, parts
-        self._loop: Loop | None = None
+        self._loops: tuple[Loop, ...] = ()
         self._is_stopping = threading.Event()
         self._takes_leave = True
         self._home, self._is_gone = asyncio.get_running_loop(), asyncio.Event()
@@ -149,8 +151,8 @@ class HeartbeatThread:
         """
         self._takes_leave = farewell
         self._is_stopping.set()
-        if self._loop is not None:
-            self._loop.stop_from_thread()
+        for loop in self._loops:
+            loop.stop_from_thread()
         await self._is_gone.wait()
         self._thread.join()
 
@@ -162,10 +164,10 @@ class HeartbeatThread:
                 self._home.call_soon_threadsafe(self._is_gone.set)
 
     async def _beat(self) -> None:
-        self._loop = Loop("heartbeat", self._turn, self._parts)
+        self._loops = (Loop("heartbeat", self._turn, self._parts), Loop("trust", self._look, self._parts))
         try:
             if not self._is_stopping.is_set():
-                await self._loop.run()
+                await asyncio.gather(*(loop.run() for loop in self._loops))
             if self._takes_leave:
                 await self._heartbeat.farewell()
         except DetentError as error:
@@ -176,3 +178,8 @@ class HeartbeatThread:
     async def _turn(self) -> timedelta:
         await self._parts.store.open()
         return await self._heartbeat.turn()
+
+    async def _look(self) -> timedelta:
+        """Cut short in time, whatever the store does meanwhile: within the margin by which trust ends before the lease."""
+        self._heartbeat.cut_untrusted()
+        return self._parts.config.margin / 2

@@ -99,17 +99,22 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
 
     Of several fires that passed while nobody ran the task the latest is run. It follows from the row alone, from
     when the fire was *first* locked: every further attempt at it, on whichever node, is for the same fire.
+    A trigger that fails is a failure of the fire: the other tasks of the same lock must start all the same.
     """
-    return Fire(fire_time=_fire_time(task, trigger), instead=_instead(task))
+    try:
+        return Fire(fire_time=_fire_time(task, trigger), instead=_instead(task))
+    except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code
+        return Fire(fire_time=task.run_at, instead=Raised(f"its trigger failed: {error!r}"))
 
 
 def _fire_time(task: Task, trigger: Trigger | None) -> datetime:
     first_run_at = task.first_run_at or task.run_at
     if trigger is None or first_run_at <= task.run_at:
         return task.run_at
-    following = next_fire_after(trigger, task.run_at)
-    if following is None or following > first_run_at:
-        return task.run_at
+    if next_fire_after(trigger, task.anchor) == task.run_at:
+        following = next_fire_after(trigger, task.run_at)
+        if following is None or following > first_run_at:
+            return task.run_at
     return max(task.run_at, missed(trigger, task.anchor, first_run_at).latest or task.run_at)
 
 
@@ -134,7 +139,7 @@ def decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
     try:
         return _decide(row, finish, trigger)
     except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code
-        return _set_aside(row, finish, f"its trigger failed: {error!r}")
+        return set_aside(row, finish, f"its trigger failed: {error!r}")
 
 
 def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
@@ -160,7 +165,7 @@ def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) ->
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
     is_changed = (returned.payload, returned.payload_version) != (finish.task.payload, finish.task.payload_version)
     run = _run(row, finish, RunStatus.DONE, result=returned.result)
-    moved_to = returned.run_at if returned.run_at != finish.task.run_at else None
+    moved_to = _moved(returned, finish) or _moved(row, finish)
     following = Following(row.anchor, None) if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
     runs, run_at = (run, *_skipped(row, finish, following)), moved_to or following.run_at
     if run_at is None:
@@ -176,32 +181,39 @@ def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) ->
 
 
 def _failed(row: Task, finish: Finish, error: str, trigger: Trigger | None) -> Outcome:
-    kept = evolve(row, last_error=error)
     policy, failures = row.options.retry, row.attempt - row.crashes
     age = finish.ended_at - (row.first_run_at or finish.started_at)
     is_retryable = row.options.consistency is Consistency.AT_LEAST_ONCE and row.crashes < CRASH_LIMIT
     if is_retryable and policy.allows(failures=failures, age=age):
         at = finish.ended_at + policy.backoff(failures, _spread(row.lease_id))
-        waiting = transitions.retry(kept, now=finish.ended_at, at=at)
+        waiting = transitions.retry(evolve(row, last_error=error), now=finish.ended_at, at=at)
         return Outcome(task=row, next=waiting, runs=(_run(row, finish, RunStatus.RETRIED, error),))
     if row.crashes >= CRASH_LIMIT:
-        return _set_aside(row, finish, error)
-    return _over(kept, finish, trigger, RunStatus.FAILED, error)
+        return set_aside(row, finish, error)
+    return _over(row, finish, trigger, RunStatus.FAILED, error)
 
 
 def _over(row: Task, finish: Finish, trigger: Trigger | None, status: RunStatus, error: str) -> Outcome:
     """Give the fire up: a schedule waits for its next one; a one-off, and a schedule without a next one, is set aside."""
-    following = None if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
-    if following is None or following.run_at is None:
-        return _set_aside(row, finish, error, status)
-    kept = evolve(row, last_error=error)
-    advanced = transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=following.run_at)
-    return Outcome(task=row, next=advanced, runs=(_run(row, finish, status, error), *_skipped(row, finish, following)))
+    following = Following(row.anchor, None) if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
+    run_at = _moved(row, finish) or following.run_at
+    kept = evolve(row, last_error=error, anchor=following.anchor)
+    if run_at is None:
+        given_up = transitions.fail(evolve(kept, run_at=finish.fire_time), now=finish.ended_at)  # a restart is for this very fire
+    else:
+        given_up = transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at)
+    return Outcome(task=row, next=given_up, runs=(_run(row, finish, status, error), *_skipped(row, finish, following)))
 
 
-def _set_aside(row: Task, finish: Finish, error: str, status: RunStatus = RunStatus.FAILED) -> Outcome:
+def _moved(task: Task, finish: Finish) -> datetime | None:
+    """Return the instant that somebody, the job or an edit, moved the next run to while it was under way."""
+    return task.run_at if task.run_at != finish.task.run_at else None
+
+
+def set_aside(row: Task, finish: Finish, error: str) -> Outcome:
+    """Let the task wait as failed, with all it holds, until somebody restarts or deletes it."""
     failed = transitions.fail(evolve(row, last_error=error), now=finish.ended_at)
-    return Outcome(task=row, next=failed, runs=(_run(row, finish, status, error),))
+    return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.FAILED, error),))
 
 
 def _spread(lease_id: str | None) -> float:

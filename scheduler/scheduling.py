@@ -1,16 +1,18 @@
 """What somebody asks to be scheduled, checked and made into a task. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
 from attrs import field, frozen
 
-from detent.jobs import InvalidDelay, Job, JobRegistry, Task, TaskOptions, TriggerSource
+from detent.jobs import InvalidDelay, InvalidJob, Job, JobRegistry, Task, TaskOptions, TriggerSource
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
 from detent.triggers import Trigger, next_fire_after, parse_trigger, require_aware
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 KindOrJob = str | Job | type[Job]
 """How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
@@ -52,15 +54,23 @@ class NewTask:
 
 
 def kind_of(job: KindOrJob) -> str:
-    """Return the kind that a job is known by."""
-    return job if isinstance(job, str) else job.kind
+    """Return the kind that a job is known by.
+
+    Raises:
+        InvalidJob: it has none, as a function that was registered: its kind names it.
+
+    """
+    kind = job if isinstance(job, str) else getattr(job, "kind", None)
+    if not isinstance(kind, str):
+        raise InvalidJob(job, "expected a registered kind, or a job or class that has one")
+    return kind
 
 
 def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit: int) -> Task:
     """Return the task that `new` describes, for a store to create.
 
     Raises:
-        JobNotRegistered: the kind is not registered here, and `remote` was not said.
+        InvalidJob, JobNotRegistered: the job has no kind, or one that is not registered here, and `remote` was not said.
         InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant from now on.
         TriggerError: the trigger's text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
         InvalidSlug, InvalidValue, PayloadTooLarge: a value cannot be kept.
@@ -93,7 +103,11 @@ def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | 
 
 
 def _parse(trigger: Trigger | str, slug: str) -> Trigger:
-    return parse_trigger(trigger, hash_id=slug) if isinstance(trigger, str) else trigger
+    if isinstance(trigger, str):
+        return parse_trigger(trigger, hash_id=slug)
+    if not callable(getattr(trigger, "next_fire_time", None)):
+        raise InvalidSchedule(slug, f"{trigger!r} is no trigger: expected a Trigger, or the text of one")
+    return trigger
 
 
 def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:
@@ -101,6 +115,8 @@ def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:
     if text is None and source is TriggerSource.TASK:
         problem = f"the trigger {trigger!r} has no text form: register it with the job, so that every node has it in its code"
         raise InvalidSchedule(slug, problem)
+    if text is not None:
+        parse_trigger(text)  # what no node could read must not be stored
     return text
 
 
@@ -108,8 +124,8 @@ def _own_first_fire(new: NewTask, now: datetime) -> datetime | None:
     if new.at is not None and new.delay is not None:
         raise InvalidSchedule(new.slug, f"both at={new.at!r} and delay={new.delay!r} are given: expected at most one of them")
     if new.delay is not None:
-        if new.delay < timedelta(0):
-            raise InvalidDelay("delay", new.delay, "0 or more")
+        if not isinstance(new.delay, timedelta) or not timedelta(0) <= new.delay <= END_OF_TIME - now:
+            raise InvalidDelay("delay", new.delay, "a timedelta of 0 or more, which ends before the year 10000")
         return now + new.delay
     return None if new.at is None else require_aware(new.at, "at")
 

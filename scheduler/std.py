@@ -62,7 +62,8 @@ class StdScheduler:
         self._events = Events()
         self._parts = Parts(store=self._store, registry=self.jobs, clock=self._clock, events=self._events, config=self.config)
         self._works: Works | None = None
-        self._draining: Works | None = None
+        self._changing = asyncio.Lock()
+        """Held while it is started or drained, so that each of the two is whole."""
 
     # -- jobs
 
@@ -176,44 +177,58 @@ class StdScheduler:
 
         A fire that was missed while no node ran is run now; what is scheduled for the first time waits for its fire time.
         """
-        if self._works is not None:
-            return
-        try:
-            await self._store.open()
-            sent = self._clock.monotonic()
-            self._clock.observe(await self._store.now(), sent=sent, received=self._clock.monotonic())
-            declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
-            await self.schedule_jobs(declared, if_exists="replace")
-        except BaseException:
-            await self._store.close()
-            raise
-        self._works = Works(self._parts)
-        self._works.start()
+        async with self._changing:
+            if self._works is not None:
+                return
+            try:
+                await self._store.open()
+                sent = self._clock.monotonic()
+                self._clock.observe(await self._store.now(), sent=sent, received=self._clock.monotonic())
+                declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
+                await self.schedule_jobs(declared, if_exists="replace")
+            except BaseException:
+                await self._store.close()
+                raise
+            self._works = Works(self._parts)
+            self._works.start()
 
     async def drain(self, grace: timedelta | None = None) -> None:
         """Take no more work, let what runs come to its end for as long as `grace` (by default the setting), and stop.
 
         A run that is cut short is recorded as cancelled, its attempt refunded, and run again by another node, or by this
-        one when it is started again. Tasks can still be scheduled; they are not run here until then.
+        one when it is started again. Tasks can still be scheduled; they are not run here until then. When the wait is
+        cancelled, what runs goes on, and can be drained or closed again.
         """
-        works, self._works = self._works, None
-        if works is not None:
-            self._draining = works
-            await works.drain(self.config.grace if grace is None else grace)
-            await works.stop()
-            self._draining = None
+        async with self._changing:
+            if self._works is None:
+                return
+            try:
+                await self._works.drain(self.config.grace if grace is None else grace)
+            except Exception:
+                await self._stop(self._works)
+                raise
+            await self._stop(self._works)
+
+    async def _stop(self, works: Works) -> None:
+        await works.stop()
+        self._works = None
 
     def hurry(self) -> None:
         """End the grace of a drain that is under way; without effect otherwise."""
-        if self._draining is not None:
-            self._draining.hurry()
+        if self._works is not None:
+            self._works.hurry()
 
     async def close(self) -> None:
-        """Stop at once, and close the store; what still runs is cut short as at the end of a drain. Safe to call twice."""
+        """Stop at once, and close the store; what still runs is cut short as at the end of a drain. Safe to call twice.
+
+        A drain that is under way is hurried, and waited for.
+        """
         try:
+            self.hurry()
             await self.drain(timedelta(0))
         finally:
             await self._store.close()
+            self._changing = asyncio.Lock()  # it is bound to an event loop, and the next start may be in another
 
     async def run(self) -> None:
         """Start, run until SIGINT or SIGTERM, drain and close; a second signal cuts the grace short.
@@ -227,8 +242,10 @@ class StdScheduler:
                 await self.start()
                 await received.get()
                 hurrying = asyncio.create_task(self._hurry_at(received))
-                await self.drain()
-                hurrying.cancel()
+                try:
+                    await self.drain()
+                finally:
+                    hurrying.cancel()
             finally:
                 await self.close()
 

@@ -67,10 +67,12 @@ class Works:
     async def drain(self, grace: timedelta) -> None:
         """Take no more work, wait up to `grace` for what runs, cut the rest short, and write how all of it ended.
 
-        Leases are kept until the end. What cannot be written, because the store is gone, is left to its lease.
+        Leases are kept until the end. What cannot be written within what is left of the grace, and a moment more, because
+        the store is gone, is left to its lease.
         """
         self.dispatcher.is_locking = False
         self.dispatcher.loop.wake.ring()
+        end = self._parts.clock.monotonic() + grace.total_seconds()
         await self._until(lambda: self._have_all_ended() or self._is_hurried, grace)
         if not self._have_all_ended():
             for run in self.runs:
@@ -78,15 +80,21 @@ class Works:
             await self._until(self._have_all_ended, min(grace, _LAST_CALL))
             for run in self.runs:
                 run.abandon()
-        await self._until(lambda: not self.runs and not self.dispatcher.unwritten, max(grace, _LAST_CALL))
+        left = timedelta(seconds=end - self._parts.clock.monotonic())
+        await self._until(lambda: self._are_all_written() or self._is_hurried, left)
+        await self._until(self._are_all_written, _LAST_CALL)
 
     def hurry(self) -> None:
-        """End the grace of a drain that is under way."""
-        self._is_hurried = True
-        self.runs.changed.ring()
+        """End the grace of a drain that is under way; without effect otherwise."""
+        if not self.dispatcher.is_locking:
+            self._is_hurried = True
+            self.runs.changed.ring()
 
     def _have_all_ended(self) -> bool:
         return all(run.has_ended for run in self.runs)
+
+    def _are_all_written(self) -> bool:
+        return not self.runs and not self.dispatcher.unwritten
 
     async def _until(self, condition: Callable[[], bool], limit: timedelta) -> bool:
         """Return whether `condition`, looked at whenever a run changes, came true before `limit` had passed."""
@@ -113,7 +121,9 @@ class Works:
             ended = self.dispatcher.unwritten
             locked = await self.dispatcher.run_once()
             await self.runs.rest()
-            if not locked and not ended and not self.dispatcher.unwritten:
+            left_out = await self.dispatcher.next_left_out()
+            is_more_due = left_out is not None and left_out <= self._parts.clock.now()
+            if not locked and not ended and not self.dispatcher.unwritten and not is_more_due:
                 return done
             done += locked + ended
 
@@ -154,7 +164,7 @@ class Works:
     async def _end(self, *loops: Loop) -> None:
         for loop in loops:
             loop.stop()
-        await asyncio.gather(*(self._tasks.pop(loop) for loop in loops if loop in self._tasks))
+        await asyncio.gather(*(self._tasks.pop(loop) for loop in loops if loop in self._tasks), return_exceptions=True)
 
 
 def _announcement(parts: Parts) -> Node:

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import fields
 
-from detent.jobs import RetryPolicy, TaskOptions
+from detent.jobs import InvalidValue, RetryPolicy, TaskOptions
 
 JSON = dict[str, Any]
 
@@ -32,7 +32,12 @@ def load_options(value: Mapping[str, Any]) -> TaskOptions:
     known = _load(TaskOptions, value)
     if "retry" in known:
         known["retry"] = RetryPolicy(**_load(RetryPolicy, known["retry"]))
-    return TaskOptions(**known)
+    try:
+        return TaskOptions(**known)
+    except InvalidValue:
+        raise
+    except ValueError as error:
+        raise InvalidValue("options", value, str(error)) from error
 
 
 def _dump(value: TaskOptions | RetryPolicy) -> JSON:

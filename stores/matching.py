@@ -5,6 +5,7 @@ from datetime import datetime
 
 from detent.jobs import InvalidValue, Task
 from detent.stores.records import Run, RunQuery, TaskQuery
+from detent.triggers import require_aware
 
 
 def matches_task(query: TaskQuery, task: Task) -> bool:
@@ -49,8 +50,8 @@ def parse_run_cursor(cursor: str) -> tuple[datetime, str]:
     """
     instant, _, run_id = cursor.partition(" ")
     try:
-        return datetime.fromisoformat(instant), run_id
-    except ValueError:
+        return require_aware(datetime.fromisoformat(instant), "after"), run_id
+    except ValueError:  # `NaiveDatetime` is one too
         raise InvalidValue("after", cursor, "the 'next' of an earlier page") from None
 
 

@@ -1,17 +1,13 @@
 """Passwords stay out of messages and logs."""
 
-from urllib.parse import SplitResult, urlsplit
+import re
+
+_IN_AUTHORITY = re.compile(r"(?<=://)([^:@/?#]*):.*@", re.DOTALL)
+"""From the first colon to the last `@`: what is malformed, such as a password with a bare slash, is hidden too."""
+
+_IN_QUERY = re.compile(r"([?&](?:password|sslpassword|passfile)=)[^&#]*", re.IGNORECASE)
 
 
 def hide_password(url: str) -> str:
-    """Return `url` fit for messages and logs: with `***` where its password stands."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.partition("://")[0] + "://..."
-    return url if parts.password is None else _without_password(parts)
-
-
-def _without_password(parts: SplitResult) -> str:
-    user, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}").geturl()
+    """Return `url` fit for messages and logs: with `***` wherever a password stands, and rather more than less."""
+    return _IN_QUERY.sub(r"\1***", _IN_AUTHORITY.sub(r"\1:***@", url))

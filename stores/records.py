@@ -9,7 +9,7 @@ from attrs import Attribute, field, frozen
 
 from detent.jobs import InvalidValue, Task, TaskState
 from detent.jobs.storable import storable
-from detent.jobs.validators import name, positive, text_map, utc
+from detent.jobs.validators import at_least, name, positive, text_map, utc, utc_or_none
 
 IfExists = Literal["error", "keep", "replace"]
 """What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition."""
@@ -180,10 +180,10 @@ class TaskQuery:
     prefix: str = ""
     """Slugs that start with this."""
     metadata: Mapping[str, str] = field(factory=dict)
-    due_from: datetime | None = None
-    due_until: datetime | None = None
+    due_from: datetime | None = field(default=None, converter=utc_or_none)
+    due_until: datetime | None = field(default=None, converter=utc_or_none)
     """Due at `due_from` or later, and before `due_until`; a task that is never due matches neither."""
-    limit: int = 100
+    limit: int = field(default=100, validator=at_least(1))
     after: str | None = None
     """`Page.next` of the page before."""
 
@@ -195,10 +195,10 @@ class RunQuery:
     slug: str | None = None
     kinds: tuple[str, ...] | None = None
     statuses: tuple[RunStatus, ...] | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+    since: datetime | None = field(default=None, converter=utc_or_none)
+    until: datetime | None = field(default=None, converter=utc_or_none)
     """Finished at `since` or later, and before `until`."""
-    limit: int = 100
+    limit: int = field(default=100, validator=at_least(1))
     after: str | None = None
 
 

@@ -223,8 +223,13 @@ def resume(task: Task) -> Task:
 
 
 def restart(task: Task) -> Task:
-    """Give a failed task a new budget of attempts; its fire time stays, so that it is due at once."""
-    return evolve(task, state=TaskState.SCHEDULED, attempt=0, crashes=0, first_run_at=None, retry_at=None)
+    """Give a failed task a new budget of attempts; its fire time stays, so that it is due at once.
+
+    A run that is under way stays the first attempt of the new budget: whoever hands it back refunds it.
+    """
+    held = task.lease_id is not None
+    first_run_at = task.first_run_at if held else None
+    return evolve(task, state=TaskState.SCHEDULED, attempt=int(held), crashes=0, first_run_at=first_run_at, retry_at=None)
 
 
 def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
@@ -243,7 +248,7 @@ def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
 
 
 def _retimed(task: Task, new: Task, now: datetime) -> Task:
-    if task.trigger is None:
+    if task.trigger is None or task.anchor > now:  # a first fire of its own, still ahead, was the old definition's
         return task if _owed(task, now) else evolve(task, anchor=new.anchor, run_at=new.run_at)
     trigger = parse_trigger(task.trigger)
     anchor = missed(trigger, task.anchor, now).latest or task.anchor

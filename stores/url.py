@@ -36,8 +36,8 @@ class StoreOpener(Protocol):
 
 
 def _open_memory(url: str, *, namespace: str) -> JobStore:
-    if url != "memory://":
-        raise InvalidStoreURL(url, "memory:// with nothing behind it")
+    if url.lower() != "memory://":
+        raise InvalidStoreURL(hide_password(url), "memory:// with nothing behind it")
     return MemoryStore(namespace=namespace)
 
 
@@ -71,7 +71,7 @@ def _opener(scheme: str, url: str) -> StoreOpener:
         module, name, extra = _BUILT_IN[scheme]
         try:
             return cast("StoreOpener", getattr(import_module(module), name))
-        except ModuleNotFoundError as error:
+        except ImportError as error:  # not only of a missing module: psycopg is one without libpq
             if (error.name or "").startswith("detent"):
                 raise
             raise MissingExtra(f"{scheme}://", extra) from error

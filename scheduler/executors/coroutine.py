@@ -5,6 +5,7 @@ from inspect import isawaitable
 from detent.jobs import Job, JobContext, Task
 from detent.jobs.base import check_returned
 from detent.scheduler.executors.base import Executor
+from detent.scheduler.executors.raised import contained
 
 
 class CoroutineExecutor(Executor):
@@ -12,11 +13,9 @@ class CoroutineExecutor(Executor):
 
     async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
         """Await the job."""
-        try:
+        with contained():
             returned = job.execute(ctx, task)
             return check_returned(job.kind, await returned if isawaitable(returned) else returned)
-        except SystemExit as error:  # it would end the event loop, and every other run with it
-            raise RuntimeError(f"the job raised {error!r}") from error
 
     def close(self) -> None:
         """Nothing is kept."""

@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from detent.jobs import Job, JobContext, Task
 from detent.jobs.base import check_returned
 from detent.scheduler.executors.base import Executor
+from detent.scheduler.executors.raised import as_error, contained
 
 _Work = Callable[[], None]
 
@@ -36,8 +37,9 @@ class ThreadExecutor(Executor):
 
     async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
         """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here."""
-        returned = await self._call(lambda: job.execute(ctx, task))
-        return check_returned(job.kind, await returned if isawaitable(returned) else returned)
+        with contained():
+            returned = await self._call(lambda: job.execute(ctx, task))
+            return check_returned(job.kind, await returned if isawaitable(returned) else returned)
 
     async def _call(self, function: Callable[[], object]) -> object:
         loop = asyncio.get_running_loop()
@@ -49,6 +51,7 @@ class ThreadExecutor(Executor):
                 returned, error = context.run(function), None
             except BaseException as raised:  # noqa: BLE001 - whatever ends the job belongs to its run, not to this thread
                 returned, error = None, raised
+            self._idle.release()  # before the loop hears of it: what it submits then finds this thread
             with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
                 loop.call_soon_threadsafe(self._settle, done, returned, error)
 
@@ -56,7 +59,7 @@ class ThreadExecutor(Executor):
         try:
             return await done
         except asyncio.CancelledError:
-            self.abandoned += 1
+            self.abandoned += done.cancelled()  # else it was settled in this very turn of the loop
             raise
 
     def _settle(self, done: "asyncio.Future[object]", returned: object, error: BaseException | None) -> None:
@@ -65,7 +68,7 @@ class ThreadExecutor(Executor):
         elif error is None:
             done.set_result(returned)
         else:
-            done.set_exception(error if isinstance(error, Exception) else RuntimeError(f"the job raised {error!r} in its thread"))
+            done.set_exception(as_error(error))
 
     def _submit(self, work: _Work) -> None:
         if not self._idle.acquire(blocking=False):
@@ -76,7 +79,6 @@ class ThreadExecutor(Executor):
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
             work()
-            self._idle.release()
 
     def close(self) -> None:
         """Let every thread end after the work it is in."""

@@ -71,12 +71,21 @@ class Creating:
 
     async def test_replacing_the_trigger_moves_the_next_fire(self, store: JobStore) -> None:
         """A changed trigger text counts on from the anchor of the old one."""
-        await store.create(NOON, [a_schedule("s", run_at=NOON + 60 * SECOND)])
-        await store.create(NOON + SECOND, [a_schedule("s", trigger="@every 7s")], if_exists="replace")
+        await store.create(NOON, [a_schedule("s", anchor=NOON, run_at=NOON + 60 * SECOND)])
+        await store.create(NOON + 9 * SECOND, [a_schedule("s", trigger="@every 7s")], if_exists="replace")
 
         kept = await store.get("s")
-        assert kept.anchor == NOON + 60 * SECOND
-        assert kept.run_at == kept.due_at == NOON + 67 * SECOND
+        assert kept.anchor == NOON + 7 * SECOND
+        assert kept.run_at == kept.due_at == NOON + 14 * SECOND
+
+    async def test_replacing_the_trigger_before_the_first_fire_starts_anew(self, store: JobStore) -> None:
+        """A first fire of its own that is still ahead belonged to the old definition."""
+        await store.create(NOON, [a_schedule("s", run_at=NOON + 60 * SECOND)])
+        anew = a_schedule("s", trigger="@every 7s", anchor=NOON + SECOND, run_at=NOON + 8 * SECOND)
+        await store.create(NOON + SECOND, [anew], if_exists="replace")
+
+        kept = await store.get("s")
+        assert (kept.anchor, kept.due_at) == (NOON + SECOND, NOON + 8 * SECOND)
 
     async def test_replacing_the_trigger_keeps_a_fire_that_is_owed(self, store: JobStore) -> None:
         """A fire that passed while nobody ran is not lost to a new trigger."""

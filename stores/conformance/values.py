@@ -18,7 +18,7 @@ TICK = timedelta(microseconds=1)
 
 def a_task(slug: str = "task", *, kind: str = "work", run_at: datetime = NOON, **fields: Any) -> Task:  # noqa: ANN401 - any field of Task
     """Return a one-off task that is due at noon."""
-    return Task(slug=slug, kind=kind, run_at=run_at, anchor=run_at, **fields)
+    return Task(slug=slug, kind=kind, run_at=run_at, **{"anchor": run_at, **fields})
 
 
 def a_schedule(slug: str = "schedule", *, trigger: str = "@every 60s", **fields: Any) -> Task:  # noqa: ANN401 - any field of Task

@@ -1,0 +1,139 @@
+"""From one fire of a schedule to the next."""
+
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+
+import pytest
+
+from detent.scheduler.follow import MISFIRE, OVERLAP, Dropped, Following, follow
+from detent.triggers import CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError
+from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_schedule
+
+HOURLY = SimpleTrigger(HOUR)
+TASK = a_schedule("@every 1h")
+"""Its anchor is 11:00, its first fire noon."""
+
+
+def misfires(count: int, first: datetime) -> Dropped:
+    """Fires that nobody was there to run."""
+    return Dropped(MISFIRE, count, first, exact=True)
+
+
+def overlaps(count: int, first: datetime) -> Dropped:
+    """Fires that passed during a run."""
+    return Dropped(OVERLAP, count, first, exact=True)
+
+
+# What was run, when its run ended -> the new anchor, the next fire, the fires that were dropped; all in hours from noon.
+TABLE: list[tuple[str, float, float, float, float, tuple[Dropped, ...]]] = [
+    ("in time", 0, 0.1, 0, 1, ()),
+    ("ended just before the next", 0, 0.999, 0, 1, ()),
+    ("ended at the next", 0, 1, 1, 2, (overlaps(1, NOON + HOUR),)),
+    ("ended after the next", 0, 1.5, 1, 2, (overlaps(1, NOON + HOUR),)),
+    ("ended long after", 0, 5.5, 5, 6, (overlaps(5, NOON + HOUR),)),
+    ("one was missed", 1, 1.1, 1, 2, (misfires(1, NOON),)),
+    ("many were missed", 9, 9.1, 9, 10, (misfires(9, NOON),)),
+    ("missed and overlapped", 2, 4.5, 4, 5, (misfires(2, NOON), overlaps(2, NOON + 3 * HOUR))),
+    ("the first was run late", 0, 3.2, 3, 4, (overlaps(3, NOON + HOUR),)),
+    ("a run of its own before the first fire", -0.5, -0.4, -1, 0, ()),
+    ("a run of its own that lasted beyond it", -0.5, 0.5, 0, 1, (overlaps(1, NOON),)),
+    ("a run of its own between two fires", 0.5, 0.6, 0, 1, (misfires(1, NOON),)),
+    ("the clock went back during the run", 0, -3, 0, 1, ()),
+    ("the clock went back after a misfire", 2, -3, 2, 3, (misfires(2, NOON),)),
+]
+
+
+@pytest.mark.parametrize(("fired", "ended", "anchor", "run_at", "dropped"), [case[1:] for case in TABLE], ids=[case[0] for case in TABLE])
+def test_an_hourly_schedule_goes_on(fired: float, ended: float, anchor: float, run_at: float, dropped: tuple[Dropped, ...]) -> None:
+    """The anchor moves along the fires alone, and each fire that was not run is accounted for."""
+    following = follow(HOURLY, TASK, fire_time=NOON + fired * HOUR, until=NOON + ended * HOUR)
+
+    assert following == Following(NOON + anchor * HOUR, NOON + run_at * HOUR, dropped)
+
+
+def test_a_schedule_ends_with_its_last_fire() -> None:
+    """Then there is no next one."""
+    twice = SimpleTrigger(HOUR, start=NOON, times=2)
+
+    assert follow(twice, TASK, fire_time=NOON, until=NOON) == Following(NOON, NOON + HOUR)
+    assert follow(twice, TASK, fire_time=NOON, until=NOON + HOUR) == Following(NOON + HOUR, None, (overlaps(1, NOON + HOUR),))
+    assert follow(OnceTrigger(NOON), TASK, fire_time=NOON, until=NOON) == Following(NOON, None)
+    assert follow(OnceTrigger(NOON - DAY), TASK, fire_time=NOON, until=NOON) == Following(NOON - HOUR, None)
+
+
+def test_a_night_without_its_hour_has_its_fire_after_the_gap() -> None:
+    """Berlin, 31 March 2024: 02:30 does not exist, so the fire is at 03:00 (01:00 UTC)."""
+    trigger = CronTrigger("30 2 * * *", "Europe/Berlin")
+    saturday, gap, monday = (
+        datetime(2024, 3, 30, 1, 30, tzinfo=UTC),
+        datetime(2024, 3, 31, 1, tzinfo=UTC),
+        datetime(2024, 4, 1, 0, 30, tzinfo=UTC),
+    )
+    task = a_schedule("CRON_TZ=Europe/Berlin 30 2 * * *", anchor=saturday - MINUTE)
+
+    assert follow(trigger, task, fire_time=saturday, until=saturday) == Following(saturday, gap)
+    assert follow(trigger, task, fire_time=gap, until=gap + HOUR).run_at == monday
+
+
+def test_a_night_with_an_hour_twice_has_one_fire() -> None:
+    """Berlin, 27 October 2024: 02:30 comes twice; the schedule fires the first time only."""
+    trigger = CronTrigger("30 2 * * *", "Europe/Berlin")
+    first, next_day = datetime(2024, 10, 27, 0, 30, tzinfo=UTC), datetime(2024, 10, 28, 1, 30, tzinfo=UTC)
+    task = a_schedule("CRON_TZ=Europe/Berlin 30 2 * * *", anchor=first - MINUTE)
+
+    assert follow(trigger, task, fire_time=first, until=first + 2 * HOUR) == Following(first, next_day)
+
+
+@pytest.mark.parametrize("trigger", [SimpleTrigger(SECOND), CronTrigger("* * * * * *"), CronTrigger("* * * * * *", "America/New_York")])
+def test_a_year_of_every_second_is_accounted_for_at_once(trigger: Trigger) -> None:
+    """Without visiting each of its fires."""
+    began = perf_counter()
+    following = follow(trigger, TASK, fire_time=NOON, until=NOON + 365 * DAY)
+    took = perf_counter() - began
+
+    assert sum(dropped.count for dropped in following.dropped) == (365 * DAY + HOUR) // SECOND - 1
+    assert following.run_at == NOON + 365 * DAY + SECOND
+    assert took < 0.5
+
+
+class EveryMinute(Trigger):
+    """A timetable of the user's own, which can only be asked for its next fire."""
+
+    def next_fire_time(self, prev: datetime) -> datetime:
+        """The next full minute."""
+        return prev.replace(second=0, microsecond=0) + MINUTE
+
+
+def test_a_trigger_that_cannot_look_back_says_at_least_how_many() -> None:
+    """It is not walked for ever, and goes on from its latest fire all the same."""
+    following = follow(EveryMinute(), TASK, fire_time=NOON - HOUR + MINUTE, until=NOON + 30 * DAY)
+
+    (dropped,) = following.dropped
+    assert (following.anchor, following.run_at) == (NOON + 30 * DAY, NOON + 30 * DAY + MINUTE)
+    assert not dropped.exact
+    assert str(dropped).startswith("overlap: at least 1000 passed while the run before")
+
+
+def test_a_trigger_that_does_not_move_forward_is_an_error() -> None:
+    """Following it would never end."""
+
+    class Stuck(Trigger):
+        def next_fire_time(self, prev: datetime) -> datetime:
+            return prev
+
+    with pytest.raises(TriggerError, match="forward"):
+        follow(Stuck(), TASK, fire_time=NOON, until=NOON)
+
+
+def test_a_reason_is_a_sentence_for_people() -> None:
+    """It stands in the history."""
+    assert str(misfires(3, NOON)) == "misfire: 3 passed while no node ran the task; the latest one was run"
+    assert str(overlaps(1, NOON)) == "overlap: 1 passed while the run before, its retries included, was still going"
+
+
+def test_fire_times_are_exact_to_the_microsecond() -> None:
+    """A fire at the very end of the run passed during it; one a microsecond later did not."""
+    tick = timedelta(microseconds=1)
+
+    assert follow(HOURLY, TASK, fire_time=NOON, until=NOON + HOUR - tick).run_at == NOON + HOUR
+    assert follow(HOURLY, TASK, fire_time=NOON, until=NOON + HOUR).run_at == NOON + 2 * HOUR

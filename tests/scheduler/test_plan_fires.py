@@ -1,0 +1,100 @@
+"""Which fire a locked task is run for, and what must not be run: as tables."""
+
+from datetime import UTC, datetime
+
+import pytest
+from attrs import evolve
+
+from detent.jobs import Consistency, JobRegistry, Request, Task, TaskOptions, TriggerSource
+from detent.scheduler.plan import CRASH_LIMIT, Ending, Raised, Stopped, plan_fire, trigger_of
+from detent.stores import transitions
+from detent.triggers import SimpleTrigger, Trigger, TriggerError
+from support import tasks
+from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, held
+
+AT_MOST_ONCE = TaskOptions(consistency=Consistency.AT_MOST_ONCE)
+THREE_FIRES = f"START={NOON:%Y-%m-%dT%H:%M:%SZ} TIMES=3 @every 1h"
+
+
+def test_a_task_follows_its_own_trigger_then_its_jobs() -> None:
+    """The row is the truth; where it only refers to the job, the job's code is asked."""
+    jobs = JobRegistry()
+    jobs.job("k", trigger="@every 9h")(lambda: None)
+    registered = jobs.get("k")
+
+    assert trigger_of(a_schedule("@every 1h", trigger_from=TriggerSource.JOB), registered) == SimpleTrigger(HOUR)
+    assert trigger_of(a_one_off(trigger_from=TriggerSource.JOB), registered) == SimpleTrigger(9 * HOUR)
+    assert trigger_of(a_one_off(), registered) is None
+    with pytest.raises(TriggerError, match="@newer"):
+        trigger_of(evolve(a_one_off(), trigger="@newer 5"), registered)
+
+
+HOURLY = a_schedule("@every 1h")
+RETRIED = transitions.retry(held(HOURLY, now=NOON + MINUTE), now=NOON + 2 * MINUTE, at=NOON + 5 * HOUR)
+PUT_OFF = transitions.hand_back(held(HOURLY), now=NOON + SECOND, until=NOON + 2.5 * HOUR)
+INTERRUPTED_ONCE = transitions.interrupt(held(HOURLY), now=NOON + SECOND)
+OWN_FIRST = transitions.create(evolve(HOURLY, anchor=NOON, run_at=NOON), namespace="default", now=NOON)
+MOVED = evolve(HOURLY, run_at=NOON + HOUR / 2, due_at=NOON + HOUR / 2)
+DAILY = a_schedule("CRON_TZ=Europe/Berlin 30 2 * * *", anchor=datetime(2024, 3, 30, 1, 30, tzinfo=UTC))
+THREE = a_schedule(THREE_FIRES)
+
+FIRES: list[tuple[str, Task, datetime, datetime]] = [
+    ("a one-off in time", a_one_off(), NOON, NOON),
+    ("a one-off years late", a_one_off(), NOON + 1000 * DAY, NOON),
+    ("a schedule in time", HOURLY, NOON, NOON),
+    ("late, but before the next", HOURLY, NOON + HOUR - SECOND, NOON),
+    ("as late as the next", HOURLY, NOON + HOUR, NOON + HOUR),
+    ("one was missed", HOURLY, NOON + 1.5 * HOUR, NOON + HOUR),
+    ("many were missed", HOURLY, NOON + 9.5 * HOUR, NOON + 9 * HOUR),
+    ("a retry, hours later", RETRIED, NOON + 5 * HOUR, NOON),
+    ("handed back unrun, hours before", PUT_OFF, NOON + 2.5 * HOUR, NOON + 2 * HOUR),
+    ("interrupted, hours before", INTERRUPTED_ONCE, NOON + 2.5 * HOUR, NOON),
+    ("taken over", held(HOURLY, lease=3 * HOUR), NOON + 3 * HOUR, NOON),
+    ("a first fire of its own", OWN_FIRST, NOON + MINUTE, NOON),
+    ("a first fire of its own, and more were missed", OWN_FIRST, NOON + 2.5 * HOUR, NOON + 2 * HOUR),
+    ("a run that the job had moved", MOVED, NOON + 3 * HOUR / 4, NOON + HOUR / 2),
+    ("a run that the job had moved, and more were missed", MOVED, NOON + 2.5 * HOUR, NOON + 2 * HOUR),
+    ("the night without its hour", DAILY, datetime(2024, 3, 31, 5, tzinfo=UTC), datetime(2024, 3, 31, 1, tzinfo=UTC)),
+    ("the last of them", THREE, NOON + 2 * HOUR, NOON + 2 * HOUR),
+    ("long after the last of them", THREE, NOON + 1000 * DAY, NOON + 2 * HOUR),
+]
+
+
+@pytest.mark.parametrize(("task", "now", "fire_time"), [case[1:] for case in FIRES], ids=[case[0] for case in FIRES])
+def test_a_fire_is_the_latest_that_had_passed_when_it_was_first_locked(task: Task, now: datetime, fire_time: datetime) -> None:
+    """Of several missed fires the latest is run; every further attempt is for the same."""
+    fire = plan_fire(held(task, now=now, lease_id="lease-9"), tasks.trigger_of(task))
+
+    assert (fire.fire_time, fire.instead) == (fire_time, None)
+
+
+INSTEAD: list[tuple[str, Task, Ending | None]] = [
+    ("never lost", held(HOURLY), None),
+    ("lost once", crashed(HOURLY, 1), None),
+    ("lost twice", crashed(HOURLY, CRASH_LIMIT - 1), None),
+    ("lost three times", crashed(HOURLY, CRASH_LIMIT), Raised("crashed 3 times: set aside until somebody restarts it")),
+    ("at most once", held(a_schedule(options=AT_MOST_ONCE)), None),
+    (
+        "at most once, and lost",
+        crashed(a_schedule(options=AT_MOST_ONCE), 1),
+        Raised("its run was lost, and a task that runs at most once is not run again"),
+    ),
+    ("asked to stop", evolve(held(HOURLY), request=Request.STOP), Stopped("asked to stop while its node was lost")),
+    ("asked to run now", evolve(held(HOURLY), request=Request.RUN_NOW), None),
+]
+
+
+@pytest.mark.parametrize(("task", "instead"), [case[1:] for case in INSTEAD], ids=[case[0] for case in INSTEAD])
+def test_what_must_not_be_run_is_accounted_for_instead(task: Task, instead: Ending | None) -> None:
+    """Whatever killed three nodes is not given to a fourth."""
+    assert plan_fire(task, tasks.trigger_of(task)).instead == instead
+
+
+@pytest.mark.parametrize(("trigger", "says"), [(Broken(), "holidays of 2025"), (Stuck(), "does not move forward")])
+def test_a_trigger_that_fails_fails_its_fire_and_no_other(trigger: Trigger, says: str) -> None:
+    """The neighbours in the same lock start all the same; the task is not run for a time that nobody knows."""
+    fire = plan_fire(held(HOURLY, now=NOON + 2 * HOUR), trigger)
+
+    assert fire.fire_time == NOON
+    assert isinstance(fire.instead, Raised)
+    assert says in fire.instead.error

@@ -1,0 +1,182 @@
+"""Laws of planning, on random lives of tasks: locks that come late, runs of any length and end, nodes that die."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from attrs import evolve, frozen
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from detent.jobs import Consistency, RetryPolicy, Task, TaskOptions, TaskState
+from detent.scheduler.plan import CRASH_LIMIT, Ending, Finish, Interrupted, Raised, Returned, Stopped, decide, plan_fire
+from detent.stores import Outcome, RunStatus, transitions
+from detent.triggers import Trigger, missed
+from support.tasks import DAY, HOUR, LEASE, NOON, SECOND, a_one_off, a_schedule, triggers
+
+ENDS = ("carried on",) * 4 + ("moved", "failed", "failed", "stopped", "interrupted", "lost", "handed back", "put off")
+policies = st.builds(RetryPolicy, limit=st.none() | st.integers(0, 3), age_limit=st.none() | st.sampled_from([SECOND, HOUR]))
+options = st.builds(TaskOptions, retry=policies, consistency=st.sampled_from(Consistency))
+delays = st.sampled_from([timedelta(0), timedelta(microseconds=1), SECOND, HOUR, 5 * HOUR, 3 * DAY]) | st.timedeltas(timedelta(0), 2 * DAY)
+
+
+@frozen
+class Step:
+    """One lock of a task, and how its run ends."""
+
+    late: timedelta
+    lasts: timedelta
+    end: str
+    moves: timedelta
+
+
+steps = st.lists(st.builds(Step, delays, delays, st.sampled_from(ENDS), st.timedeltas(-HOUR, DAY)), min_size=1, max_size=12)
+
+
+class Life:
+    """A task in a store, and what became of its fires."""
+
+    def __init__(self, task: Task, trigger: Trigger | None) -> None:
+        self.row, self.trigger, self.anchor, self.now = task, trigger, task.anchor, task.run_at
+        self.is_removed = False
+        self.locks = 0
+        self.settled: list[datetime] = []
+        """The fire times whose runs are over, retries included."""
+        self.skipped = 0
+        self.attempts: dict[tuple[int, datetime], datetime] = {}
+        """Number and first lock of a fire -> the fire time that its first attempt was for."""
+
+    def live(self, steps: Iterable[Step]) -> None:
+        """Go through `steps`; a task that is set aside is restarted."""
+        for step in steps:
+            if self.is_removed:
+                return
+            if self.row.state is TaskState.FAILED:
+                self.row = transitions.edit(self.row, transitions.restart(self.row), now=self.now)
+            self._take(step)
+
+    def _take(self, step: Step) -> None:
+        assert self.row.due_at is not None, "a task that can never run is paused, failed or removed"
+        self.now = max(self.now, self.row.due_at) + step.late
+        self.locks += 1
+        locked = transitions.lock(self.row, node="n", lease_id=f"lease-{self.locks}", now=self.now, lease=LEASE)
+        assert locked is not None
+        row = locked.task
+        fire = plan_fire(row, self.trigger)
+        assert fire == plan_fire(row, self.trigger)
+        self._check_fire(row, fire.fire_time)
+        if step.end == "lost" and fire.instead is None:
+            self.row = row
+            return
+        if step.end in ("handed back", "put off"):
+            self.row = transitions.hand_back(row, now=self.now, until=self.now + HOUR if step.end == "put off" else None)
+            return
+        started_at, self.now = self.now, self.now + step.lasts
+        ending = fire.instead or self._ending(row, step)
+        self._settle(row, Finish(task=row, fire_time=fire.fire_time, started_at=started_at, ended_at=self.now, ending=ending))
+
+    def _ending(self, row: Task, step: Step) -> Ending:
+        match step.end:
+            case "failed":
+                return Raised("boom")
+            case "stopped":
+                return Stopped("asked to")
+            case "interrupted":
+                return Interrupted("shutdown")
+            case "moved":
+                return Returned(evolve(row, run_at=self.now + step.moves))
+            case _:
+                return Returned(row)
+
+    def _check_fire(self, row: Task, fire_time: datetime) -> None:
+        assert row.first_run_at is not None
+        assert fire_time <= row.first_run_at <= self.now, "no fire is run before its time"
+        assert row.run_at <= fire_time
+        if self.trigger is not None:
+            latest = missed(self.trigger, row.anchor, row.first_run_at).latest
+            assert latest is None or latest <= fire_time, "of several missed ones the latest is run"
+        assert self.attempts.setdefault((row.fires, row.first_run_at), fire_time) == fire_time, "every attempt is for the same fire"
+
+    def _settle(self, row: Task, finish: Finish) -> None:
+        outcome = decide(row, finish, self.trigger)
+        assert outcome == decide(row, finish, self.trigger), "the same question has the same answer"
+        check(row, finish, outcome, self.trigger)
+        after = outcome.next
+        if after is None or after.fires > row.fires or after.anchor > row.anchor:
+            self._count(row, finish.fire_time, outcome)
+        if after is None:
+            self.is_removed = True
+            self.row = evolve(
+                row, anchor=row.anchor if self.trigger is None else missed(self.trigger, row.anchor, self.now).latest or row.anchor
+            )
+        else:
+            self.row = after
+
+    def _count(self, row: Task, fire_time: datetime, outcome: Outcome) -> None:
+        """A run counts for a fire of the trigger, unless the job had moved it to a time of its own."""
+        if self.trigger is not None and missed(self.trigger, row.anchor, fire_time).latest == fire_time:
+            assert not self.settled or fire_time > self.settled[-1], "no fire is brought to its end twice"
+            self.settled.append(fire_time)
+        self.skipped += sum(run.count for run in outcome.runs if run.status is RunStatus.SKIPPED)
+
+
+def check(row: Task, finish: Finish, outcome: Outcome, trigger: Trigger | None) -> None:
+    """What holds for every decision."""
+    assert outcome.task == row
+    assert outcome.runs[0].id == row.lease_id
+    assert outcome.runs[0].status is not RunStatus.SKIPPED
+    assert len({run.id for run in outcome.runs}) == len(outcome.runs)
+    assert all(run.finished_at == finish.ended_at and run.count >= 1 for run in outcome.runs)
+    after = outcome.next
+    if after is None:
+        assert isinstance(finish.ending, Returned), "only a job's word removes its task"
+        return
+    assert (after.lease_id, after.node, after.locked_at, after.last_lease) == (None, None, None, row.lease_id)
+    assert after.state is not TaskState.RUNNING
+    assert after.version == row.version + 1
+    assert (after.due_at is None) == (after.state is TaskState.FAILED)
+    assert after.attempt >= after.crashes
+    assert row.anchor <= after.anchor <= max(row.anchor, finish.ended_at), "the anchor goes forward, up to the present"
+    if after.retry_at is not None:
+        assert row.crashes < CRASH_LIMIT
+        longest = row.options.retry.max_backoff
+        assert finish.ended_at <= after.retry_at <= finish.ended_at + longest
+        assert (after.run_at, after.anchor, after.fires) == (row.run_at, row.anchor, row.fires), "a retry is for the same fire"
+    elif after.state is TaskState.SCHEDULED and trigger is not None and not is_moved(finish):
+        assert after.run_at > finish.ended_at, "what passed is settled"
+        assert missed(trigger, after.anchor, after.run_at).count == 1, "the next fire is the first after the anchor"
+
+
+def is_moved(finish: Finish) -> bool:
+    """Whether the job set the next run itself."""
+    ending = finish.ending
+    return isinstance(ending, Returned) and ending.task is not None and ending.task.run_at != finish.task.run_at
+
+
+@given(triggers, options, steps)
+@settings(max_examples=300, deadline=None)
+def test_every_fire_that_passed_was_run_or_is_on_record_as_skipped(trigger: Trigger, chosen: TaskOptions, lived: list[Step]) -> None:
+    """None is lost, none is doubled: whatever delays, failures, crashes, restarts and moves came in between."""
+    if trigger.next_fire_time(NOON) is None:
+        event("never fires")
+        return
+    text = trigger.to_text()
+    assert text is not None
+    life = Life(a_schedule(text, anchor=NOON, options=chosen), trigger)
+
+    life.live(lived)
+
+    passed = missed(trigger, NOON, life.row.anchor).count
+    event(f"fires passed: {min(passed, 5)}")
+    assert len(life.settled) + life.skipped == passed
+
+
+@given(options, steps)
+@settings(max_examples=100, deadline=None)
+def test_a_one_off_ends_removed_or_set_aside_and_skips_nothing(chosen: TaskOptions, lived: list[Step]) -> None:
+    """It has one fire, however often it is tried."""
+    life = Life(a_one_off(options=chosen), None)
+
+    life.live(lived)
+
+    assert life.skipped == 0
+    assert life.row.anchor == NOON

@@ -1,0 +1,28 @@
+"""A call of every method of `BlockingScheduler` that needs its event loop; harmless on a store without tasks."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+from detent.scheduler import BlockingScheduler
+from detent.stores import RunQuery, TaskQuery
+
+CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
+    "schedule_job": lambda scheduler: scheduler.schedule_job("t", "work", if_exists="keep"),
+    "schedule_jobs": lambda scheduler: scheduler.schedule_jobs([]),
+    "get_job_slugs": lambda scheduler: scheduler.get_job_slugs(),
+    "get_scheduled_job": lambda scheduler: scheduler.get_scheduled_job("t"),
+    "search_jobs": lambda scheduler: scheduler.search_jobs(TaskQuery()),
+    "delete_job": lambda scheduler: scheduler.delete_job("t"),
+    "clear": lambda scheduler: scheduler.clear(),
+    "runs": lambda scheduler: scheduler.runs(RunQuery()),
+    "nodes": lambda scheduler: scheduler.nodes(),
+    "start": lambda scheduler: scheduler.start(),
+    "drain": lambda scheduler: scheduler.drain(timedelta(0)),
+    "hurry": lambda scheduler: scheduler.hurry(),
+    "close": lambda scheduler: scheduler.close(),
+    "run": lambda scheduler: scheduler.run(),
+}
+
+ANYWHERE: Final = frozenset({"register_job", "job", "scheduled", "subscribe"})
+"""Methods that need no event loop, and are the same in every thread and process."""
