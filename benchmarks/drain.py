@@ -39,7 +39,7 @@ async def drain_floor(url: str, count: int) -> float:
     """Return rows per second of the bare loop."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True, prepare_threshold=0) as connection:
         await connection.execute("DROP TABLE IF EXISTS floor")
-        await connection.execute("CREATE TABLE floor (id bigint PRIMARY KEY, due timestamptz NOT NULL, locked boolean NOT NULL, payload bytea)")
+        await connection.execute("CREATE TABLE floor (id bigint PRIMARY KEY, due timestamptz NOT NULL, locked boolean, payload bytea)")
         await connection.execute("CREATE INDEX ON floor (due, id) WHERE NOT locked")
         now = datetime.now(UTC)
         await connection.execute("INSERT INTO floor SELECT n, %s, false, 'x' FROM generate_series(1, %s) n", (now, count))

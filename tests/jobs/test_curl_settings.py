@@ -5,8 +5,7 @@ import sys
 
 import pytest
 
-from detent.jobs import InvalidValue
-from detent.jobs import CurlJob, MissingExtra
+from detent.jobs import CurlJob, InvalidValue, MissingExtra
 from support.contexts import context, task_with
 
 URL = "http://127.0.0.1:1/"
