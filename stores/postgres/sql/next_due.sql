@@ -1,0 +1,9 @@
+-- The earliest due instant of each kind is the first entry of its part of the index; the earliest of these is the answer.
+SELECT min(t.due_at)
+  FROM unnest(%(kinds)s::text[]) AS asked (kind)
+ CROSS JOIN LATERAL (
+    SELECT t.due_at
+      FROM {schema}.tasks t
+     WHERE t.namespace = %(namespace)s AND t.kind = asked.kind AND t.due_at IS NOT NULL
+     ORDER BY t.due_at, t.slug
+     LIMIT 1) t

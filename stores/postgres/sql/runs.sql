@@ -1,0 +1,10 @@
+-- The history of the namespace, newest first; the page ends by (finished_at, id).
+SELECT {run}
+  FROM {schema}.runs r
+ WHERE r.namespace = %(namespace)s
+   AND (r.finished_at, r.id) < (coalesce(%(below)s::timestamptz, 'infinity'), %(below_id)s::text)
+   AND r.finished_at >= coalesce(%(since)s::timestamptz, '-infinity') AND r.finished_at < coalesce(%(until)s::timestamptz, 'infinity')
+   AND (%(kinds)s::text[] IS NULL OR r.kind = ANY (%(kinds)s::text[]))
+   AND (%(statuses)s::text[] IS NULL OR r.status = ANY (%(statuses)s::text[]))
+ ORDER BY r.finished_at DESC, r.id DESC
+ LIMIT %(limit)s

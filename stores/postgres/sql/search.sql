@@ -1,0 +1,12 @@
+-- A stretch of the primary key, filtered; the page ends by the slug, so that nothing is shown twice while tasks come and go.
+SELECT {task}
+  FROM {schema}.tasks t
+ WHERE t.namespace = %(namespace)s AND t.slug >= %(first)s AND t.slug < %(end)s
+   AND (%(kinds)s::text[] IS NULL OR t.kind = ANY (%(kinds)s::text[]))
+   AND (%(states)s::text[] IS NULL OR t.state = ANY (%(states)s::text[]))
+   AND (%(paused)s::boolean IS NULL OR t.paused = %(paused)s::boolean)
+   AND t.metadata @> %(metadata)s::jsonb
+   AND (%(due_from)s::timestamptz IS NULL OR t.due_at >= %(due_from)s::timestamptz)
+   AND (%(due_until)s::timestamptz IS NULL OR t.due_at < %(due_until)s::timestamptz)
+ ORDER BY t.slug
+ LIMIT %(limit)s

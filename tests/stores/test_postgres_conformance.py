@@ -1,0 +1,62 @@
+"""The PostgreSQL store passes the suite that every store passes, on both versions of the server that are at hand."""
+
+import asyncio
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from detent.stores.conformance import MakeStore, StoreConformance
+from detent.stores.postgres import PostgresStore
+
+pytestmark = pytest.mark.postgres
+
+_SCHEMA = "conformance"
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres_url: str) -> str:
+    """The shared server, with the schema in it: made once, because that takes longer than a test."""
+    return _migrated(postgres_url)
+
+
+@pytest.fixture(scope="session")
+def second_migrated_url(second_postgres_url: str) -> str:
+    """The same on the operating system's version."""
+    return _migrated(second_postgres_url)
+
+
+def _migrated(url: str) -> str:
+    async def migrate() -> None:
+        async with PostgresStore(url, schema=_SCHEMA):
+            pass
+
+    asyncio.run(migrate())
+    return url
+
+
+def _on(url: str) -> Iterator[MakeStore]:
+    yield lambda namespace: PostgresStore(url, namespace=namespace, schema=_SCHEMA)
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in ("tasks", "runs", "nodes", "places"):
+            # Faster than TRUNCATE, of so few rows.
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(_SCHEMA, table)))
+
+
+class TestPostgresStore(StoreConformance):
+    """All of the conformance suite on the embedded server."""
+
+    @pytest.fixture
+    def make_store(self, migrated_url: str) -> Iterator[MakeStore]:
+        """Stores on one schema, emptied after each test."""
+        yield from _on(migrated_url)
+
+
+class TestPostgresStoreOnTheSystemsVersion(StoreConformance):
+    """All of it again on the operating system's own PostgreSQL version, where there is one."""
+
+    @pytest.fixture
+    def make_store(self, second_migrated_url: str) -> Iterator[MakeStore]:
+        """Stores on one schema, emptied after each test."""
+        yield from _on(second_migrated_url)

@@ -1,0 +1,170 @@
+"""How PostgreSQL goes about the store's statements: by the index or by place, whatever its statistics say."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, advanced, finished, held_of, request
+from detent.stores.postgres import PostgresStore, holding
+from detent.stores.postgres.address import parse_address
+from detent.stores.postgres.session import Session
+from detent.stores.postgres.statements import Step
+
+pytestmark = pytest.mark.postgres
+
+BATCH = 10
+MANY = 3000
+
+# How the table came to be: rows before ANALYZE, rows after it. The plan is made at the very beginning or at the end.
+HISTORIES = {
+    "one row": (1, 0),
+    "grown after it was analysed": (1, 60),
+    "full and analysed": (MANY, 0),
+    "full, analysed when it was empty": (0, MANY),
+    "full, never analysed": (None, MANY),
+}
+
+
+class Desk:
+    """A connection as the store's are, on a schema of its own, that plans statements and explains how they run."""
+
+    def __init__(self, connection: psycopg.Connection, session: Session) -> None:
+        self.session, self._connection = session, connection
+        self._prepared: dict[bytes, tuple[str, list[str]]] = {}
+
+    def execute(self, query: str, *values: object) -> None:
+        """Run a statement in the store's schema."""
+        self._connection.execute(query.encode(), values)
+
+    def fill(self, count: int, kind: str = "work") -> None:
+        """Add tasks that are due, without telling the statistics."""
+        query = """INSERT INTO tasks SELECT 'default', %s || g, %s, '', 1, NULL, 'task', '{}', '{}', 'scheduled', false, %s, %s, %s, NULL,
+                          0, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, 'none', NULL, NULL, 1, %s, %s
+                     FROM generate_series(1, %s) AS g"""
+        self.execute(query, kind + uuid4().hex[:8], kind, NOON, NOON, NOON, NOON, NOON, count)
+
+    def prepare(self, step: Step) -> None:
+        """Make the plan that is kept from now on, as psycopg does."""
+        names: list[str] = []
+
+        def numbered(found: re.Match[str]) -> str:
+            if found[1] not in names:
+                names.append(found[1])
+            return f"${names.index(found[1]) + 1}"
+
+        text = re.sub(r"%\((\w+)\)s", numbered, step.query.decode())
+        name = f"p{len(self._prepared)}"
+        self._connection.execute(f"PREPARE {name} AS {text}".encode())
+        self._prepared[step.query] = (name, names)
+        self.explain(step, "")
+
+    def explain(self, step: Step, options: str = "ANALYZE, ") -> list[Mapping[str, Any]]:
+        """Return every node of the plan by which the statement runs, as it ran."""
+        if step.query not in self._prepared:
+            self.prepare(step)
+        name, names = self._prepared[step.query]
+        arguments = ", ".join(f"%({each})s" for each in names)
+        cursor = psycopg.ClientCursor(self._connection)
+        cursor.execute(f"EXPLAIN ({options}FORMAT JSON) EXECUTE {name} ({arguments})".encode(), step.values)
+        row = cursor.fetchone()
+        assert row is not None
+        return list(_nodes(row[0][0]["Plan"]))
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+@pytest.fixture
+def desk(each_postgres_url: str) -> Iterator[Desk]:
+    """A fresh schema."""
+    schema = f"plans_{uuid4().hex[:8]}"
+
+    async def session() -> Session:
+        async with PostgresStore(each_postgres_url, schema=schema) as store:
+            return store._session
+
+    parameters = parse_address(each_postgres_url, schema).connect_parameters(timedelta(seconds=10))
+    parameters["options"] += f" -c search_path={schema}"
+    with psycopg.connect(autocommit=True, **parameters) as connection:
+        yield Desk(connection, asyncio.run(session()))
+        connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+
+
+def _steps(desk: Desk) -> dict[str, Step]:
+    """The statements that a node lives on, for a batch of ten that fits no row."""
+    session = desk.session
+    asked = request({"work": BATCH})
+    tasks = [a_schedule(f"s{number}", lease_id=f"none.{number}", node="n", locked_at=NOON) for number in range(BATCH)]
+    outcomes = [finished(task) if number % 2 else advanced(task, run_at=NOON + LEASE) for number, task in enumerate(tasks)]
+    (reschedule,) = holding._reschedule(session, NOON, outcomes, handing_back=False)
+    held = [held_of(task) for task in tasks]
+    leases = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": NOON + LEASE}
+    return {
+        "lock": holding._lock(session, NOON, asked),
+        "next_due": holding._next_due(session, asked),
+        "reschedule": reschedule,
+        "extend": session.step(session.sql.extend, leases),
+        "get": session.step(session.sql.get, {"slugs": leases["slugs"]}),
+    }
+
+
+@pytest.mark.parametrize("planned", ["at the start", "at the end"])
+@pytest.mark.parametrize("history", HISTORIES)
+def test_no_statement_reads_more_than_its_batch(desk: Desk, history: str, planned: str) -> None:
+    """No table is read through and none is sorted: by the index or by place, a few rows for each of the batch."""
+    before, after = HISTORIES[history]
+    steps = _steps(desk)
+    if planned == "at the start":
+        for step in steps.values():
+            desk.prepare(step)
+    desk.fill(before or 0)
+    if before is not None:
+        desk.execute("ANALYZE tasks")
+    desk.fill(after)
+    desk.fill(MANY, "unknown to this node")
+
+    for name, step in steps.items():
+        for node in desk.explain(step):
+            assert "Seq Scan" not in node["Node Type"], (name, node)
+            # Each node's rows over all its repetitions; a row or two on the way to each of the batch are no reading through.
+            read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+            assert read <= 3 * BATCH, (name, node)
+
+
+def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: Desk) -> None:
+    """Sixty-one rows in a table that had one when it was analysed: other shapes of this statement take all of them."""
+    desk.fill(1)
+    desk.execute("ANALYZE tasks")
+    desk.fill(60)
+
+    top = desk.explain(holding._lock(desk.session, NOON, request({"work": BATCH})))[0]
+
+    assert top["Actual Rows"] == BATCH
+
+
+def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: Desk) -> None:
+    """A page of the history, a page of one task's, and the question whether a run is in it."""
+    query = """INSERT INTO runs SELECT 'default', 'r' || g, 's' || g %% 7, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
+                 FROM generate_series(1, %s) AS g"""
+    desk.execute(query, NOON, NOON, NOON, MANY)
+    sql = desk.session.sql
+    values = {"below": None, "below_id": "", "since": None, "until": None, "kinds": None, "statuses": None, "limit": 5}
+    steps = [
+        desk.session.step(sql.runs, values),
+        desk.session.step(sql.runs_of_task, {**values, "slug": "s3"}),
+        desk.session.step(sql.judge, {"slugs": ["s3"], "leases": ["r17"]}),
+        desk.session.step(sql.prune, {"before": NOON + 5 * SECOND, "keep": None, "limit": 5}),
+    ]
+    for step in steps:
+        for node in desk.explain(step):
+            assert "Seq Scan" not in node["Node Type"], node
+            assert (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] <= 3 * BATCH, node
