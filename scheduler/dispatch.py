@@ -79,6 +79,7 @@ class Dispatcher:
     # -- the loop
 
     async def _turn(self) -> timedelta:
+        await asyncio.sleep(0)  # jobs that are about to end with the one that rang ride on the same exchange
         await self.run_once()
         poll = jittered(self._config.poll, by=0.25)
         asks = [ask for ask in (self._next_ask, await self.next_left_out()) if ask is not None]

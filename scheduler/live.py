@@ -18,9 +18,12 @@ _STIRRING = 20
 class StopSignal:
     """Tells a run, in whatever thread it works, that it should end, and why; the first reason stands."""
 
+    __slots__ = ("_event", "_reason")
+    _lock = threading.Lock()
+
     def __init__(self) -> None:
-        """Nothing asks the run to end."""
-        self._event = threading.Event()
+        """Nothing asks the run to end; the event is made for the first thread that waits, because hardly any does."""
+        self._event: threading.Event | None = None
         self._reason: str | None = None
 
     @property
@@ -30,13 +33,20 @@ class StopSignal:
 
     def wait(self, timeout: timedelta | None = None) -> bool:
         """Block this thread until the run should end, at most `timeout` of real time."""
+        with self._lock:
+            if self._event is None:
+                self._event = threading.Event()
+            if self._reason is not None:
+                self._event.set()
         return self._event.wait(None if timeout is None else timeout.total_seconds())
 
     def set(self, reason: str) -> None:
         """Ask the run to end."""
-        if self._reason is None:
-            self._reason = reason
-            self._event.set()
+        with self._lock:
+            if self._reason is None:
+                self._reason = reason
+            if self._event is not None:
+                self._event.set()
 
 
 class LiveRun:

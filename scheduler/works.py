@@ -160,6 +160,8 @@ class Works:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)
         self._tasks.clear()
+        for run in self.runs:
+            self.runs.remove(run)
 
     async def _end(self, *loops: Loop) -> None:
         for loop in loops:

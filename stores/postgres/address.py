@@ -22,7 +22,7 @@ _SCHEMA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 # plan for a table that is tiny now and huge when the plan is used: read all of it, sort it, or compare each row of a batch with each.
 # One plan a statement: the values never change which is best.
 _PLANNER: Final = (
-    *("enable_seqscan=off", "enable_bitmapscan=off", "enable_sort=off", "enable_nestloop=off"),
+    *("enable_seqscan=off", "enable_sort=off", "enable_nestloop=off"),
     *("jit=off", "plan_cache_mode=force_generic_plan"),
 )
 
@@ -75,7 +75,8 @@ def parse_address(conninfo: str, schema: str | None = None) -> Address:
     rest, asked = _split_schema(conninfo)
     schema = schema or asked or DEFAULT_SCHEMA
     if not _SCHEMA_NAME.fullmatch(schema):
-        raise InvalidStoreURL(hide_password(conninfo), f"a schema of letters, digits and _, not {schema!r}")
+        shown = hide_password(conninfo) if "://" in conninfo else "..."
+        raise InvalidStoreURL(shown, f"a schema of letters, digits and _, not {schema!r}")
     try:
         parameters = {key: str(value) for key, value in conninfo_to_dict(rest).items()}
     except psycopg.ProgrammingError:

@@ -49,7 +49,7 @@ class Settings:
 
 
 class PostgresStore(JobStore):
-    """A store in a PostgreSQL database (13 or newer, encoding UTF8), in a schema of its own which `open` creates and migrates.
+    """A store in a PostgreSQL database (tested on 15 and 18; encoding UTF8), in a schema of its own which `open` creates and migrates.
 
     `conninfo` is a URL or a connection string of libpq; `schema` counts more than a `schema=` in the URL's query. `timeout` bounds
     how long a statement may take and how long anything is waited for. `skew_limit` is how far a caller's `now` may be ahead of the

@@ -308,4 +308,4 @@ def test_an_error_in_the_context_drains(jobs: JobRegistry) -> None:
         body()
     (ended,) = [event for event in events if isinstance(event, RunEnded)]
     assert ended.run.status is RunStatus.DONE
-    assert threads_of(scheduler.node) == []
+    wait_until(lambda: not threads_of(scheduler.node))

@@ -6,7 +6,6 @@ import pytest
 
 from detent.jobs import TaskState
 from detent.scheduler import LeaseLost, LoopFailed, RunEnded
-from detent.scheduler.dispatch import BUSY_PAUSE
 from detent.stores import RunStatus, StoreUnavailable
 from support.driven import NOON, Noting, driven
 from support.schedulers import SECOND, Answer, ScriptedStore, a_scheduler, broken, busy, edit, heard, obey, silent, unreachable
@@ -158,7 +157,7 @@ async def test_an_outcome_on_a_busy_row_is_handed_in_again_soon(jobs: Noting) ->
     async with driven(jobs, obey, busy) as node:
         await node.scheduler.schedule_job("t", "note")
         await node.turn()
-        assert BUSY_PAUSE / 2 <= await node.dispatcher._turn() <= BUSY_PAUSE
+        assert 0.05 * SECOND <= await node.dispatcher._turn() <= 0.1 * SECOND
         assert (await node.statuses(), node.of(RunEnded)) == ([], [])
         await node.turn()
         assert (await node.statuses(), len(node.of(RunEnded))) == ([RunStatus.DONE], 1)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from detent.jobs import JobContext, JobRegistry, Task
-from detent.scheduler import HandedBack, NewTask, RunStarted
-from detent.scheduler.dispatch import BUSY_PAUSE, SUSPECT_PAUSE, UNREADABLE_PAUSE
+from detent.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
+from detent.scheduler.dispatch import SUSPECT_PAUSE, UNREADABLE_PAUSE
 from detent.stores import LockRequest
 from detent.stores.base import JobStore
 from detent.triggers import Trigger
@@ -30,7 +30,7 @@ def jobs() -> Noting:
 async def test_something_due_that_is_not_to_be_had_is_asked_for_after_a_pause(jobs: Noting) -> None:
     """An empty lock never spins."""
     async with driven(jobs, always_due) as node:
-        assert BUSY_PAUSE / 2 <= await node.dispatcher._turn() <= BUSY_PAUSE
+        assert 0.05 * SECOND <= await node.dispatcher._turn() <= 0.1 * SECOND
 
 
 async def test_it_sleeps_exactly_until_the_next_is_due(jobs: Noting) -> None:
@@ -57,7 +57,7 @@ async def test_an_idle_second_costs_no_exchange(jobs: Noting) -> None:
     async with a_scheduler(store, jobs) as scheduler:
         await scheduler.schedule_job("later", "note", delay=HOUR)
         await scheduler.schedule_job("soon", "note", delay=SECOND)
-        await wait_until_async(lambda: store.script.exchanges and not scheduler.works.dispatcher._one_at_a_time.locked())
+        await falls_asleep(scheduler)
         before = len(store.script.exchanges)
         await wait_until_async(lambda: jobs.noted)
         assert len(store.script.exchanges) - before <= 5
@@ -66,7 +66,7 @@ async def test_an_idle_second_costs_no_exchange(jobs: Noting) -> None:
 async def test_what_it_schedules_itself_runs_at_once(jobs: Noting) -> None:
     """The poll is an hour away, and the store never tells."""
     async with a_scheduler(Deaf(), jobs) as scheduler:
-        await wait_until_async(lambda: scheduler.works.dispatcher._next_ask is None)
+        await falls_asleep(scheduler)
         await scheduler.schedule_job("t", "note")
         await wait_until_async(lambda: jobs.noted)
 
@@ -74,7 +74,8 @@ async def test_what_it_schedules_itself_runs_at_once(jobs: Noting) -> None:
 async def test_what_others_schedule_runs_at_once(jobs: Noting) -> None:
     """The store tells; the poll is an hour away."""
     store = ScriptedStore()
-    async with a_scheduler(store, jobs), store.sibling() as other:
+    async with a_scheduler(store, jobs) as scheduler, store.sibling() as other:
+        await falls_asleep(scheduler)
         await create_soon(other)
         await wait_until_async(lambda: jobs.noted)
 
@@ -82,7 +83,8 @@ async def test_what_others_schedule_runs_at_once(jobs: Noting) -> None:
 async def test_what_nobody_told_is_found_by_the_poll(jobs: Noting) -> None:
     """The hint is lost; the poll is the net."""
     store = Deaf()
-    async with a_scheduler(store, jobs, poll=0.2 * SECOND), store.sibling() as other:
+    async with a_scheduler(store, jobs, poll=0.2 * SECOND) as scheduler, store.sibling() as other:
+        await falls_asleep(scheduler)
         await create_soon(other)
         await wait_until_async(lambda: jobs.noted)
 
@@ -270,6 +272,11 @@ class Deaf(ScriptedStore):
 async def _nothing() -> AsyncIterator[None]:
     await asyncio.Event().wait()
     yield
+
+
+async def falls_asleep(scheduler: StdScheduler) -> None:
+    """Wait until the dispatcher has asked, and waits to be woken."""
+    await wait_until_async(lambda: scheduler.works.dispatcher.loop.wake._sleeper is not None)
 
 
 async def create_soon(store: JobStore) -> None:

@@ -17,9 +17,10 @@ from detent.scheduler import (
     StoreClosed,
     TriggerNeverFires,
 )
+from detent.scheduler.testing import cut_off
 from detent.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
 from detent.triggers import SimpleTrigger
-from support.lives import Work, nothing_is_left_of
+from support.lives import QUICK, Work, nothing_is_left_of, takes_less_than
 from support.schedulers import (
     SECOND,
     a_scheduler,
@@ -148,6 +149,21 @@ async def test_the_store_is_closed_also_when_draining_fails(work: Work, monkeypa
     await nothing_is_left_of(scheduler)
     with pytest.raises(StoreClosed):
         await scheduler.get_job_slugs()
+
+
+async def test_a_scheduler_that_was_cut_off_closes_at_once(work: Work) -> None:
+    """There is nothing to wait for; what it ran is left to its lease."""
+    store = MemoryStore()
+    scheduler = a_scheduler(store, work.registry)
+    async with scheduler:
+        await scheduler.schedule_job("t", "work")
+        await wait_until_async(lambda: work.began)
+        await cut_off(scheduler)
+        async with takes_less_than(QUICK):
+            await scheduler.close()
+    await nothing_is_left_of(scheduler)
+    async with store:
+        assert (await store.get("t")).node == scheduler.node
 
 
 async def test_a_start_that_fails_leaves_nothing_open() -> None:

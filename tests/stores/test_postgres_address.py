@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from detent.stores import InvalidStoreURL, StoreUnavailable, open_store
-from detent.stores.postgres import PostgresStore
+from detent.stores.postgres import PostgresStore, open_postgres
 from support.postgres import OwnServer
 
 pytestmark = pytest.mark.postgres
@@ -60,13 +60,21 @@ async def test_a_wrong_password_is_called_so(postgres_server: OwnServer) -> None
         "postgresql://user:sesame@host:port/database",
         "postgresql://user:sesame@host/database?schema=two%20words",
         "postgresql://user:sesame@[::1/database",
+        "host=h password=sesame no_such_parameter=1",
     ],
 )
 def test_a_url_that_libpq_does_not_understand_is_refused_without_the_password(url: str) -> None:
     """At once, before anything is opened."""
     with pytest.raises(InvalidStoreURL) as refused:
-        open_store(url).sibling()
+        open_postgres(url, namespace="n")
     assert "same" not in told(refused.value)
+
+
+def test_a_schema_that_is_no_plain_name_is_refused_without_the_password() -> None:
+    """In a connection string the password stands anywhere."""
+    with pytest.raises(InvalidStoreURL, match="a schema of letters, digits and _, not 'a b'") as refused:
+        PostgresStore("host=h password=sesame", schema="a b")
+    assert "sesame" not in told(refused.value)
 
 
 async def test_the_schema_in_the_url_is_ours_and_the_rest_is_libpqs(postgres_url: str) -> None:

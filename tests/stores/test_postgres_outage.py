@@ -212,13 +212,16 @@ async def test_a_server_that_does_not_answer_holds_nobody_for_long(postgres_serv
     async with store:
         await store.create(NOON, [a_task()])
         held = await lock_one(store)
+        await asyncio.gather(store.get("task"), store.get("task"))
         idle = [connection.info.backend_pid for connection in store._session.connections._idle]
+        assert len(idle) == 2
         start = time.monotonic()
         _send(postgres_server, idle, signal.SIGSTOP)
         try:
             for call in (store.extend(NOON, [held_of(held)], LEASE), store.get("task")):
                 with pytest.raises(StoreUnavailable):
                     await call
+                assert store._session.connections._idle == []  # none is waited for in turn
         finally:
             _send(postgres_server, idle, signal.SIGCONT)
         assert time.monotonic() - start < 10

@@ -43,11 +43,13 @@ class Desk:
         self._connection.execute(query.encode(), values)
 
     def fill(self, count: int, kind: str = "work") -> None:
-        """Add tasks that are due, without telling the statistics."""
-        query = """INSERT INTO tasks SELECT 'default', %s || g, %s, '', 1, NULL, 'task', '{}', '{}', 'scheduled', false, %s, %s, %s, NULL,
-                          0, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, 'none', NULL, NULL, 1, %s, %s
-                     FROM generate_series(1, %s) AS g"""
-        self.execute(query, kind + uuid4().hex[:8], kind, NOON, NOON, NOON, NOON, NOON, count)
+        """Add tasks whose leases have ended, without telling the statistics."""
+        query = """INSERT INTO tasks (namespace, slug, kind, payload, payload_version, trigger_from, options, metadata, state, paused,
+                          anchor, run_at, due_at, attempt, crashes, fires, lease_id, node, locked_at, request, version)
+                   SELECT 'default', name || g, %s, '', 1, 'task', '{}', '{}', 'running', false,
+                          noon, noon, noon, 1, 0, 0, name || g, 'n', noon, 'none', 2
+                     FROM generate_series(1, %s) AS g, (VALUES (%s, %s)) AS given (name, noon)"""
+        self.execute(query, kind, count, uuid4().hex, NOON)
 
     def prepare(self, step: Step) -> None:
         """Make the plan that is kept from now on, as psycopg does."""
@@ -81,6 +83,13 @@ def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
         yield from _nodes(part)
+
+
+def _touched(node: Mapping[str, Any]) -> float:
+    """How many rows, or pairs of rows, a node looked at over all its repetitions."""
+    names = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    rows: float = sum(node.get(name, 0) for name in names)
+    return rows * int(node["Actual Loops"])
 
 
 @pytest.fixture
@@ -135,9 +144,7 @@ def test_no_statement_reads_more_than_its_batch(desk: Desk, history: str, planne
     for name, step in steps.items():
         for node in desk.explain(step):
             assert "Seq Scan" not in node["Node Type"], (name, node)
-            # Each node's rows over all its repetitions; a row or two on the way to each of the batch are no reading through.
-            read = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-            assert read <= 3 * BATCH, (name, node)
+            assert _touched(node) <= 3 * BATCH, (name, node)
 
 
 def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: Desk) -> None:
@@ -167,4 +174,4 @@ def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: Desk) -> None
     for step in steps:
         for node in desk.explain(step):
             assert "Seq Scan" not in node["Node Type"], node
-            assert (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] <= 3 * BATCH, node
+            assert _touched(node) <= 3 * BATCH, node

@@ -8,13 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from detent.jobs import JobContext, JobRegistry
-from detent.scheduler import (
-    StdScheduler,
-)
-from support.schedulers import (
-    tasks_of_the_library,
-    threads_of,
-)
+from detent.scheduler import StdScheduler
+from support.schedulers import tasks_of_the_library, threads_of
 from support.waiting import wait_until_async
 
 QUICK = timedelta(seconds=1)
