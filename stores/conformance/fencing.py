@@ -85,6 +85,19 @@ class Fencing:
         assert [refused.reason for refused in await store.reschedule(NOON, [finished(held)])] == ["lost"]
         assert (await store.get("task")).payload == b"new"
 
+    async def test_a_slug_scheduled_anew_and_locked_again_is_its_new_holders(self, store: JobStore) -> None:
+        """Slug and version are as they were; only the lease tells the two holders apart."""
+        await store.create(NOON, [a_task()])
+        old = await lock_one(store, node="a")
+        await store.delete("task")
+        await store.create(NOON, [a_task()])
+        new = await lock_one(store, node="b")
+        assert new.version == old.version
+
+        assert [refused.reason for refused in await store.reschedule(NOON, [finished(old)])] == ["lost"]
+        assert (await store.extend(NOON + SECOND, [held_of(old)], 9 * LEASE)).kept == []
+        assert await store.get("task") == new
+
     async def test_an_edit_between_lock_and_reschedule_is_not_overwritten(self, store: JobStore) -> None:
         """The outcome is refused as `edited`, with the task as it is now; decided anew on that, it is written."""
         await store.create(NOON, [a_schedule("s")])

@@ -202,19 +202,6 @@ async def test_the_same_outcome_twice_in_a_batch_is_written_once(store: Postgres
     assert ((await store.get("s")).version, len((await store.runs(RunQuery())).items)) == (3, 1)
 
 
-async def test_a_slug_scheduled_anew_and_locked_is_not_the_old_holders(store: PostgresStore) -> None:
-    """Though its version is the same by chance: the lease decides."""
-    await store.create(NOON, [a_task()])
-    old = await lock_one(store, node="a")
-    await store.delete("task")
-    await store.create(NOON, [a_task()])
-    new = await lock_one(store, node="b")
-    assert old.version == new.version
-
-    assert [refused.reason for refused in await store.reschedule(NOON, [finished(old)])] == ["lost"]
-    assert await store.get("task") == new
-
-
 async def test_a_repeated_request_waits_for_its_first_attempt(store: PostgresStore, postgres_url: str) -> None:
     """Else it would lock others under the same lease ids, because what the first attempt took is not to be seen yet."""
     await store.create(NOON, [a_task("a"), a_task("b")])

@@ -109,7 +109,7 @@ def missing(name: str) -> ImportError:
 
 NOT_INSTALLED: list[tuple[str, Callable[[], ImportError], str]] = [
     ("postgresql://host/db", lambda: missing("psycopg"), "postgres"),
-    ("postgres://host/db", lambda: missing("psycopg_pool"), "postgres"),
+    ("postgres://host/db", lambda: missing("psycopg.pq"), "postgres"),
     ("postgresql+embedded:///tmp/db", lambda: missing("psycopg"), "embedded"),
     ("firestore://project", lambda: missing("google.cloud.firestore"), "firestore"),
     ("postgresql://host/db", lambda: ImportError("no pq wrapper available."), "postgres"),
