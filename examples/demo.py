@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from attrs import asdict, define, field, frozen
 
@@ -89,10 +90,10 @@ def make_jobs(tell: Callable[[Fact], None]) -> JobRegistry:
 # -- the nodes: processes, or schedulers in this one
 
 
-async def be_a_node(name: str, url: str) -> None:
+async def be_a_node(name: str, url: str, namespace: str) -> None:
     """Run one node until it is told to stop, telling its facts on the standard output."""
     jobs = make_jobs(lambda fact: print(json.dumps(asdict(fact)), flush=True))
-    await StdScheduler(url, jobs=jobs, node=name, lease=LEASE).run()
+    await StdScheduler(open_store(url, namespace=namespace), jobs=jobs, node=name, lease=LEASE).run()
 
 
 async def listen_to(process: asyncio.subprocess.Process, tell: Callable[[Fact], None]) -> None:
@@ -109,10 +110,10 @@ class ProcessNode:
     listening: asyncio.Task[None]
 
     @classmethod
-    async def start(cls, name: str, url: str, tell: Callable[[Fact], None]) -> "ProcessNode":
+    async def start(cls, name: str, url: str, namespace: str, tell: Callable[[Fact], None]) -> "ProcessNode":
         """Start the process, and listen to what it tells."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", __file__, "--node", name, "--store", url), stdout=asyncio.subprocess.PIPE
+            *(sys.executable, "-P", __file__, "--node", name, "--store", url, "--namespace", namespace), stdout=asyncio.subprocess.PIPE
         )
 
         return cls(process, asyncio.create_task(listen_to(process, tell)))
@@ -164,15 +165,16 @@ async def running_nodes(where: str, tell: Callable[[Fact], None]) -> AsyncIterat
         store: JobStore = MemoryStore()
         nodes: Nodes = {name: await SchedulerNode.start(name, store.sibling(), tell) for name in NAMES}
     else:
-        store = open_store(where)
-        await store.open()
-        await store.clear()
-        nodes = {name: await ProcessNode.start(name, where, tell) for name in NAMES}
+        namespace = f"demo-{uuid4().hex}"  # of its own: a store that is there already may have tasks of somebody else's
+        store = open_store(where, namespace=namespace)
+        nodes = {name: await ProcessNode.start(name, where, namespace, tell) for name in NAMES}
     async with store:
         try:
             yield nodes, store
         finally:
             await asyncio.gather(*(node.stop() for node in nodes.values()))
+            await store.clear()
+            await store.prune(None, 0, 10_000)
 
 
 # -- what is seen
@@ -270,9 +272,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", default="embedded", help="embedded (PostgreSQL), memory, or a URL such as postgresql://...")
     parser.add_argument("--node", help=argparse.SUPPRESS)
+    parser.add_argument("--namespace", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.node:
-        asyncio.run(be_a_node(arguments.node, arguments.store))
+        asyncio.run(be_a_node(arguments.node, arguments.store, arguments.namespace))
         return
     if arguments.store == "embedded":
         from detent.stores.postgres import open_embedded  # noqa: PLC0415 - the other stores need no PostgreSQL

@@ -157,7 +157,7 @@ class Process:
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
-            pass
+            pass  # nothing is left of it: what the signal was for has come about
         except PermissionError:  # macOS says so of a group of zombies
             if not self._ended.is_set():
                 raise

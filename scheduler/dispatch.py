@@ -66,6 +66,8 @@ class Dispatcher:
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
         self._turns = 0
+        self._in_vain = 0
+        """Turns in a row that locked nothing."""
         self._left_out: list[str] = []
         """Kinds that the last request had no room for."""
         self._next_ask: datetime | None = None
@@ -80,9 +82,13 @@ class Dispatcher:
 
     async def _turn(self) -> timedelta:
         await asyncio.sleep(0)  # jobs that are about to end with the one that rang ride on the same exchange
-        await self.run_once()
+        self._in_vain = 0 if await self.run_once() else self._in_vain + 1
         poll = jittered(self._config.poll, by=0.25)
-        asks = [ask for ask in (self._next_ask, await self.next_left_out()) if ask is not None]
+        left_out = await self.next_left_out()
+        if left_out is not None and self._in_vain >= len(self._parts.registry.kinds):
+            # Every kind had its turn: what is due is not to be had just now.
+            left_out = max(left_out, self._clock.now() + jittered(BUSY_PAUSE, by=0.5))
+        asks = [ask for ask in (self._next_ask, left_out) if ask is not None]
         return max(timedelta(0), min(min(asks) - self._clock.now(), poll)) if asks else poll
 
     async def next_left_out(self) -> datetime | None:

@@ -119,7 +119,7 @@ async def test_no_more_runs_at_once_than_allowed() -> None:
     async def work(ctx: JobContext) -> None:
         at_once.add(ctx.slug)
         seen.append(len(at_once))
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # the work: long enough for runs that may overlap to do so
         at_once.remove(ctx.slug)
 
     async with a_scheduler(jobs=jobs, concurrency=3) as scheduler:

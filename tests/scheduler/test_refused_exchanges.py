@@ -9,7 +9,7 @@ from attrs import evolve
 from detent.scheduler import ClockSkew, LeaseLost, StoreError
 from detent.stores import Exchange, Outcome, Refused, RunStatus, transitions
 from support.driven import NOON, Noting, driven
-from support.schedulers import HOUR, SECOND, Call, ScriptedStore, obey
+from support.schedulers import HOUR, SECOND, Call, ScriptedStore, always_due, obey
 
 
 @pytest.fixture
@@ -93,3 +93,17 @@ async def test_a_fire_time_edited_during_a_run_counts_when_it_ends(jobs: Noting)
         node.clock.advance(HOUR + SECOND)
         await node.turn(3)
         assert (jobs.noted, await node.scheduler.get_job_slugs()) == (["t", "t"], [])
+
+
+async def test_kinds_that_take_turns_do_not_spin_on_what_is_due_and_not_to_be_had(jobs: Noting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one of two kinds the other is asked for at once; after a round in vain the node pauses."""
+    jobs.gated()
+    async with driven(jobs, *[always_due] * 6, concurrency=1) as node:
+
+        async def due_now(_: Sequence[str]) -> datetime:
+            return NOON
+
+        monkeypatch.setattr(node.store, "next_run", due_now)
+        pauses = [await node.dispatcher._turn() for _ in range(6)]
+        assert pauses[0] == timedelta(0)
+        assert all(pause > timedelta(0) for pause in pauses[1:])

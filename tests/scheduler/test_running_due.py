@@ -353,7 +353,7 @@ async def test_threads_are_waited_for() -> None:
 
     @jobs.job("thread")
     def work() -> None:
-        time.sleep(0.05)  # real work
+        time.sleep(0.05)  # the work: in real time, which the test has to wait for
         done.append("done")
 
     scheduler, _ = a_scheduler(jobs)
