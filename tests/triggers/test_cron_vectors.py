@@ -1,245 +1,167 @@
-"""Vectors of other projects' published test suites, typed in as data: expression, a time, the next fire after it."""
+"""Test vectors of other projects' suites, typed in as data: every line of `vectors/*.txt` is a test of its own.
 
-from datetime import UTC, datetime
+A file holds the vectors of one project. Its first line names the project, the comment over a section the table or test
+that the lines come from. A section's head says what its lines are and how to read them: `[next Europe/Riga inclusive]`.
+
+    next        expression | after | the next fires: times, `never` for the end, or `n=50` and the 50th
+    due         expression | time | yes or no: whether the time is one of the schedule
+    refused     expression
+    accepted    expression
+    otherwise   expression | after or time | what they say | what we say | why
+
+A time without an offset is wall time of the section's zone, UTC if there is none. `quartz` is the dialect, `inclusive`
+says that their search includes the given time, as ours does a microsecond before it; `dst_gap=` and `dst_fold=` are
+options. What they refuse and we accept stands under `otherwise` with the first fire after a time of our choice.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import frozen
 
-from detent.triggers import CronTrigger, TriggerError
+from detent.triggers import CronTrigger, TriggerError, fire_times
+from detent.triggers.cron import DstFold, DstGap
 
-# robfig/cron spec_test.go, TestNext (New York where an offset is given)
-ROBFIG = """
-0 0/15 * * * *                   | 2012-07-09 14:45    | 2012-07-09 15:00
-0 0/15 * * * *                   | 2012-07-09 14:59    | 2012-07-09 15:00
-0 0/15 * * * *                   | 2012-07-09 14:59:59 | 2012-07-09 15:00
-0 20-35/15 * * * *               | 2012-07-09 15:45    | 2012-07-09 16:20
-0 */15 * * * *                   | 2012-07-09 23:46    | 2012-07-10 00:00
-0 20-35/15 * * * *               | 2012-07-09 23:45    | 2012-07-10 00:20
-15/35 20-35/15 * * * *           | 2012-07-09 23:35:51 | 2012-07-10 00:20:15
-15/35 20-35/15 1/2 * * *         | 2012-07-09 23:35:51 | 2012-07-10 01:20:15
-15/35 20-35/15 10-12 * * *       | 2012-07-09 23:35:51 | 2012-07-10 10:20:15
-15/35 20-35/15 1/2 */2 * *       | 2012-07-09 23:35:51 | 2012-07-11 01:20:15
-15/35 20-35/15 * 9-20 * *        | 2012-07-09 23:35:51 | 2012-07-10 00:20:15
-15/35 20-35/15 * 9-20 Jul *      | 2012-07-09 23:35:51 | 2012-07-10 00:20:15
-0 0 0 9 Apr-Oct ?                | 2012-07-09 23:35    | 2012-08-09 00:00
-0 0 0 */5 Apr,Aug,Oct Mon        | 2012-07-09 23:35    | 2012-08-06 00:00
-0 0 0 */5 Oct Mon                | 2012-07-09 23:35    | 2012-10-01 00:00
-0 0 0 * Feb Mon                  | 2012-07-09 23:35    | 2013-02-04 00:00
-0 0 0 * Feb Mon/2                | 2012-07-09 23:35    | 2013-02-01 00:00
-0 * * * * *                      | 2012-12-31 23:59:45 | 2013-01-01 00:00
-0 0 0 29 Feb ?                   | 2012-07-09 23:35    | 2016-02-29 00:00
-0 30 8 ? Jul Sun                 | 2012-07-15 08:29:59 | 2012-07-15 08:30
-0 30 8 15 Jul ?                  | 2012-07-15 08:29:59 | 2012-07-15 08:30
-0 * * 1,15 * Sun                 | 2012-06-14 23:59:59 | 2012-06-15 00:00
-0 * * 1,15 * Sun                 | 2012-07-31 23:59:59 | 2012-08-01 00:00
-0 * * */2 * Sun                  | 2012-07-14 23:59:59 | 2012-07-15 00:00
-@hourly                          | 2012-07-09 14:59:59 | 2012-07-09 15:00
-@daily                           | 2012-07-08 23:59:59 | 2012-07-09 00:00
-@weekly                          | 2012-07-07 23:59:59 | 2012-07-08 00:00
-@monthly                         | 2012-06-30 23:59:59 | 2012-07-01 00:00
-"""
-
-# gorhill/cronexpr cronexpr_test.go, crontests
-GORHILL = """
-* * * * * * *                    | 2013-01-01 00:00:00 | 2013-01-01 00:00:01
-* * * * * * *                    | 2013-01-01 23:59:59 | 2013-01-02 00:00
-* * * * * * *                    | 2016-02-28 23:59:59 | 2016-02-29 00:00
-* * * * * * *                    | 2012-12-31 23:59:59 | 2013-01-01 00:00
-*/5 * * * * * *                  | 2013-01-01 00:00:00 | 2013-01-01 00:00:05
-*/5 * * * * * *                  | 2013-02-28 23:59:59 | 2013-03-01 00:00
-* * * * *                        | 2013-01-01 00:59:00 | 2013-01-01 01:00
-17-43/5 * * * *                  | 2013-01-01 00:16:59 | 2013-01-01 00:17
-17-43/5 * * * *                  | 2013-01-01 00:30:00 | 2013-01-01 00:32
-17-43/5 * * * *                  | 2016-02-28 23:50:00 | 2016-02-29 00:17
-15-30/4,55 * * * *               | 2013-01-01 00:16:00 | 2013-01-01 00:19
-15-30/4,55 * * * *               | 2013-01-01 00:30:00 | 2013-01-01 00:55
-15-30/4,55 * * * *               | 2012-12-31 23:55:00 | 2013-01-01 00:15
-0 0 * * MON                      | 2013-12-30 00:30:00 | 2014-01-06 00:00
-0 0 * * 6,7                      | 2013-01-28 00:00:00 | 2013-02-02 00:00
-0 0 * * 6#5                      | 2013-09-02 00:00:00 | 2013-11-30 00:00
-0 0 14W * *                      | 2013-03-31 00:00:00 | 2013-04-15 00:00
-0 0 14W * *                      | 2013-08-31 00:00:00 | 2013-09-13 00:00
-0 0 30W * *                      | 2013-03-02 00:00:00 | 2013-03-29 00:00
-0 0 30W * *                      | 2013-11-02 00:00:00 | 2013-11-29 00:00
-0 0 L * *                        | 2014-02-01 00:00:00 | 2014-02-28 00:00
-0 0 L * *                        | 2016-02-15 00:00:00 | 2016-02-29 00:00
-0 0 LW * *                       | 2013-11-02 00:00:00 | 2013-11-29 00:00
-0 0 LW * *                       | 2014-08-15 00:00:00 | 2014-08-29 00:00
-"""
-
-# HangfireIO/Cronos CronExpressionFacts.cs (its search includes the given second: asked one second earlier here)
-CRONOS = """
-57-5/3 * * * * ?                 | 2016-12-09 17:36:05 | 2016-12-09 17:36:57
-57-5/3 * * * * ?                 | 2016-12-09 17:36:57 | 2016-12-09 17:37:00
-57-5/3 * * * * ?                 | 2016-12-09 17:37:00 | 2016-12-09 17:37:03
-59-58 * * * * ?                  | 2016-12-09 17:37:57 | 2016-12-09 17:37:58
-* 5-8,19,20,35-41 * * * *        | 2016-12-09 15:20:59 | 2016-12-09 15:35
-* 56-4/4 * * * *                 | 2016-12-09 17:56:59 | 2016-12-09 18:00
-* 45-44 * * * *                  | 2016-12-09 18:44:59 | 2016-12-09 18:45
-* * 4/5 * * *                    | 2016-12-09 04:59:59 | 2016-12-09 09:00
-* * 23-3/2 * * *                 | 2016-12-09 00:29:59 | 2016-12-09 01:00
-* * 23-3/2 * * *                 | 2016-12-09 03:59:59 | 2016-12-09 23:00
-* * * 09 * *                     | 2016-11-09 23:59:59 | 2016-12-09 00:00
-* * * */4 * *                    | 2016-12-01 23:59:59 | 2016-12-05 00:00
-* * * 5-8,19,20,29-30 * *        | 2017-02-26 23:59:59 | 2017-03-05 00:00
-* * * 31 * *                     | 2017-04-26 23:59:59 | 2017-05-31 00:00
-* * * 20-5/5 * *                 | 2017-05-25 23:59:59 | 2017-05-30 00:00
-* * * 20-5/5 * *                 | 2017-05-31 23:59:59 | 2017-06-04 00:00
-* * * 20-5/5 * *                 | 2018-02-25 23:59:59 | 2018-03-04 00:00
-* * * * 2-4,JUN,7,SEP-nov *      | 2016-08-14 23:59:59 | 2016-09-01 00:00
-* * * * 12-2 *                   | 2017-03-18 23:59:59 | 2017-12-01 00:00
-* * * * 9-8/3 *                  | 2016-10-18 23:59:59 | 2016-12-01 00:00
-* * * * 9-8/3 *                  | 2017-04-18 23:59:59 | 2017-06-01 00:00
-* * * * * 05                     | 2016-12-09 23:59:59 | 2016-12-16 00:00
-* * * * * 3,5,7                  | 2016-12-09 23:59:59 | 2016-12-11 00:00
-* * * * * 4-07                   | 2016-12-11 23:59:59 | 2016-12-15 00:00
-* * * * * tue/2                  | 2016-12-08 23:59:59 | 2016-12-10 00:00
-* * * * * */5                    | 2016-12-09 23:59:59 | 2016-12-11 00:00
-* * * ? * sat-tue                | 2016-12-13 23:59:59 | 2016-12-17 00:00
-* * * ? * sat-tue/2              | 2016-12-10 23:59:59 | 2016-12-12 00:00
-* * * ? * sat-tue/2              | 2016-12-12 23:59:59 | 2016-12-17 00:00
-0 0 0 29 2 *                     | 2016-03-09 23:59:59 | 2020-02-29 00:00
-* * * L 2 *                      | 2016-02-28 23:59:59 | 2016-02-29 00:00
-"""
-
-# adhocore/gronx gronx_test.go, testcases
-GRONX = """
-* 5,21-22 * * *                  | 2015-08-10 21:50    | 2015-08-10 21:51
-0 0 * * 7-4                      | 2011-06-15 23:09    | 2011-06-16 00:00
-0 0 * * 4-7                      | 2011-07-19 00:00    | 2011-07-21 00:00
-0 0 * * 7-3                      | 2011-06-15 23:09    | 2011-06-19 00:00
-0 0 * * 0,2-6                    | 2011-06-20 23:09    | 2011-06-21 00:00
-4-59/3 * * * *                   | 2011-06-20 12:06    | 2011-06-20 12:07
-0 0 2W * *                       | 2011-07-01 00:00    | 2011-08-02 00:00
-0 0 1W * *                       | 2011-05-01 00:00    | 2011-05-02 00:00
-0 0 3W * *                       | 2011-07-01 00:00    | 2011-07-04 00:00
-0 0 16W * *                      | 2011-07-01 00:00    | 2011-07-15 00:00
-0 0 31W * *                      | 2011-07-01 00:00    | 2011-07-29 00:00
-* * * * 5L                       | 2011-07-01 00:00    | 2011-07-29 00:00
-* * * * TUEL                     | 2011-07-24 00:00    | 2011-07-26 00:00
-* * * 1 5L                       | 2011-12-25 00:00    | 2012-01-27 00:00
-* * * * 5#2                      | 2011-07-01 00:00    | 2011-07-08 00:00
-* * * * 3#4                      | 2011-07-01 00:00    | 2011-07-27 00:00
-5/20 * * * *                     | 2018-08-13 00:45    | 2018-08-13 01:05
-0 12 ? * *                       | 2020-08-20 00:00    | 2020-08-20 12:00
-"""
-
-# cuu508/cronsim tests/test_cronsim.py, TestIterator and TestValidation
-CRONSIM = """
-1 1 L * *                        | 2020-01-01 00:00    | 2020-01-31 01:01
-1 1 * * 5L                       | 2020-01-31 01:01    | 2020-02-28 01:01
-1 1 * * 5L                       | 2020-11-27 01:01    | 2020-12-25 01:01
-1 1 * * 0L                       | 2020-01-01 00:00    | 2020-01-26 01:01
-1 1 * * 7L                       | 2020-01-01 00:00    | 2020-01-26 01:01
-1 1 * * 1#2                      | 2020-01-01 00:00    | 2020-01-13 01:01
-1 1 1-7 * */7                    | 2020-01-05 01:01    | 2020-02-02 01:01
-1 1 */100,1-7 * MON              | 2020-01-06 01:01    | 2020-02-03 01:01
-"""
-
-# cuu508/cronsim tests/test_cronsim.py, TestDstTransitions, Europe/Riga
-CRONSIM_RIGA = """
-0 * * * *         | 2021-03-28T01:30+02:00 | 2021-03-28T02:00+02:00 2021-03-28T04:00+03:00
-0 * * * *         | 2021-10-31T02:30+03:00 | 2021-10-31T03:00+03:00 2021-10-31T03:00+02:00 2021-10-31T04:00+02:00
-*/30 * * * *      | 2021-03-28T02:10+02:00 | 2021-03-28T02:30+02:00 2021-03-28T04:00+03:00 2021-03-28T04:30+03:00
-*/30 * * * *      | 2021-10-31T03:10+03:00 | 2021-10-31T03:30+03:00 2021-10-31T03:00+02:00 2021-10-31T03:30+02:00 2021-10-31T04:00+02:00
-0 */2 * * *       | 2021-03-28T01:30+02:00 | 2021-03-28T02:00+02:00 2021-03-28T04:00+03:00 2021-03-28T06:00+03:00
-0 */2 * * *       | 2021-10-31T01:30+03:00 | 2021-10-31T02:00+03:00 2021-10-31T04:00+02:00 2021-10-31T06:00+02:00
-30 */2 * * *      | 2021-03-28T01:30+02:00 | 2021-03-28T02:30+02:00 2021-03-28T04:30+03:00
-0 */3 * * *       | 2021-10-31T01:30+03:00 | 2021-10-31T03:00+03:00 2021-10-31T03:00+02:00 2021-10-31T06:00+02:00
-0 1,2,3,4,5 * * * | 2021-03-28T01:30+02:00 | 2021-03-28T02:00+02:00 2021-03-28T04:00+03:00 2021-03-28T05:00+03:00
-0 1,2,3,4,5 * * * | 2021-10-31T01:30+03:00 | 2021-10-31T02:00+03:00 2021-10-31T03:00+03:00 2021-10-31T04:00+02:00
-30 1,2,3,4,5 * * * | 2021-03-28T01:30+02:00 | 2021-03-28T02:30+02:00 2021-03-28T04:00+03:00 2021-03-28T04:30+03:00
-30 1,2,3,4,5 * * * | 2021-10-31T01:30+03:00 | 2021-10-31T02:30+03:00 2021-10-31T03:30+03:00 2021-10-31T04:30+02:00
-0 2 * * *         | 2021-03-28T01:30+02:00 | 2021-03-28T02:00+02:00 2021-03-29T02:00+03:00
-"""
-
-# Where we decided otherwise: project, expression, after, what they say, what we say and why.
-OTHERWISE = [
-    (
-        "Cronos",
-        "54 47 17 9 12 5",
-        "2016-10-01 00:00",
-        "2016-12-09 17:47:54",
-        "2016-12-02 17:47:54",
-        "two restricted day fields are a union",
-    ),
-    (
-        "gronx",
-        "0 1 15 jul mon,Wed,FRi",
-        "2019-11-14 00:00",
-        "2020-07-15 01:00",
-        "2020-07-01 01:00",
-        "two restricted day fields are a union",
-    ),
-    ("gronx", "0 0 * * 3-7", "2011-06-18 23:09", "2011-06-22 00:00", "2011-06-19 00:00", "7 is Sunday at the end of a range, too"),
-    ("gronx", "7-9 * */9 * *", "2015-08-10 22:02", "2015-08-18 22:07", "2015-08-10 22:07", "days count from 1: */9 is 1, 10, 19, 28"),
-    ("gronx", "* * 7W * *", "2017-10-15 20:00", "2017-11-07 20:00", "2017-11-07 00:00", "a later day is searched from its beginning"),
-    ("gronx", "*/2 */2 * * *", "2015-08-10 21:47", "2015-08-10 22:48", "2015-08-10 22:00", "a later hour is searched from its beginning"),
-]
+FOLDER = Path(__file__).parent / "vectors"
+TICK = timedelta(microseconds=1)
 
 
-def rows(table: str) -> list[list[str]]:
-    """Split a table at its bars."""
-    return [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
+@frozen
+class Vector:
+    """A line of a file, with the words of its section's head and the comment over the section."""
+
+    project: str
+    place: str
+    source: str
+    head: tuple[str, ...]
+    cells: tuple[str, ...]
+
+    @property
+    def zone(self) -> str:
+        """The IANA name of the zone."""
+        return next((word for word in self.head[1:] if word[0].isupper()), "UTC")
+
+    @property
+    def start(self) -> datetime:
+        """The time after which their search begins, or the time that is due or not."""
+        return self.instant(self.cells[1]) - (TICK if "inclusive" in self.head else timedelta())
+
+    def trigger(self) -> CronTrigger:
+        """Build the trigger. Raises `TriggerError` when the expression is refused."""
+        options = dict(word.split("=") for word in self.head if "=" in word)
+        return CronTrigger(
+            self.cells[0],
+            self.zone,
+            dialect="quartz" if "quartz" in self.head else "unix",
+            dst_gap=cast("DstGap", options.get("dst_gap", "run_after")),
+            dst_fold=cast("DstFold", options.get("dst_fold", "once")),
+        )
+
+    def instant(self, text: str) -> datetime:
+        """Read a time as UTC."""
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(self.zone))).astimezone(UTC)
 
 
-def utc(text: str) -> datetime:
-    """Read a wall time as UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+def read_file(path: Path) -> Iterator[Vector]:
+    """Yield the vectors of a file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    project, comment = lines[0].removeprefix("# "), ""
+    head: tuple[str, ...] = ()
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("#"):
+            comment = f"{comment} {line}" if lines[number - 2].startswith("#") else line
+        elif line.startswith("["):
+            head = tuple(line.strip("[]").split())
+        elif line:
+            yield Vector(project, f"{path.stem}:{number}", comment, head, tuple(cell.strip() for cell in line.split("|")))
 
 
-@pytest.mark.parametrize(
-    ("expression", "after", "expected"), [row for table in (ROBFIG, GORHILL, CRONOS, GRONX, CRONSIM) for row in rows(table)]
-)
-def test_a_published_vector_fires_as_its_project_says(expression: str, after: str, expected: str) -> None:
-    """The next fire is the one that the other project's own suite expects."""
-    assert CronTrigger(expression).next_fire_time(utc(after)) == utc(expected)
+VECTORS = [vector for path in sorted(FOLDER.glob("*.txt")) for vector in read_file(path)]
 
 
-@pytest.mark.parametrize(("expression", "after", "expected"), rows(CRONSIM_RIGA))
-def test_a_published_daylight_saving_vector_fires_as_debian_cron_does(expression: str, after: str, expected: str) -> None:
-    """The suite of cronsim follows Debian's cron, whose rule is ours."""
-    trigger, fire = CronTrigger(expression, "Europe/Riga"), datetime.fromisoformat(after)
-    for text in expected.split():
-        found = trigger.next_fire_time(fire)
-        assert found is not None
-        assert found.astimezone(ZoneInfo("Europe/Riga")).isoformat(timespec="minutes") == text
-        fire = found
+def of_kind(*kinds: str) -> pytest.MarkDecorator:
+    """Parametrize a test with the vectors of these kinds."""
+    chosen = [vector for vector in VECTORS if vector.head[0] in kinds]
+    return pytest.mark.parametrize("vector", chosen, ids=[f"{vector.place} {vector.cells[0]}" for vector in chosen])
 
 
-@pytest.mark.parametrize(("project", "expression", "after", "theirs", "ours", "reason"), OTHERWISE)
-def test_where_projects_disagree_the_choice_is_stated(
-    project: str, expression: str, after: str, theirs: str, ours: str, reason: str
-) -> None:
+def told(vector: Vector, text: str) -> list[datetime | str]:
+    """Read an answer: its times as UTC, the words `never`, `yes`, `no`, `refused`, `accepted` as they are."""
+    return [word if word.isalpha() else vector.instant(word) for word in text.split() if not word.startswith("n=")]
+
+
+def found(vector: Vector, form: str) -> list[datetime | str]:
+    """Ask our trigger for an answer of the same form as the text."""
+    first, *others = form.split()
+    try:
+        trigger = vector.trigger()
+    except TriggerError:
+        return ["refused"]
+    if first in {"refused", "accepted"}:
+        return ["accepted"]
+    if first in {"yes", "no"}:
+        return ["yes" if trigger.next_fire_time(vector.start - TICK) == vector.start else "no"]
+    count = int(first.removeprefix("n=")) if first.startswith("n=") else 1 + len(others)
+    fires: list[datetime | str] = list(islice(fire_times(trigger, vector.start), count))
+    fires += ["never"] * (len(fires) < count)
+    return fires[-1:] if first.startswith("n=") else fires
+
+
+@of_kind("next", "due")
+def test_a_published_vector_fires_as_its_project_says(vector: Vector) -> None:
+    """The fires are those that the other project's own suite expects."""
+    assert found(vector, vector.cells[2]) == told(vector, vector.cells[2])
+
+
+@of_kind("refused")
+def test_what_another_project_refuses_is_refused(vector: Vector) -> None:
+    """An expression that the other suite expects to fail, or to have no fire at all, is an error."""
+    assert found(vector, "refused") == ["refused"]
+
+
+@of_kind("accepted")
+def test_what_another_project_accepts_is_accepted(vector: Vector) -> None:
+    """An expression of which the other suite says no more than that it is valid."""
+    assert found(vector, "accepted") == ["accepted"]
+
+
+@of_kind("otherwise")
+def test_where_projects_disagree_the_choice_is_stated(vector: Vector) -> None:
     """A difference from another project is a decision with a reason, not an accident."""
-    assert CronTrigger(expression).next_fire_time(utc(after)) == utc(ours), f"{project} says {theirs}: {reason}"
+    _, _, theirs, ours, reason = vector.cells
+
+    assert found(vector, ours) == told(vector, ours), reason
+    assert told(vector, ours) != told(vector, theirs)
+    assert reason
 
 
-@pytest.mark.parametrize("bad", ["-1", "61", "ABC", "2/", "/2", "2#", "#2", "1##1", "1//2", "¹"])
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        "{} * * * *",
-        "* {} * * *",
-        "* * {} * *",
-        "* * * {} *",
-        "* * * * {}",
-        "* * * * * {}",
-        "1-{} * * * *",
-        "{}-60 * * * *",
-        "* * * JAN-{} *",
-    ],
-)
-def test_what_cronsim_refuses_is_refused(pattern: str, bad: str) -> None:
-    """TestValidation of cronsim: every bad value in every place is an error."""
-    with pytest.raises(TriggerError):
-        CronTrigger(pattern.format(bad))
+def test_at_least_twelve_projects_are_represented() -> None:
+    """One project's habits are not taken for the rule."""
+    assert len({vector.project for vector in VECTORS}) >= 12
+
+
+def test_every_vector_names_its_source() -> None:
+    """The file names the project and its suite, the comment over a section the test."""
+    for path in FOLDER.glob("*.txt"):
+        head = path.read_text(encoding="utf-8").splitlines()[:2]
+        assert head[0].removeprefix("# ").count("/") == 1
+        assert head[1].startswith("# ")
+    for vector in VECTORS:
+        assert vector.source.startswith("# "), vector.place
+        assert vector.project not in vector.source, vector.place
 
 
 @pytest.mark.parametrize("year", ["1980", "2099"])
 def test_a_year_that_is_over_has_no_next_fire(year: str) -> None:
-    """gorhill/cronexpr, TestZero: an exhausted year answers None."""
+    """The last minute of the last year still fires, and nothing after it."""
     trigger = CronTrigger(f"0 * * * * * {year}")
+    last = datetime.fromisoformat(f"{year}-12-31T23:59:00+00:00")
 
-    assert trigger.next_fire_time(utc(f"{year}-12-31 23:58:30")) == utc(f"{year}-12-31 23:59")
-    assert trigger.next_fire_time(utc(f"{year}-12-31 23:59")) is None
+    assert trigger.next_fire_time(last - timedelta(seconds=30)) == last
+    assert trigger.next_fire_time(last) is None
