@@ -12,7 +12,6 @@ from detent.jobs.errors import (
     JobAlreadyRegistered,
     JobError,
     JobNotRegistered,
-    MissingExtra,
     PayloadTooLarge,
     TimeLimitExceeded,
 )
@@ -22,6 +21,7 @@ from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.shell import ShellFailed, ShellJob
 from detent.jobs.task import Consistency, Request, Task, TaskOptions, TaskState, TriggerSource
+from detent.triggers import MissingExtra
 
 __all__ = [
     "PAYLOAD_LIMIT",

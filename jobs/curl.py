@@ -13,9 +13,10 @@ from attrs import evolve, field, frozen
 
 from detent.jobs.base import Job
 from detent.jobs.context import JobContext
-from detent.jobs.errors import InvalidValue, JobError, MissingExtra
+from detent.jobs.errors import InvalidValue, JobError
 from detent.jobs.task import Task
 from detent.jobs.validators import or_none, positive
+from detent.triggers import MissingExtra
 
 if TYPE_CHECKING:
     import httpx

@@ -84,12 +84,3 @@ class TimeLimitExceeded(DetentError):
         """Name the limit, a `timedelta`."""
         super().__init__(f"stopped at its time limit of {limit}")
         self.limit = limit
-
-
-class MissingExtra(DetentError, ImportError):
-    """Something needs packages that are not installed."""
-
-    def __init__(self, what: str, extra: str) -> None:
-        """Name what needs them and the extra that brings them."""
-        super().__init__(f"{what} needs packages that are not installed: pip install 'detent[{extra}]'")
-        self.what, self.extra = what, extra

@@ -14,7 +14,7 @@ from detent.jobs.task import Consistency, TaskOptions
 from detent.jobs.validators import check_name
 from detent.jobs.validators import payload as valid_payload
 from detent.jobs.validators import slug as valid_slug
-from detent.triggers import Trigger, parse_trigger
+from detent.triggers import Trigger, parse_trigger, validate_trigger
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -32,8 +32,12 @@ class RegisteredJob:
     """A job with what its tasks get unless they are scheduled with their own."""
 
     job: Job
-    trigger: Trigger | None
+    trigger: Trigger | str | None
     options: TaskOptions
+
+    def trigger_for(self, slug: str) -> Trigger | None:
+        """Return the trigger of the task with that slug: what its text leaves to a hash is worked out from the slug."""
+        return parse_trigger(self.trigger, hash_id=slug) if isinstance(self.trigger, str) else self.trigger
 
 
 @frozen(kw_only=True)
@@ -69,8 +73,9 @@ class JobRegistry:
         if isinstance(job, type) or not callable(getattr(job, "execute", None)):
             raise InvalidJob(job, "expected an object with a method execute(ctx, task)")
         check_name("kind", job.kind)
-        parsed = parse_trigger(trigger) if isinstance(trigger, str) else trigger
-        registered = RegisteredJob(job=job, trigger=parsed, options=TaskOptions(**options))
+        if isinstance(trigger, str) and (error := validate_trigger(trigger)) is not None:
+            raise error
+        registered = RegisteredJob(job=job, trigger=trigger, options=TaskOptions(**options))
         with self._lock:
             if job.kind in self._jobs:
                 raise JobAlreadyRegistered(job.kind)

@@ -1,7 +1,7 @@
 """From one fire of a schedule to the next: the new anchor, the next fire time, and the fires that were dropped. Pure.
 
 The anchor moves only along the trigger's own fires, so that neither a late run, a retry, nor a job that moved its next
-run shifts the schedule.
+run shifts the schedule. Only with a fixed delay, which counts from the end of a run, is that end the anchor.
 """
 
 from datetime import datetime
@@ -9,7 +9,7 @@ from datetime import datetime
 from attrs import frozen
 
 from detent.jobs import Task
-from detent.triggers import Trigger, missed, next_fire_after
+from detent.triggers import CountsFrom, Trigger, missed, next_fire_after
 
 MISFIRE = "misfire"
 OVERLAP = "overlap"
@@ -48,10 +48,12 @@ def follow(trigger: Trigger, task: Task, *, fire_time: datetime, until: datetime
     """Go on from the task's anchor to the first fire after `until`, when the run for `fire_time` ended.
 
     Fires before `fire_time` were missed (a misfire, of which the latest is run); those after it passed during the run
-    (an overlap, which is skipped).
+    (an overlap, which is skipped). A trigger that counts from the end of the run has neither.
     """
     is_own_fire_owed = task.run_at == task.anchor and task.run_at < fire_time  # the first fire of its own, which the trigger does not know
     until = max(until, fire_time)  # a clock that went back must not fire twice
+    if trigger.counts_from is CountsFrom.END:  # no fire passes before the run has ended
+        return Following(until, next_fire_after(trigger, until))
     first = next_fire_after(trigger, task.anchor)
     if first == fire_time and not is_own_fire_owed:
         second = next_fire_after(trigger, first)

@@ -15,7 +15,7 @@ from detent.jobs import Consistency, Request, Task
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.follow import Following, follow
 from detent.stores import Outcome, Run, RunStatus, transitions
-from detent.triggers import Trigger, missed, next_fire_after, parse_trigger
+from detent.triggers import CountsFrom, Trigger, missed, next_fire_after, parse_trigger
 
 CRASH_LIMIT = 3
 """Lost runs of one fire after which a task is set aside, however many retries it has left."""
@@ -82,13 +82,17 @@ class Fire:
 def trigger_of(task: Task, registered: RegisteredJob) -> Trigger | None:
     """Return the trigger that rules `task`: its own, else, where it says so, the one in its job's code.
 
+    One that counts from the scheduling (`@after`) has set the fire time of a one-off, and rules no other.
+
     Raises:
         TriggerError: the text is not one that this version can read.
 
     """
     if task.trigger is not None:
-        return _parsed(task.trigger)
-    return registered.trigger if task.recurring else None
+        trigger: Trigger | None = _parsed(task.trigger)
+    else:
+        trigger = registered.trigger_for(task.slug) if task.recurring else None
+    return None if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING else trigger
 
 
 _parsed = lru_cache(maxsize=4096)(parse_trigger)

@@ -10,7 +10,7 @@ from detent.jobs import InvalidDelay, InvalidJob, Job, JobRegistry, Task, TaskOp
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
-from detent.triggers import Trigger, next_fire_after, parse_trigger, require_aware
+from detent.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger, require_aware
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -36,7 +36,8 @@ class NewTask:
     """A task to be scheduled.
 
     Without a `trigger` of its own it fires by its job's; if that has none, it is a one-off. `at` or `delay` (from now)
-    set its first fire, after which the trigger goes on from there; a one-off without either fires at once.
+    set its first fire, after which the trigger goes on from there; a one-off without either fires at once. The trigger
+    `@after 1 week` makes a one-off, too.
     """
 
     slug: str
@@ -80,6 +81,8 @@ def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit
     registered = None if new.remote and kind not in registry else registry.get(kind)
     trigger, source = _trigger(new, registered)
     first = _own_first_fire(new, now)
+    if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING:
+        first, trigger, source = _delayed(new, trigger, first, now), None, TriggerSource.TASK
     return Task(
         slug=new.slug,
         kind=kind,
@@ -98,8 +101,17 @@ def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | 
     if new.trigger is not None:
         return _parse(new.trigger, new.slug), TriggerSource.TASK
     if registered is not None and registered.trigger is not None:
-        return registered.trigger, TriggerSource.JOB
+        return registered.trigger_for(new.slug), TriggerSource.JOB
     return None, TriggerSource.TASK
+
+
+def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: datetime) -> datetime:
+    """Return the fire time of the one-off that `@after` makes: written out, so that scheduling it anew does not move it."""
+    if first is None:
+        return _first_fire(trigger, new.slug, now)
+    if new.trigger is not None:
+        raise InvalidSchedule(new.slug, f"both a first fire ({first}) and {trigger.to_text()!r} are given: expected one of them")
+    return first
 
 
 def _parse(trigger: Trigger | str, slug: str) -> Trigger:

@@ -1,32 +1,85 @@
 """When: triggers are pure values, functions from one fire time to the next. No clock, no I/O, no state."""
 
-from detent.triggers.base import LooksBack, Trigger, next_fire_after
-from detent.triggers.cron import CronTrigger
-from detent.triggers.errors import DetentError, NaiveDatetime, TriggerError
-from detent.triggers.expression import format_trigger, parse_trigger
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after
+from detent.triggers.between import Between
+from detent.triggers.cadence import (
+    DAILY,
+    EVERY_FIFTEEN_MINUTES,
+    EVERY_FIVE_MINUTES,
+    EVERY_MINUTE,
+    EVERY_TEN_MINUTES,
+    EVERY_THIRTY_MINUTES,
+    HOURLY,
+    MONTHLY,
+    WEEKLY,
+    daily_at,
+    every,
+    hourly_at,
+    weekly_on,
+)
+from detent.triggers.calendar_interval import CalendarIntervalTrigger
+from detent.triggers.combine import AllOf, AnyOf
+from detent.triggers.cron import CronTrigger, Dialect
+from detent.triggers.describe import describe
+from detent.triggers.errors import DetentError, MissingExtra, NaiveDatetime, TriggerError
+from detent.triggers.excluding import DateRange, Except
+from detent.triggers.expression import format_trigger, parse_trigger, validate_trigger
+from detent.triggers.holidays import read_holidays
 from detent.triggers.instants import require_aware
-from detent.triggers.interval import format_interval, parse_interval
+from detent.triggers.interval import Interval, format_interval, parse_interval
+from detent.triggers.jitter import Jittered
+from detent.triggers.localtime import DstFold, DstGap
 from detent.triggers.misfire import Missed, missed
 from detent.triggers.search import fire_times, last_fire_time
-from detent.triggers.simple import OnceTrigger, SimpleTrigger
+from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
 
 __all__ = [
+    "DAILY",
+    "EVERY_FIFTEEN_MINUTES",
+    "EVERY_FIVE_MINUTES",
+    "EVERY_MINUTE",
+    "EVERY_TEN_MINUTES",
+    "EVERY_THIRTY_MINUTES",
+    "HOURLY",
+    "MONTHLY",
+    "WEEKLY",
+    "AfterTrigger",
+    "AllOf",
+    "AnyOf",
+    "Between",
+    "CalendarIntervalTrigger",
+    "CountsFrom",
     "CronTrigger",
+    "DateRange",
     "DetentError",
+    "Dialect",
+    "DstFold",
+    "DstGap",
+    "Except",
+    "Interval",
+    "Jittered",
     "LooksBack",
     "Missed",
+    "MissingExtra",
     "NaiveDatetime",
     "OnceTrigger",
     "SimpleTrigger",
     "Trigger",
     "TriggerError",
+    "daily_at",
+    "describe",
+    "every",
     "fire_times",
     "format_interval",
     "format_trigger",
+    "hourly_at",
     "last_fire_time",
     "missed",
     "next_fire_after",
     "parse_interval",
     "parse_trigger",
+    "read_holidays",
     "require_aware",
+    "validate_trigger",
+    "weekly_on",
 ]

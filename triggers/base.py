@@ -2,12 +2,26 @@
 
 from abc import abstractmethod
 from datetime import datetime
+from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import require_aware
 
-__all__ = ["LooksBack", "Trigger", "next_fire_after"]
+__all__ = ["CountsFrom", "LooksBack", "Trigger", "next_fire_after"]
+
+
+class CountsFrom(IntEnum):
+    """What a trigger's next fire time is counted from; a combination counts as the last of its parts in this order."""
+
+    TIMETABLE = 0
+    """Nothing: its fire times are the same instants whatever `prev` is, so that one may jump to any of them."""
+    FIRE = 1
+    """The fire before, which is `prev`."""
+    END = 2
+    """The end of the run before (a fixed delay), which is then `prev`: no fire passes while it runs."""
+    SCHEDULING = 3
+    """The moment of scheduling, which is `prev`: a one-off."""
 
 
 @runtime_checkable
@@ -23,6 +37,11 @@ class Trigger(Protocol):
     @abstractmethod
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the first fire time strictly later than `prev` (aware), in UTC; None when there is none any more."""
+
+    @property
+    def counts_from(self) -> CountsFrom:
+        """What `prev` stands for; `TIMETABLE`, where it is true, lets other triggers jump instead of following each fire."""
+        return CountsFrom.FIRE
 
     def to_text(self) -> str | None:
         """Return the text that `parse_trigger` reads back as an equal trigger, or None when there is no such text.
@@ -40,8 +59,11 @@ class LooksBack(Trigger, Protocol):
     __slots__ = ()
 
     @abstractmethod
-    def count_fires(self, after: datetime, until: datetime) -> int:
-        """Return how many fire times f there are with after < f <= until, following on from a fire at `after`."""
+    def count_fires(self, after: datetime, until: datetime) -> int | None:
+        """Return how many fire times f there are with after < f <= until, following on from a fire at `after`.
+
+        None when this one cannot tell without visiting them, as a combination of others may have to say.
+        """
 
     @abstractmethod
     def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:

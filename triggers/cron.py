@@ -6,27 +6,23 @@ must not share. The day rules, the daylight-saving rules and the search for the 
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from detent.triggers.base import LooksBack
+from detent.triggers.base import CountsFrom, LooksBack
 from detent.triggers.cron_days import DayRules
 from detent.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, YEAR, Dialect, FieldReader, ParsedField
 from detent.triggers.cron_times import FIRST_YEAR, CronTimes
-from detent.triggers.errors import TriggerError
-from detent.triggers.instants import require_aware
-from detent.triggers.localtime import LocalRule, load_zone
-from detent.triggers.options import write_options
-from detent.triggers.search import last_fire_time
+from detent.triggers.errors import TriggerError, require_choice
+from detent.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
+from detent.triggers.options import write_options, zone_options
+from detent.triggers.search import bisect_fires
 
-__all__ = ["CRON_ALIASES", "CronTrigger", "Dialect", "DstFold", "DstGap"]
-
-DstGap = Literal["run_after", "skip"]
-DstFold = Literal["once", "both"]
+__all__ = ["CRON_ALIASES", "CronTrigger", "Dialect"]
 
 CRON_ALIASES = {
     "@yearly": "0 0 1 JAN *",
@@ -42,8 +38,7 @@ CRON_ALIASES = {
 _SPECS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR)
 _FIELDS = "5 fields (minute hour day-of-month month day-of-week), 6 (a second before them) or 7 (and a year after them)"
 _MAX_LENGTH = 2000  # more than every value of every field written out
-# A little short of the calendar's ends, so that a zone's offset never leads out of it.
-_EARLIEST, _LATEST = datetime(2, 1, 1), datetime(9991, 1, 1)  # noqa: DTZ001 - naive UTC, as the search takes it
+_DIALECTS, _GAPS, _FOLDS = get_args(Dialect), get_args(DstGap), get_args(DstFold)
 
 
 @frozen(init=False, repr=False)
@@ -59,7 +54,8 @@ class CronTrigger(LooksBack):
     `timezone` is an IANA name or `ZoneInfo`. `dialect` says how weekday digits count ("unix": 0 and 7 are Sunday;
     "quartz": 1 is Sunday); names mean the same in both, and the value keeps names only.
 
-    Where the clocks change, a job whose seconds, minutes or hours follow the clock (`*`, `*/n`, `n/s`) just goes on.
+    Where the clocks change, a job whose seconds, minutes or hours follow the clock (begin with `*`, or have an `n/s`) just
+    goes on.
     For any other: times lost in the gap fire once right after it (`dst_gap="run_after"`) or not at all ("skip");
     repeated times fire the first time only (`dst_fold="once"`) or both times ("both").
 
@@ -85,24 +81,30 @@ class CronTrigger(LooksBack):
         dst_fold: DstFold = "once",
         hash_id: str | None = None,
     ) -> None:
-        _require_choice("dialect", dialect, get_args(Dialect))
-        _require_choice("dst_gap", dst_gap, get_args(DstGap))
-        _require_choice("dst_fold", dst_fold, get_args(DstFold))
+        require_choice("dialect", dialect, _DIALECTS)
+        require_choice("dst_gap", dst_gap, _GAPS)
+        require_choice("dst_fold", dst_fold, _FOLDS)
         text = _require_text(expression)
         # Without an H the id plays no part: tasks with the same expression then share what is compiled.
         compiled = _compile(text, dialect, hash_id if "H" in text.upper() else None)
         zone = load_zone(timezone)
-        rule = LocalRule(zone, catch_up=dst_gap == "run_after" and not compiled.wildcard, repeats=dst_fold == "both" or compiled.wildcard)
+        rule = local_rule(zone, catch_up=dst_gap == "run_after" and not compiled.wildcard, repeats=dst_fold == "both" or compiled.wildcard)
         kept_id = hash_id if compiled.hashed else None
         self.__attrs_init__(compiled.text, zone, dst_gap, dst_fold, kept_id, compiled.times, rule)
 
+    @property
+    def counts_from(self) -> CountsFrom:
+        """Nothing: it is a timetable."""
+        return CountsFrom.TIMETABLE
+
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the first fire time strictly later than `prev`, in UTC; None after the last listed year."""
-        after = _naive(prev, "prev")
-        if after == _LATEST:
-            return None
-        found = self._rule.next_instant(self._times, after)
-        return None if found is None else found.replace(tzinfo=UTC)
+        return self._rule.next_fire_time(self._times, prev)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The texts of its 5, 6 or 7 fields: an alias written out, and for each `H` the values that were drawn."""
+        return _compile(self.expression, "unix", self.hash_id).drawn
 
     def first_delay(self, now: datetime) -> timedelta:
         """Return the time from `now` to the first fire. Raises `TriggerError` when there is none any more."""
@@ -112,12 +114,12 @@ class CronTrigger(LooksBack):
         return first - now
 
     def count_fires(self, after: datetime, until: datetime) -> int:
-        """Return how many fire times f there are with after < f <= until: exact, at the cost of a step a day."""
-        return self._rule.count_instants(self._times, _naive(after, "after"), _naive(until, "until"))
+        """Return how many fire times f there are with after < f <= until: exact, at the cost of a step a month."""
+        return self._rule.count_fires(self._times, after, until)
 
     def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
         """Return the latest of these fire times in UTC, or None when there is none."""
-        return last_fire_time(self, after, until)
+        return bisect_fires(self, after, until)
 
     def to_text(self) -> str:
         """Return the expression, after the options that differ from their defaults (`CRON_TZ=Europe/Paris 0 9 * * *`)."""
@@ -133,21 +135,10 @@ class CronTrigger(LooksBack):
         return f"CronTrigger({self.expression!r}{options})"
 
     def _options(self) -> dict[str, str]:
-        options = {}
-        if self.timezone.key != "UTC":
-            options["CRON_TZ"] = self.timezone.key
-        if self.dst_gap != "run_after":
-            options["DST_GAP"] = self.dst_gap
-        if self.dst_fold != "once":
-            options["DST_FOLD"] = self.dst_fold
+        options = zone_options(self.timezone, self.dst_gap, self.dst_fold)
         if self.hash_id is not None:
             options["HASH"] = self.hash_id
         return options
-
-
-def _naive(instant: datetime, what: str) -> datetime:
-    naive = require_aware(instant, what).replace(tzinfo=None)
-    return naive if _EARLIEST < naive < _LATEST else max(_EARLIEST, min(naive, _LATEST))
 
 
 def _rebuild(expression: str, timezone: str, dst_gap: DstGap, dst_fold: DstFold, hash_id: str | None) -> CronTrigger:
@@ -157,6 +148,7 @@ def _rebuild(expression: str, timezone: str, dst_gap: DstGap, dst_fold: DstFold,
 @frozen(kw_only=True)
 class _Compiled:
     text: str
+    drawn: tuple[str, ...]
     times: CronTimes
     wildcard: bool
     hashed: bool
@@ -210,8 +202,10 @@ def _compile(expression: str, dialect: Dialect, hash_id: str | None) -> _Compile
             value=day.text,
             expected="a day that some month and year of the expression has",
         )
+    written = fields[len(whole) - len(texts) :]
     return _Compiled(
-        text=alias or " ".join(part.text for part in fields[len(whole) - len(texts) :]),
+        text=alias or " ".join(part.text for part in written),
+        drawn=tuple(part.drawn for part in written),
         times=times,
         wildcard=any(part.wildcard for part in fields[:3]),
         hashed=any(part.hashed for part in fields),
@@ -262,8 +256,3 @@ def _year_mask(part: ParsedField) -> int | None:
         for year in range(int(low), int(high or low) + 1, int(step or 1)):
             mask |= 1 << year - FIRST_YEAR
     return mask
-
-
-def _require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise TriggerError("is not a choice", field=name, value=str(value), expected=" or ".join(allowed))

@@ -64,12 +64,14 @@ _LAST_COMMON_DAY = 28
 class ParsedField:
     """A field that was understood.
 
+    `drawn`: the text, but with the values that were drawn for each `H`.
     `ranges`: ascending `a-b/n`, `a-b` and `a`, or a lone `*`; empty when there are only day words.
     `star`: begins with `*` or `?`. `open_ended`: has some `n/s`, Quartz' spelling of "every s". `hashed`: has an `H`.
     """
 
     spec: FieldSpec
     text: str
+    drawn: str
     ranges: tuple[str, ...]
     rules: tuple[DayRule, ...]
     star: bool
@@ -91,6 +93,7 @@ class FieldReader:
     dialect: Dialect
     hash_id: str | None
     _texts: list[str] = Factory(list)
+    _drawn: list[str] = Factory(list)
     _ranges: list[str] = Factory(list)
     _rules: list[DayRule] = Factory(list)
     _open_ended: bool = False
@@ -108,6 +111,7 @@ class FieldReader:
         return ParsedField(
             spec=self.spec,
             text=",".join(self._texts),
+            drawn=",".join(self._drawn),
             ranges=("*",) if "*" in self._ranges else tuple(self._ranges),
             rules=tuple(self._rules),
             star=text[0] in "*?",
@@ -144,8 +148,9 @@ class FieldReader:
         names = f" or {self.spec.names[0]}-{self.spec.names[-1]}" if self.spec.names else ""
         return f"{low}-{high}{sunday}{names}: {_SYNTAX}{_WORDS.get(self.spec.name, '')}"
 
-    def _add(self, text: str, *ranges: str) -> None:
+    def _add(self, text: str, *ranges: str, drawn: str | None = None) -> None:
         self._texts.append(text)
+        self._drawn.append(text if drawn is None else drawn)
         self._ranges.extend(ranges)
 
     def _read_item(self, item: str) -> None:
@@ -155,7 +160,7 @@ class FieldReader:
         elif self.spec is WEEKDAY:
             word = read_weekday_word(item, self)
         if word is not None:
-            self._texts.append(word[0])
+            self._add(word[0])
             self._rules.append(word[1])
             return
         if item == "L" and self._quartz():  # Quartz: a lone L in the day of week is Saturday
@@ -235,11 +240,13 @@ class FieldReader:
             text = f"H({self.spec.label(low)}-{self.spec.label(high)})"
             high += self.spec.size if high < low else 0
         if match["step"] is None:
-            self._add(text, *self._around(drawn := self._draw(self.hash_id, low, high), drawn, 1))
+            drawn = self._around(value := self._draw(self.hash_id, low, high), value, 1)
+            self._add(text, *drawn, drawn=self.spec.label(int(drawn[0])))
             return
         self._open_ended = self._open_ended or not match["from"]
         start = self._draw(self.hash_id, low, min(low + step - 1, high))
-        self._add(f"{text}/{step}", *self._around(start, high, step))
+        drawn = self._around(start, high, step)
+        self._add(f"{text}/{step}", *drawn, drawn=",".join(self.spec.label(int(value)) for value in drawn))
 
     def _draw(self, hash_id: str, low: int, high: int) -> int:
         """Draw a value that depends on the id and the field only: the same in every process, uniform over ids."""

@@ -1,7 +1,11 @@
-"""The wall-clock times that a cron expression means: a set of bit masks, searched and counted. Pure."""
+"""The wall-clock times that a cron expression means: a set of bit masks, searched and counted. Pure.
+
+A wall time is written as a datetime in UTC: it is a reading, and the zone whose clock shows it is the caller's affair.
+"""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 
 from attrs import Factory, field, frozen
 
@@ -16,10 +20,32 @@ _LAST_YEAR = 9990  # short of the calendar's end, so that a zone's offset never 
 _MONTHS = 12
 _FEBRUARY = 2
 _LENGTHS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_CYCLE = 400  # years, after which the Gregorian calendar repeats, weekdays included
+
+
+def _calendar_of(year: int) -> int:
+    """Number the calendar of a year, of which there are 14: they differ in the weekdays of the first day and the last.
+
+    The numbers lie 16 apart, so that adding the month makes the number of a month in a calendar.
+    """
+    return 16 * (7 * date(year, 1, 1).weekday() + date(year, 12, 31).weekday())
+
+
+_CALENDARS = tuple(_calendar_of(_CYCLE + year) for year in range(_CYCLE))
 
 
 def _lowest(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
+
+
+@lru_cache(maxsize=1024)
+def _later_values(mask: int, size: int) -> tuple[int | None, ...]:
+    """Return a table in which entry n, 0 <= n < size, is the lowest value of the mask above n, or None."""
+    table, found = list[int | None](), None
+    for value in reversed(range(size)):
+        table.append(found)
+        found = value if mask >> value & 1 else found
+    return tuple(reversed(table))
 
 
 @frozen(eq=False, kw_only=True)
@@ -32,9 +58,12 @@ class CronTimes:
     days: DayRules
     months: int
     years: int | None
-    _day_masks: dict[Shape, int] = field(init=False, repr=False, default=Factory(dict))
+    _day_masks: dict[int, int] = field(init=False, repr=False, default=Factory(dict))
     _first_time: tuple[int, int, int] = field(init=False, repr=False)
     _per_day: int = field(init=False, repr=False)
+    _later_seconds: tuple[int | None, ...] = field(init=False, repr=False)
+    _later_minutes: tuple[int | None, ...] = field(init=False, repr=False)
+    _later_hours: tuple[int | None, ...] = field(init=False, repr=False)
 
     @_first_time.default
     def _find_first_time(self) -> tuple[int, int, int]:
@@ -44,6 +73,18 @@ class CronTimes:
     def _count_per_day(self) -> int:
         return self.hours.bit_count() * self.minutes.bit_count() * self.seconds.bit_count()
 
+    @_later_seconds.default
+    def _tabulate_seconds(self) -> tuple[int | None, ...]:
+        return _later_values(self.seconds, 60)
+
+    @_later_minutes.default
+    def _tabulate_minutes(self) -> tuple[int | None, ...]:
+        return _later_values(self.minutes, 60)
+
+    @_later_hours.default
+    def _tabulate_hours(self) -> tuple[int | None, ...]:
+        return _later_values(self.hours, 24)
+
     def ever(self) -> bool:
         """Whether there is any such time: exact, because the calendar has only 28 shapes of month.
 
@@ -51,20 +92,35 @@ class CronTimes:
         """
         if self.years is not None:
             return any(self._days_of(year, month) for year in self._listed_years() for month in range(1, _MONTHS + 1))
-        return any(self._days_in(shape) for shape in self._possible_shapes())
+        return any(self.days.in_month(shape) for shape in self._possible_shapes())
 
     def next_wall(self, after: datetime) -> datetime | None:
-        """Return the first of these times strictly later than `after` (naive), or None after the last year."""
+        """Return the first of these times strictly later than `after`, or None after the last year."""
         year, month, day = after.year, after.month, after.day
         days = self._days_of(year, month)
         if days >> day & 1:
-            time = self._time_from(after.hour, after.minute, after.second + 1)
-            if time is not None:
-                return datetime(year, month, day, *time)  # noqa: DTZ001 - a wall time: the zone is the caller's
-        later = days >> day + 1
-        if later:
-            return datetime(year, month, day + 1 + _lowest(later), *self._first_time)  # noqa: DTZ001 - as above
+            # Written out, not in a helper for each unit: most searches end here.
+            hour = after.hour
+            if self.hours >> hour & 1:
+                minute = after.minute
+                if self.minutes >> minute & 1:
+                    second = self._later_seconds[after.second]
+                    if second is not None:
+                        return datetime(year, month, day, hour, minute, second, 0, UTC)
+                later_minute = self._later_minutes[minute]
+                if later_minute is not None:
+                    return datetime(year, month, day, hour, later_minute, self._first_time[2], 0, UTC)
+            later_hour = self._later_hours[hour]
+            if later_hour is not None:
+                return datetime(year, month, day, later_hour, self._first_time[1], self._first_time[2], 0, UTC)
+        later_days = days >> day + 1
+        if later_days:
+            return self._first_on(year, month, day + 1 + _lowest(later_days))
         return self._in_later_month(year, month)
+
+    def _first_on(self, year: int, month: int, day: int) -> datetime:
+        hour, minute, second = self._first_time
+        return datetime(year, month, day, hour, minute, second, 0, UTC)
 
     def count_walls(self, after: datetime, until: datetime) -> int:
         """Return how many of these times lie in after < time <= until, month by month."""
@@ -96,21 +152,6 @@ class CronTimes:
                 count += (self.seconds & (2 << wall.second) - 1).bit_count()
         return count
 
-    def _time_from(self, hour: int, minute: int, second: int) -> tuple[int, int, int] | None:
-        """Return the first time of day at or after this one; `second` may be 60."""
-        if self.hours >> hour & 1:
-            if self.minutes >> minute & 1:
-                seconds = self.seconds >> second
-                if seconds:
-                    return hour, minute, second + _lowest(seconds)
-            minutes = self.minutes >> minute + 1
-            if minutes:
-                return hour, minute + 1 + _lowest(minutes), self._first_time[2]
-        hours = self.hours >> hour + 1
-        if hours:
-            return hour + 1 + _lowest(hours), self._first_time[1], self._first_time[2]
-        return None
-
     def _in_later_month(self, year: int, month: int) -> datetime | None:
         while year <= _LAST_YEAR:
             months = self.months >> month + 1
@@ -120,7 +161,7 @@ class CronTimes:
             month += 1 + _lowest(months)
             days = self._days_of(year, month)
             if days:
-                return datetime(year, month, _lowest(days), *self._first_time)  # noqa: DTZ001 - as above
+                return self._first_on(year, month, _lowest(days))
         return None
 
     def _next_year(self, year: int) -> int:
@@ -130,18 +171,16 @@ class CronTimes:
         return max(year + 1, FIRST_YEAR) + _lowest(later) if later else _LAST_YEAR + 1
 
     def _days_of(self, year: int, month: int) -> int:
-        if not self.months >> month & 1:
-            return 0
+        """Return the mask of the days of a month that are meant: bit d is day d."""
         if self.years is not None and (year < FIRST_YEAR or not self.years >> year - FIRST_YEAR & 1):
             return 0
-        return self._days_in(month_shape(year, month))
-
-    def _days_in(self, shape: Shape) -> int:
-        # Threads may work out the same mask twice; both write the same value.
-        mask = self._day_masks.get(shape)
-        if mask is None:
-            mask = self._day_masks[shape] = self.days.in_month(shape)
-        return mask
+        # The day fields see nothing of a year but its calendar.
+        number = _CALENDARS[year % _CYCLE] + month
+        days = self._day_masks.get(number)
+        if days is None:
+            # Threads may work out the same mask twice; both write the same value.
+            days = self._day_masks[number] = self.days.in_month(month_shape(year, month)) if self.months >> month & 1 else 0
+        return days
 
     def _listed_years(self) -> Iterator[int]:
         years = self.years or 0

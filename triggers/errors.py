@@ -6,7 +6,7 @@ The root lives here because this is the lowest room: every other room may import
 from collections.abc import Mapping
 from typing import ClassVar
 
-__all__ = ["DetentError", "NaiveDatetime", "TriggerError"]
+__all__ = ["DetentError", "MissingExtra", "NaiveDatetime", "TriggerError", "require_choice"]
 
 
 class DetentError(Exception):
@@ -55,3 +55,18 @@ class NaiveDatetime(DetentError, ValueError):
         """Name the argument (`what`) and the `value` that came in its place."""
         super().__init__(f"{what} must be an aware datetime (with a time zone), not {value!r}")
         self.what, self.value = what, value
+
+
+class MissingExtra(DetentError, ImportError):
+    """Something needs packages that are not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """Name what needs them and the extra that brings them."""
+        super().__init__(f"{what} needs packages that are not installed: pip install 'detent[{extra}]'")
+        self.what, self.extra = what, extra
+
+
+def require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse, as `TriggerError`, a value of the option `name` that is not one of `allowed`."""
+    if value not in allowed:
+        raise TriggerError("is not a choice", field=name, value=str(value), expected=" or ".join(allowed))

@@ -1,101 +1,148 @@
-"""Lengths of time as text: `1h20m`, `1 hour 20 minutes`, `PT1H20M` <-> `timedelta`. Pure.
+"""`Interval`: a length of time as PostgreSQL's type `interval` counts it, in months, days and exact time; and its text. Pure.
 
-Exact units only: a day is 24 hours and a week seven of these. Months and years have no length of their own.
+One reader for all stores: what a text means does not depend on whether a database stands behind it.
 """
 
-import re
-from datetime import timedelta
-from fractions import Fraction
+from calendar import monthrange
+from datetime import UTC, date, datetime, timedelta
+
+from attrs import frozen
 
 from detent.triggers.errors import TriggerError
+from detent.triggers.interval_text import read_interval
+from detent.triggers.interval_units import INT32, INT64
 
-__all__ = ["format_interval", "parse_interval"]
+__all__ = ["Interval", "format_interval", "parse_interval", "require_forward"]
 
-_MICROSECOND = timedelta(microseconds=1)
-_EXPECTED = "a length such as 30s, 1h20m, 1 hour 20 minutes or PT5M"
-_SPELLINGS = {
-    timedelta(weeks=1): ("w", "week", "weeks"),
-    timedelta(days=1): ("d", "day", "days"),
-    timedelta(hours=1): ("h", "hr", "hrs", "hour", "hours"),
-    timedelta(minutes=1): ("m", "min", "mins", "minute", "minutes"),
-    timedelta(seconds=1): ("s", "sec", "secs", "second", "seconds"),
-    timedelta(milliseconds=1): ("ms", "msec", "msecs", "millisecond", "milliseconds"),
-    timedelta(microseconds=1): ("us", "µs", "μs", "usec", "usecs", "microsecond", "microseconds"),
-}
-_UNITS = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
-_CALENDAR_UNITS = ("mo", "mon", "mons", "month", "months", "y", "yr", "yrs", "year", "years")
-_WRITTEN = {spellings[0]: unit for unit, spellings in _SPELLINGS.items() if spellings[0] != "w"}
-
-_PART = re.compile(r"(?P<number>\d{1,15}(?:\.\d{1,15})?)\s*(?P<unit>[a-zµμ]*)\s*", re.ASCII)
-_ISO_DATE = {"years": "y", "months": "m", "weeks": "w", "days": "d"}
-_ISO_TIME = {"hours": "h", "minutes": "m", "seconds": "s"}
+_MICROSECOND, _DAY = timedelta(microseconds=1), timedelta(days=1)
+# The Gregorian calendar repeats after so many years, which are so many days.
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+_LAST_DAY = date.max.toordinal()
+# From 24 November 4714 BC to 31 December 294276, as ordinals of `date`.
+_POSTGRES_DAYS = range(-1_721_425, 107_482_103)
+# The fewest and the most days that so many months have, clamped at a month's end as `after` does.
+_FEWEST_DAYS = (0, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)
+_MOST_DAYS = (0, 31, 62, 92, 123, 153, 184, 215, 245, 276, 306, 337)
+_TIME_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
 
 
-def _iso_pattern(units: dict[str, str]) -> str:
-    number = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
-    return "".join(f"(?:(?P<{name}>{number}){letter})?" for name, letter in units.items())
+@frozen(kw_only=True)
+class Interval:
+    """A length of time in three parts that do not convert into each other: `months`, `days` and exact `time`.
 
+    A month is as long as the calendar makes it and a day lasts until the same time of the next day. Each part has a sign
+    of its own. Values are equal when all three parts are: 24 hours are not a day, and 30 days are not a month.
 
-_ISO = re.compile(f"p{_iso_pattern(_ISO_DATE)}(?:t{_iso_pattern(_ISO_TIME)})?")
-
-
-def parse_interval(text: str) -> timedelta:
-    """Read a length of time, to the microsecond, longer than zero; upper and lower case mean the same.
-
-    `m` is minutes, except before the `T` of the ISO 8601 form.
+    The ranges are PostgreSQL's: 32 bits for months and for days, 64 bits for the microseconds of `time` (some 292,000
+    years). Raises `TriggerError` beyond them, and for the two values with which PostgreSQL 17 and later mean infinity.
     """
-    lowered = text.strip().lower()
-    parts = _iso_parts(lowered, text) if lowered.startswith("p") else _plain_parts(lowered, text)
-    total = sum((Fraction(number) * _unit(unit, text) for number, unit in parts), Fraction(0))
-    if total.denominator != 1:
-        raise TriggerError("is finer than a microsecond", field="interval", value=text, expected="whole microseconds")
-    if total == 0:
-        raise TriggerError("is no time at all", field="interval", value=text, expected=f"{_EXPECTED}, longer than zero")
+
+    months: int = 0
+    days: int = 0
+    time: timedelta = timedelta(0)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what PostgreSQL has no value for."""
+        _require_range("months", self.months, INT32)
+        _require_range("days", self.days, INT32)
+        _require_range("time", self.time // _MICROSECOND, INT64)
+        if (self.months, self.days, self.time // _MICROSECOND) in ((INT32[0], INT32[0], INT64[0]), (INT32[1], INT32[1], INT64[1])):
+            raise TriggerError("has no end", field="interval", value=repr(self), expected="a length shorter than infinity")
+
+    @property
+    def is_exact(self) -> bool:
+        """True without months and days: the length then is `time`, whatever the calendar says."""
+        return self.months == 0 and self.days == 0
+
+    def after(self, moment: datetime) -> datetime:
+        """Return `moment` + this interval, computed like PostgreSQL's `timestamp + interval`.
+
+        First the months, where a day that the month does not have becomes its last; then the days; then the time. `moment`
+        is naive (the time on some wall) or in `datetime.UTC`; in another zone a time may be missing or come twice, which
+        is for the caller to settle, so that raises `TriggerError`. Raises `OverflowError` when the result is not within the
+        years 1 to 9999, or a step on the way not within PostgreSQL's calendar (4713 BC to 294276 AD).
+        """
+        if moment.tzinfo not in (None, UTC):
+            raise TriggerError("is in a time zone", field="moment", value=str(moment), expected="a naive datetime, or one in datetime.UTC")
+        midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        more_days, clock = divmod(moment - midnight + self.time, _DAY)
+        months_on = _add_months(moment, self.months)
+        days_on = months_on + self.days
+        last = days_on + more_days
+        if months_on not in _POSTGRES_DAYS or days_on not in _POSTGRES_DAYS or not 1 <= last <= _LAST_DAY:
+            msg = f"{moment} + {format_interval(self)} is beyond the calendar"
+            raise OverflowError(msg)
+        return datetime.combine(date.fromordinal(last), datetime.min.time(), moment.tzinfo) + clock
+
+
+def parse_interval(text: str) -> Interval:
+    """Read what PostgreSQL 18 accepts for its type `interval`, as the same value; zero and negative intervals too.
+
+    The forms are PostgreSQL's own (`1 year 2 months -3 days`, `1h20m`, `@ 1.5 weeks ago`; a number alone is seconds), the
+    clock's (`3 4:05:06`; `1-2` is a year and two months) and ISO 8601 (`P1Y2M3DT4H5M6S`, `P0001-02-03T04:05:06`), with the
+    rules of `IntervalStyle` `postgres`. A part of a month counts 30 days to the month and a part of a day 24 hours.
+
+    Raises `TriggerError` for what PostgreSQL refuses, and also for `infinity` and for texts of more than 200 characters.
+    """
+    if not isinstance(text, str):
+        raise TriggerError("is not text", field="interval", value=repr(text), expected="text such as 1h20m or 1 month")
+    total = read_interval(text)
     try:
-        return timedelta(microseconds=int(total))
-    except OverflowError:
-        raise TriggerError("is too long", field="interval", value=text, expected=f"at most {timedelta.max.days} days") from None
+        return Interval(months=total.total_months, days=total.days, time=timedelta(microseconds=total.microseconds))
+    except TriggerError as error:
+        raise TriggerError(error.problem, field="interval", value=text, expected=error.expected) from None
 
 
-def format_interval(interval: timedelta) -> str:
-    """Write a length of time in the shortest of these forms, from days down: `1d2h30m`, `500ms`."""
-    rest, parts = interval, []
-    for unit, length in _WRITTEN.items():
-        number, rest = divmod(rest, length)
-        if number:
-            parts.append(f"{number}{unit}")
-    return "".join(parts)
+def format_interval(interval: Interval | timedelta) -> str:
+    """Write an interval compactly, so that `parse_interval` and PostgreSQL read the same one: `1y2mon3d4h5m6s`, `1h -30m`.
+
+    A timedelta is exact time and written from hours down (`24h`), because `1d` would be a day of the calendar. Zero is
+    `0s`. Raises `TriggerError` for a timedelta longer than PostgreSQL's 64 bits of microseconds.
+    """
+    if isinstance(interval, timedelta):
+        interval = Interval(time=interval)
+    years, months = _divide(interval.months, 12)
+    parts = [(years, "y"), (months, "mon"), (interval.days, "d"), *_time_parts(interval.time)]
+    # A number with a minus needs a blank before it: PostgreSQL does not read `1y-2mon`.
+    written = "".join(f"{number}{unit}" if number > 0 else f" {number}{unit}" for number, unit in parts if number)
+    return written.strip() or "0s"
 
 
-def _plain_parts(lowered: str, text: str) -> list[tuple[str, str]]:
-    parts, end = [], 0
-    while match := _PART.match(lowered, end):
-        if not match["unit"]:
-            raise TriggerError(f"has no unit after {match['number']}", field="interval", value=text, expected=_EXPECTED)
-        parts.append((match["number"], match["unit"]))
-        end = match.end()
-    if not parts or end < len(lowered):
-        raise TriggerError("is not understood", field="interval", value=text, expected=_EXPECTED)
-    return parts
+def require_forward(interval: Interval) -> None:
+    """Refuse, as `TriggerError`, an interval that from some date on is zero or negative: following it would loop."""
+    years, months = divmod(abs(interval.months), 12)
+    days = years * 365 + _FEWEST_DAYS[months] if interval.months > 0 else -years * 366 - _MOST_DAYS[months]
+    if timedelta(days=days + interval.days) + interval.time <= timedelta(0):
+        expected = "a length that is longer than zero whatever the month"
+        raise TriggerError("does not move forward", field="interval", value=format_interval(interval), expected=expected)
 
 
-def _iso_parts(lowered: str, text: str) -> list[tuple[str, str]]:
-    match = _ISO.fullmatch(lowered)
-    parts = [(number, unit) for unit, number in match.groupdict().items() if number] if match else []
-    if not parts:
-        raise TriggerError("is not understood", field="interval", value=text, expected=_EXPECTED)
-    return parts
+def _add_months(day: date, months: int) -> int:
+    """Return the ordinal of the same day so many months on, or of the last that the month has; also outside Python's calendar."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    cycles, year = divmod(year, _CYCLE_YEARS)
+    year, month = year + _CYCLE_YEARS, month + 1  # the same year of the second cycle, because `date` has no year 0
+    moved = date(year, month, min(day.day, monthrange(year, month)[1]))
+    return moved.toordinal() + (cycles - 1) * _CYCLE_DAYS
 
 
-def _unit(unit: str, text: str) -> int:
-    """Return the microseconds in a unit."""
-    if unit in _CALENDAR_UNITS:
-        raise TriggerError(
-            f"counts in {unit!r}, which has no fixed length",
-            field="interval",
-            value=text,
-            expected="weeks, days, hours, minutes, seconds, ms or us; for the calendar a cron expression, such as @monthly",
-        )
-    if unit not in _UNITS:
-        raise TriggerError(f"has the unknown unit {unit!r}", field="interval", value=text, expected=_EXPECTED)
-    return _UNITS[unit] // _MICROSECOND
+def _time_parts(time: timedelta) -> list[tuple[int, str]]:
+    rest, parts = time // _MICROSECOND, []
+    for unit, length in _TIME_UNITS.items():
+        number, rest = _divide(rest, length)
+        parts.append((number, unit))
+    # Never both: PostgreSQL reads `1s500us`, but nothing that follows `ms` without a blank.
+    thousands, below = _divide(rest, 1000)
+    return [*parts, (rest, "us") if below else (thousands, "ms")]
+
+
+def _divide(number: int, by: int) -> tuple[int, int]:
+    """Divide towards zero, so that both parts have the sign of the whole."""
+    quotient, rest = divmod(abs(number), by)
+    return (quotient, rest) if number >= 0 else (-quotient, -rest)
+
+
+def _require_range(part: str, value: int, limits: tuple[int, int]) -> None:
+    low, high = limits
+    if not low <= value <= high:
+        raise TriggerError("is out of range", field=part, value=str(value), expected=f"{low} to {high}")

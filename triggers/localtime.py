@@ -1,33 +1,48 @@
 """Wall-clock times to instants: the rules for the daylight-saving gap and fold. Pure.
 
-Instants are naive datetimes in UTC here, wall times naive datetimes in the zone: comparing aware datetimes of
-one zone ignores `fold` (PEP 495), and following such a comparison can loop for ever.
+Instants are datetimes in UTC, and so are wall times, which are only what the zone's clock reads: `wall = instant +
+offset`. Nothing is ever in the zone itself: comparing aware datetimes of one zone ignores `fold` (PEP 495), and
+following such a comparison can loop for ever.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
 from detent.triggers.errors import TriggerError
+from detent.triggers.instants import require_aware
 
-__all__ = ["ClockChange", "LocalRule", "WallTimes", "clock_changes", "load_zone"]
+__all__ = ["ClockChange", "DstFold", "DstGap", "LocalRule", "WallTimes", "clock_changes", "load_zone", "local_rule"]
 
+DstGap = Literal["run_after", "skip"]
+"""Wall times that are lost where the clocks go forward: fire once, right after the gap, or not at all."""
+DstFold = Literal["once", "both"]
+"""Wall times that come twice where the clocks go back: fire the first time only, or both times."""
+
+_ZERO = timedelta(0)
 _TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
-_DAY = timedelta(days=1)
-# Farther than any clock change moves a wall time: since 1970 the greatest is a whole day (Apia, Kwajalein).
+# Two offsets differ by less than this: Python allows none of a day or more. So instants that are farther apart than this
+# are in the order of their wall times, whatever the clocks did between them. (No change ever moved them by more than a day.)
 _REACH = timedelta(days=2)
+# Two changes within one such step could cancel each other and be missed. The closest that the tz database knows are four
+# days less twenty minutes apart (Freetown, 1939), and since 1970 seven days less an hour.
+_STEP = timedelta(days=2)
+# A little short of the calendar's ends, so that a zone's offset never leads out of it.
+_EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9991, 1, 1, tzinfo=UTC)
+_BLOCK_BITS = 6  # changes are looked for and kept in blocks of 64 days, counted from the calendar's beginning
 
 
 class WallTimes(Protocol):
     """A set of wall-clock times, which knows nothing of zones."""
 
     def next_wall(self, after: datetime) -> datetime | None:
-        """Return the first of them strictly later than `after`, or None."""
+        """Return the first of them strictly later than the wall time `after`, or None."""
 
     def count_walls(self, after: datetime, until: datetime) -> int:
         """Return how many lie in after < time <= until; 0 when the span is empty or reversed."""
@@ -72,47 +87,94 @@ def load_zone(timezone: str | tzinfo) -> ZoneInfo:
         raise TriggerError("is unknown", field="timezone", value=timezone, expected=expected) from error
 
 
-def _offset_at(zone: ZoneInfo, instant: datetime) -> timedelta:
-    return zone.fromutc(instant.replace(tzinfo=zone)).replace(tzinfo=None) - instant
+def _clamp(instant: datetime) -> datetime:
+    return instant if _EARLIEST < instant < _LATEST else max(_EARLIEST, min(instant, _LATEST))
 
 
 def clock_changes(zone: ZoneInfo, after: datetime, until: datetime) -> Iterator[ClockChange]:
-    """Yield the changes with after < at <= until.
-
-    Probes once a day and then bisects. Two changes that cancel each other within a day would be missed; since
-    1970 no two changes of any zone are closer than six days.
-    """
-    begin, before = after, _offset_at(zone, after)
-    while begin < until:
-        end = min(begin + _DAY, until)
-        offset = _offset_at(zone, end)
-        if offset != before:
-            yield ClockChange(_bisect(zone, begin, end, before), before, offset)
-        begin, before = end, offset
+    """Yield the changes with after < at <= until, in their order."""
+    if _fixed_offset(zone) is not None:
+        return
+    for block in range(_block(after), _block(until) + 1):
+        for change in _changes_in(zone, block):
+            if after < change.at <= until:
+                yield change
 
 
-def _bisect(zone: ZoneInfo, begin: datetime, end: datetime, before: timedelta) -> datetime:
-    """Return the instant in (begin, end] from which the offset is no longer `before`: changes fall on whole seconds."""
-    begin, end = begin.replace(microsecond=0), end.replace(microsecond=0)
-    while end - begin > _SECOND:
-        middle = (begin + (end - begin) / 2).replace(microsecond=0)
-        if _offset_at(zone, middle) == before:
-            begin = middle
-        else:
-            end = middle
-    return end
+def _fixed_offset(zone: ZoneInfo) -> timedelta | None:
+    return zone.utcoffset(None)  # only a zone without clock changes can answer without a time
+
+
+def _block(instant: datetime) -> int:
+    return instant.toordinal() >> _BLOCK_BITS
+
+
+def _start_of(block: int) -> datetime:
+    return datetime.fromordinal(block << _BLOCK_BITS).replace(tzinfo=UTC)
 
 
 @lru_cache(maxsize=8192)
-def _calm_offset(zone: ZoneInfo, span: int) -> timedelta | None:
-    """Return the offset in the 8 days numbered `span`, or None when it changes in or within a day of them.
+def _changes_in(zone: ZoneInfo, block: int) -> tuple[ClockChange, ...]:
+    """Return the changes after the beginning of a block, up to and including its end."""
+    found = list[ClockChange]()
+    begin, until = _start_of(block), _start_of(block + 1)
+    before = _offset_at(zone, begin)
+    while begin < until:
+        end = begin + _STEP
+        offset = _offset_at(zone, end)
+        if offset != before:
+            found.append(ClockChange(_first_instant_off(before, zone, begin), before, offset))
+        begin, before = end, offset
+    return tuple(found)
 
-    This is what makes a zone with daylight saving as fast as UTC: nearly all fires fall into calm days.
-    """
-    # Two days on either side: the probes are at wall times, which differ from UTC by less than one.
-    start = datetime.fromordinal(span * 8) - _REACH
-    offset = zone.utcoffset(start)
-    return offset if all(zone.utcoffset(start + timedelta(days=day)) == offset for day in range(1, 13)) else None
+
+def _offset_at(zone: ZoneInfo, instant: datetime) -> timedelta:
+    # A ZoneInfo knows its offset at every time; the type allows None for a tzinfo that does not.
+    return instant.astimezone(zone).utcoffset() or _ZERO
+
+
+def _first_instant_off(offset: timedelta, zone: ZoneInfo, begin: datetime) -> datetime:
+    """Return the first instant within a step of `begin` at which the zone's offset is another: a whole second, as all changes."""
+    changed = bisect_left(range(_STEP // _SECOND), True, key=lambda second: _offset_at(zone, begin + second * _SECOND) != offset)  # noqa: FBT003
+    return begin + changed * _SECOND
+
+
+class _Calm(NamedTuple):
+    """The instants begin <= t < end, in which the offset is the same and from which every clock change is out of `_REACH`."""
+
+    begin: datetime
+    end: datetime
+    offset: timedelta
+
+
+_MIN, _MAX = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_NEVER = _Calm(_MAX, _MIN, _ZERO)
+
+
+@lru_cache(maxsize=8192)
+def _calm_stretches(zone: ZoneInfo, block: int) -> tuple[_Calm, ...]:
+    """Return what of a block is calm."""
+    begin, until = _start_of(block), _start_of(block + 1)
+    found, offset = list[_Calm](), _offset_at(zone, begin)
+    for change in clock_changes(zone, begin - _REACH, until + _REACH):
+        found.append(_Calm(begin, min(change.at - _REACH, until), change.before))
+        begin, offset = change.at + _REACH, change.after
+    found.append(_Calm(begin, until, offset))
+    return tuple(calm for calm in found if calm.begin < calm.end)
+
+
+def _calm_at(zone: ZoneInfo, instant: datetime) -> _Calm | None:
+    """Return the calm stretch that an instant lies in, or None near a change."""
+    for calm in _calm_stretches(zone, _block(instant)):
+        if calm.begin <= instant < calm.end:
+            return calm
+    return None
+
+
+@lru_cache(maxsize=1024)
+def local_rule(zone: ZoneInfo, *, catch_up: bool, repeats: bool) -> "LocalRule":
+    """Return the one `LocalRule` for these choices, so that all triggers of a zone share what it remembers."""
+    return LocalRule(zone, catch_up=catch_up, repeats=repeats)
 
 
 @frozen
@@ -126,38 +188,54 @@ class LocalRule:
     zone: ZoneInfo
     catch_up: bool
     repeats: bool
-    _fixed: timedelta | None = field(init=False, repr=False)
+    _memory: list[_Calm] = field(init=False, repr=False, eq=False)
 
-    @_fixed.default
-    def _find_fixed_offset(self) -> timedelta | None:
-        return self.zone.utcoffset(None)  # only a zone without clock changes can answer without a time
+    @_memory.default
+    def _first_memory(self) -> list[_Calm]:
+        fixed = _fixed_offset(self.zone)
+        return [_NEVER if fixed is None else _Calm(_MIN, _MAX, fixed)]
 
-    def next_instant(self, times: WallTimes, prev: datetime) -> datetime | None:
-        """Return the first instant strictly later than `prev` at which `times` fire in the zone, or None."""
-        if self._fixed is not None:
-            wall = times.next_wall(prev + self._fixed)
-            return None if wall is None else wall - self._fixed
-        zone = self.zone
-        offset = _calm_offset(zone, prev.toordinal() >> 3)
-        if offset is None:
-            return self._walk(times, prev)
+    def next_fire_time(self, times: WallTimes, prev: datetime) -> datetime | None:
+        """Return the first instant strictly later than `prev` (aware) at which `times` fire in the zone, in UTC, or None.
+
+        The calm stretch of the last question is remembered: nearly all fires fall into the same one as the fire before
+        them, and cost as much in a zone with daylight saving as in UTC.
+        """
+        prev = _clamp(require_aware(prev, "prev"))
+        if prev == _LATEST:
+            return None
+        # A cache: whose stretch it holds decides how fast the answer comes, never what it is. One reference is read and
+        # written, so that threads may overwrite each other's, but never see half of one.
+        begin, end, offset = self._memory[0]
+        if not begin <= prev < end:
+            calm = _calm_at(self.zone, prev)
+            if calm is None:
+                return self._walk(times, prev)
+            self._memory[0] = calm
+            begin, end, offset = calm
         wall = times.next_wall(prev + offset)
         if wall is None:
             return None
-        # Nothing of the schedule lies between the two walls, so changes between them do not matter,
-        # only changes near either end: and both are calm.
         instant = wall - offset
-        landing = _calm_offset(zone, instant.toordinal() >> 3)
-        if landing == offset:
-            return instant
-        if landing is not None:
-            instant = wall - landing
-            if _calm_offset(zone, instant.toordinal() >> 3) == landing:
+        return instant if instant < end else self._land(times, prev, wall, instant)
+
+    def _land(self, times: WallTimes, prev: datetime, wall: datetime, near: datetime) -> datetime | None:
+        """Return the first fire later than `prev`, a calm instant; `wall` is the first wall time after its own, at about `near`.
+
+        Where the landing is calm, too, changes on the way do not matter. What lies between the two instants, the wall
+        times lost in a gap included, reads between their wall times, where nothing of the schedule is: within `_REACH`
+        of either end because no change is there, beyond it because the order of instants is that of their wall times.
+        """
+        calm = _calm_at(self.zone, near)
+        if calm is not None:
+            instant = wall - calm.offset
+            if calm.begin <= instant < calm.end:
                 return instant
         return self._walk(times, prev)
 
-    def count_instants(self, times: WallTimes, after: datetime, until: datetime) -> int:
-        """Return how many instants with after < instant <= until fire, without visiting them."""
+    def count_fires(self, times: WallTimes, after: datetime, until: datetime) -> int:
+        """Return how many instants with after < instant <= until (aware) fire, without visiting them."""
+        after, until = _clamp(require_aware(after, "after")), _clamp(require_aware(until, "until"))
         if until <= after:
             return 0
         total, wall = 0, self._first_wall(after)

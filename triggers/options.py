@@ -7,14 +7,22 @@ but plain characters, so that a slug of any text can stand in `HASH=`. Pure.
 import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
+from zoneinfo import ZoneInfo
 
 from detent.triggers.errors import TriggerError
 
-__all__ = ["read_options", "write_options"]
+__all__ = ["read_options", "write_options", "zone_options"]
 
 _OPTION = re.compile(r"(?P<name>[A-Za-z_]+)=(?P<value>\S*)(?:\s+|$)")
 _PLAIN = "/:+,@"
+_DEFAULTS = {"CRON_TZ": "UTC", "DST_GAP": "run_after", "DST_FOLD": "once"}
 _SPELLINGS = {"TZ": "CRON_TZ"}
+
+
+def zone_options(zone: ZoneInfo, dst_gap: str = "run_after", dst_fold: str = "once") -> dict[str, str]:
+    """Return the options of a trigger that follows the clocks of a zone, but for those at their defaults."""
+    options = {"CRON_TZ": zone.key, "DST_GAP": dst_gap, "DST_FOLD": dst_fold}
+    return {name: value for name, value in options.items() if value != _DEFAULTS[name]}
 
 
 def write_options(options: Mapping[str, str], text: str) -> str:

@@ -2,32 +2,87 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
-from detent.triggers.base import Trigger, next_fire_after
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after
+from detent.triggers.errors import TriggerError
 from detent.triggers.instants import require_aware
 
-__all__ = ["fire_times", "last_fire_time"]
+__all__ = ["MOST_FIRES", "TICK", "bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time"]
 
+TICK = timedelta(microseconds=1)
+"""Instants are this far apart: `next_fire_time(instant - TICK)` is the first fire at or after `instant`."""
+
+MOST_FIRES = 100_000
+"""How many fires a search visits one by one before it gives up, as an error: a matter of a second."""
+
+_MOST_FOLLOWED = 10_000
 _NARROWEST = timedelta(seconds=1)
 # Bisecting the whole calendar down to a microsecond takes about 60 steps; an irregular trigger may take a few more.
 _MOST_STEPS = 200
 
 
 def fire_times(trigger: Trigger, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
-    """Yield the fire times later than `after`, up to and including `until`: without it, possibly for ever."""
+    """Yield the fire times later than `after`, up to and including `until`: without it, possibly for ever.
+
+    Runs take no time here: with a fixed delay each fire follows the one before.
+    """
     end = None if until is None else require_aware(until, "until")
     found = next_fire_after(trigger, after)
     while found is not None and (end is None or found <= end):
         yield found
+        found = None if trigger.counts_from is CountsFrom.SCHEDULING else next_fire_after(trigger, found)
+
+
+def fires_at(trigger: Trigger, instant: datetime) -> bool:
+    """Whether a trigger that is a timetable fires at this very instant."""
+    return trigger.next_fire_time(instant - TICK) == instant
+
+
+def first_fire_from(trigger: Trigger, prev: datetime, instant: datetime) -> datetime | None:
+    """Return the first fire time at or after `instant`, following on from a fire at `prev`; None when there is none.
+
+    One step where the trigger is a timetable or can look back. Any other is followed fire by fire; raises
+    `TriggerError` after `MOST_FIRES` of them.
+    """
+    if instant <= prev:
+        return next_fire_after(trigger, prev)
+    if trigger.counts_from is CountsFrom.TIMETABLE:
+        return next_fire_after(trigger, instant - TICK)
+    if isinstance(trigger, LooksBack):
+        return next_fire_after(trigger, trigger.last_fire_time(prev, instant - TICK) or prev)
+    found = next_fire_after(trigger, prev)
+    for _ in range(MOST_FIRES):
+        if found is None or found >= instant:
+            return found
         found = next_fire_after(trigger, found)
+    raise TriggerError(
+        "is too far to follow",
+        text=repr(trigger),
+        field="fire time",
+        value=str(instant),
+        expected=f"at most {MOST_FIRES} fires after {prev}",
+    )
 
 
 def last_fire_time(trigger: Trigger, after: datetime, until: datetime) -> datetime | None:
-    """Return the latest fire time f with after < f <= until, or None, asking the trigger some dozens of times at most.
+    """Return the latest fire time f with after < f <= until, following on from a fire at `after`, or None.
 
-    Exact for every trigger whose fire times are one timetable, whatever `prev` is. For one that counts from `prev`
-    the answer is a fire time that it could have, after which it would fire later than `until`.
+    Exact for a trigger that can look back or is a timetable; any other is followed for 10,000 fires. Beyond them the answer
+    is a fire time that it could have, after which it would fire later than `until`.
     """
+    if isinstance(trigger, LooksBack):
+        return trigger.last_fire_time(after, until)
+    if trigger.counts_from is CountsFrom.TIMETABLE:
+        return bisect_fires(trigger, after, until)
+    last = None
+    for last in islice(fire_times(trigger, after, until), _MOST_FOLLOWED):
+        after = last
+    return bisect_fires(trigger, after, until) or last
+
+
+def bisect_fires(trigger: Trigger, after: datetime, until: datetime) -> datetime | None:
+    """Return the latest fire time f with after < f <= until, or None, asking a timetable some dozens of times at most."""
     after, until = require_aware(after, "after"), require_aware(until, "until")
     low = next_fire_after(trigger, after)
     if low is None or low > until:

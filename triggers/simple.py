@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from detent.triggers.base import LooksBack
+from detent.triggers.base import CountsFrom, LooksBack
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import format_instant, require_aware
-from detent.triggers.interval import format_interval
+from detent.triggers.interval import Interval, format_interval, parse_interval, require_forward
 from detent.triggers.options import write_options
 
-__all__ = ["OnceTrigger", "SimpleTrigger"]
+__all__ = ["AfterTrigger", "OnceTrigger", "SimpleTrigger"]
 
 
 def _aware_start(value: datetime | None) -> datetime | None:
@@ -29,12 +29,17 @@ class SimpleTrigger(LooksBack):
     and `times` ends them after so many. Without `start` the next fire is `prev + interval`. Either way nothing
     drifts: `prev` is a fire time, not the time at which a run ended.
 
-    Raises `TriggerError` for an interval that is zero or negative, and for `times` without a `start` to count from.
+    With `fixed_delay` the interval lies between the end of one run, its retries included, and the next fire: `prev`
+    is then the end of the run. No fire passes while a run goes on; `start` is the first fire.
+
+    Raises `TriggerError` for an interval that is zero or negative, and for `times` without a `start` to count from or
+    with a fixed delay, whose fires depend on how long the runs take.
     """
 
     interval: timedelta
     start: datetime | None = field(default=None, kw_only=True, converter=_aware_start)
     times: int | None = field(default=None, kw_only=True)
+    fixed_delay: bool = field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         expected = "a timedelta longer than zero"
@@ -42,23 +47,38 @@ class SimpleTrigger(LooksBack):
             raise TriggerError("is not a length of time", field="interval", value=repr(self.interval), expected=expected)
         if self.interval <= timedelta(0):
             raise TriggerError("does not move forward", field="interval", value=str(self.interval), expected=expected)
+        Interval(time=self.interval)  # refuses what no text could say
         if self.times is None:
             return
         if self.times < 1:
             raise TriggerError("is too few", field="times", value=str(self.times), expected="at least 1")
         if self.start is None:
             raise TriggerError("cannot be counted", field="times", value=str(self.times), expected="a start to count from")
+        if self.fixed_delay:
+            raise TriggerError("cannot be counted", field="times", value=str(self.times), expected="a fixed rate, not a fixed delay")
+
+    @property
+    def counts_from(self) -> CountsFrom:
+        """The end of a run with a fixed delay, the fire before without a start; else a timetable."""
+        if self.fixed_delay:
+            return CountsFrom.END
+        return CountsFrom.FIRE if self.start is None else CountsFrom.TIMETABLE
 
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the first fire time strictly later than `prev`; None after `times` fires, or beyond the calendar."""
         prev = require_aware(prev, "prev")
         if self.start is None:
             return _add(prev, self.interval)
+        if self.fixed_delay:
+            return self.start if prev < self.start else _add(prev, self.interval)
         return self._fire(self.start, self._last_index(self.start, prev) + 1)
 
     def count_fires(self, after: datetime, until: datetime) -> int:
-        """Return how many fire times f there are with after < f <= until."""
+        """Return how many fire times f there are with after < f <= until; with a fixed delay at most the one that waits for a run."""
         after, until = require_aware(after, "after"), require_aware(until, "until")
+        if self.fixed_delay:
+            waiting = self.next_fire_time(after)
+            return int(waiting is not None and waiting <= until)
         if self.start is None:
             return max(0, (until - after) // self.interval)
         return max(0, self._last_index(self.start, until) - self._last_index(self.start, after))
@@ -69,17 +89,21 @@ class SimpleTrigger(LooksBack):
         count = self.count_fires(after, until)
         if count == 0:
             return None
+        if self.fixed_delay:
+            return self.next_fire_time(after)
         if self.start is None:
             return after + self.interval * count
         return self._fire(self.start, self._last_index(self.start, until))
 
     def to_text(self) -> str:
-        """Return `@every 1h20m`, after `START=` and `TIMES=` where they are set."""
+        """Return `@every 1h20m`, after `START=`, `TIMES=` and `FIXED_DELAY=yes` where they are set."""
         options = {}
         if self.start is not None:
             options["START"] = format_instant(self.start)
         if self.times is not None:
             options["TIMES"] = str(self.times)
+        if self.fixed_delay:
+            options["FIXED_DELAY"] = "yes"
         return write_options(options, f"@every {format_interval(self.interval)}")
 
     def _last_index(self, start: datetime, instant: datetime) -> int:
@@ -93,27 +117,76 @@ class SimpleTrigger(LooksBack):
         return _add(start, self.interval, index)
 
 
+class _FiresOnce(LooksBack):
+    """What triggers with a single fire share."""
+
+    __slots__ = ()
+
+    def count_fires(self, after: datetime, until: datetime) -> int:
+        """Return 1 when the fire f lies in after < f <= until, else 0."""
+        return 1 if self.last_fire_time(after, until) else 0
+
+    def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
+        """Return the fire f when after < f <= until, else None."""
+        until, fire = require_aware(until, "until"), self.next_fire_time(after)
+        return fire if fire is not None and fire <= until else None
+
+
 @frozen
-class OnceTrigger(LooksBack):
+class OnceTrigger(_FiresOnce):
     """Fires once, at the instant `at` (aware; kept in UTC)."""
 
     at: datetime = field(converter=_aware_at)
+
+    @property
+    def counts_from(self) -> CountsFrom:
+        """Nothing: it is one instant."""
+        return CountsFrom.TIMETABLE
 
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return `at` when it is strictly later than `prev`, else None."""
         return self.at if require_aware(prev, "prev") < self.at else None
 
-    def count_fires(self, after: datetime, until: datetime) -> int:
-        """Return 1 when after < at <= until, else 0."""
-        return 1 if self.last_fire_time(after, until) else 0
-
-    def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
-        """Return `at` when after < at <= until, else None."""
-        return self.at if require_aware(after, "after") < self.at <= require_aware(until, "until") else None
-
     def to_text(self) -> str:
         """Return `@at` and the instant in UTC."""
         return f"@at {format_instant(self.at)}"
+
+
+def _interval(value: Interval | timedelta | str) -> Interval:
+    if isinstance(value, timedelta):
+        return Interval(time=value)
+    return parse_interval(value) if isinstance(value, str) else value
+
+
+@frozen
+class AfterTrigger(_FiresOnce):
+    """Fires once, `interval` after it was scheduled: the scheduler makes a one-off of it, with that as its fire time.
+
+    `interval` is an `Interval`, a `timedelta` or the text of one; its months and days count on the calendar in UTC.
+    Raises `TriggerError` for one that does not move forward.
+    """
+
+    interval: Interval = field(converter=_interval)
+
+    def __attrs_post_init__(self) -> None:
+        require_forward(self.interval)
+
+    @property
+    def counts_from(self) -> CountsFrom:
+        """The moment of scheduling."""
+        return CountsFrom.SCHEDULING
+
+    def next_fire_time(self, prev: datetime) -> datetime | None:
+        """Return the fire of what is scheduled at `prev`; None beyond the calendar."""
+        prev = require_aware(prev, "prev")
+        try:
+            return self.interval.after(prev)
+        except OverflowError:
+            return None
+
+    def to_text(self) -> str:
+        """Return `@after` and the interval."""
+        return f"@after {format_interval(self.interval)}"
 
 
 def _add(instant: datetime, interval: timedelta, times: int = 1) -> datetime | None:

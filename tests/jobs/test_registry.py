@@ -41,7 +41,7 @@ def test_a_job_is_known_by_its_kind() -> None:
     known = registry.get("report")
 
     assert known.job is job
-    assert known.trigger == CronTrigger("0 9 * * *")
+    assert known.trigger_for("report:emea") == CronTrigger("0 9 * * *")
     assert known.options == TaskOptions(retry=RetryPolicy(limit=1), time_limit=timedelta(seconds=5))
     assert "report" in registry
     assert list(registry) == ["report"]

@@ -1,11 +1,14 @@
 """Daylight saving: the gap, the repeated hour, and the choices, zone by zone."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from detent.triggers import CronTrigger, fire_times, parse_trigger
+from detent.triggers.localtime import clock_changes
 
 # trigger | after | the next fires, in the zone's own time
 TABLE = """
@@ -58,7 +61,31 @@ def test_the_quick_way_and_the_careful_way_agree(zone: str, expression: str) -> 
     trigger, fire = CronTrigger(expression, zone), datetime(2011, 1, 1, tzinfo=ZoneInfo("UTC"))
     for _ in range(300):
         found = trigger.next_fire_time(fire)
-        walked = trigger._rule._walk(trigger._times, fire.replace(tzinfo=None))
         assert found is not None
-        assert found.replace(tzinfo=None) == walked
+        assert found == trigger._rule._walk(trigger._times, fire)
         fire = found
+
+
+@pytest.mark.parametrize("expression", ["* * * * *", "30 2 * * *", "0 0 1 * *", "0 12 29 2 *"])
+def test_the_order_of_the_questions_plays_no_part(expression: str) -> None:
+    """What a trigger remembers of one question changes no later answer: here it is asked back and forth over 40 years."""
+    trigger, random = CronTrigger(expression, "America/New_York"), Random(expression)  # noqa: S311 - a seed, no secret
+    begin, end = datetime(2000, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
+    asked = [begin + random.random() * (end - begin) for _ in range(300)]
+    # As many near a change: there the remembered stretch begins and ends.
+    changes = [change.at for change in clock_changes(trigger.timezone, begin, end)]
+    asked += [random.choice(changes) + timedelta(hours=random.randrange(-60, 60)) for _ in range(300)]
+    random.shuffle(asked)
+
+    assert [trigger.next_fire_time(prev) for prev in asked] == [trigger._rule._walk(trigger._times, prev) for prev in asked]
+
+
+def test_the_changes_of_a_span_are_those_of_its_parts() -> None:
+    """Wherever a span is cut, also at a change: each change belongs to the part that ends with it."""
+    zone, begin, end = ZoneInfo("Africa/Casablanca"), datetime(2010, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
+    whole = list(clock_changes(zone, begin, end))
+    cuts = [begin, *(change.at + timedelta(seconds=shift) for change in whole for shift in (-1, 0, 1)), end]
+
+    # From 2010 to 2024 Morocco changed its clocks 43 times: in 2012 to 2018 for Ramadan, too, since then for Ramadan alone.
+    assert (len(whole), whole[0].at, whole[-1].at) == (43, datetime(2010, 5, 2, tzinfo=UTC), datetime(2024, 4, 14, 2, tzinfo=UTC))
+    assert [change for early, late in pairwise(cuts) for change in clock_changes(zone, early, late)] == whole

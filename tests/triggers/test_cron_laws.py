@@ -1,16 +1,15 @@
 """Laws of `CronTrigger`, on generated expressions."""
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import pytest
 from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detent.triggers import CronTrigger, TriggerError, fire_times, format_trigger, parse_trigger
+from detent.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times, format_trigger, parse_trigger
+from support.cron_oracle import MINUTE, Timetable, expected_fires, walk
 
 ZONES = [
     "UTC",
@@ -22,9 +21,10 @@ ZONES = [
     "Asia/Gaza",
     "Antarctica/Troll",
 ]
-MINUTE = timedelta(minutes=1)
 
 instants = st.datetimes(datetime(2008, 1, 1), datetime(2032, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+gaps: st.SearchStrategy[DstGap] = st.sampled_from(["run_after", "skip"])
+folds: st.SearchStrategy[DstFold] = st.sampled_from(["once", "both"])
 
 
 def values(low: int, high: int) -> st.SearchStrategy[str]:
@@ -48,7 +48,7 @@ rich = st.tuples(values(0, 59), values(0, 59), values(0, 23), days, values(1, 12
 )
 
 
-@given(rich, st.sampled_from(ZONES), instants, st.sampled_from(["once", "both"]), st.sampled_from(["run_after", "skip"]))
+@given(rich, st.sampled_from(ZONES), instants, folds, gaps)
 def test_fire_times_strictly_increase_and_are_counted_and_found(expression: str, zone: str, prev: datetime, fold: str, gap: str) -> None:
     """Each fire is later than the one before; counting and looking back agree with walking."""
     trigger = parse_trigger(f"CRON_TZ={zone} DST_FOLD={fold} DST_GAP={gap} {expression}")
@@ -84,46 +84,6 @@ def test_plain_expressions_in_utc_fire_as_croniter_says(expression: str, prev: d
     assert trigger.next_fire_time(minutes) == croniter(expression, minutes, implement_cron_bug=True).get_next(datetime)
 
 
-@cache
-def fields(expression: str) -> list[set[int]]:
-    """Expand numeric fields the simple way, for the walk."""
-    return [
-        {
-            value
-            for item in text.split(",")
-            for (body, _, step) in [item.partition("/")]
-            for (low, _, high) in [(str(start), "", str(end)) if body == "*" else body.partition("-")]
-            for value in range(int(low), int(high or low) + 1, int(step or 1))
-        }
-        for text, (start, end) in zip(expression.split(), [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)], strict=True)
-    ]
-
-
-def matches(expression: str, wall: datetime) -> bool:
-    """Whether a wall time is one of the expression's."""
-    minutes, hours, monthdays, months, weekdays_ = fields(expression)
-    day, weekday = wall.day in monthdays, wall.isoweekday() % 7 in weekdays_
-    texts = expression.split()
-    either = (day and weekday) if texts[2][0] == "*" or texts[4][0] == "*" else (day or weekday)
-    return wall.minute in minutes and wall.hour in hours and wall.month in months and either
-
-
-def walk(expression: str, zone: ZoneInfo, prev: datetime, until: datetime) -> list[datetime]:
-    """Walk minute by minute of elapsed time, applying cronie's rule as its manual words it."""
-    wildcard = any(text[0] == "*" for text in expression.split()[:2])
-    found, instant = [], prev.replace(second=0, microsecond=0) + MINUTE
-    while instant <= until:
-        wall = instant.astimezone(zone)
-        before = (instant - MINUTE).astimezone(zone)
-        jump = wall.replace(tzinfo=None) - before.replace(tzinfo=None) - MINUTE
-        lost = [before.replace(tzinfo=None) + MINUTE * n for n in range(1, jump // MINUTE + 1)] if jump > timedelta(0) else []
-        caught = not wildcard and any(matches(expression, each) for each in lost)
-        if caught or (matches(expression, wall) and (wildcard or wall.fold == 0)):
-            found.append(instant)
-        instant += MINUTE
-    return found
-
-
 CHANGES = [
     ("Europe/Berlin", "2024-03-31T01:00Z"),
     ("Europe/Berlin", "2024-10-27T01:00Z"),
@@ -138,18 +98,49 @@ CHANGES = [
 ]
 
 
+def around(low: int, high: int) -> st.SearchStrategy[str]:
+    """Make the text of one field, also with `n/s`, which follows the clock as `*/s` in front does."""
+    start = st.one_of(st.just("*"), st.integers(low, high).map(str))
+    item = st.tuples(start, st.integers(2, 20)).map(lambda it: f"{it[0]}/{it[1]}")
+    return st.one_of(values(low, high), item, st.tuples(values(low, high), item).map(",".join))
+
+
+times = st.tuples(around(0, 59), around(0, 5)).map(" ".join)
+times_and_days = st.tuples(
+    times, st.sampled_from(["* * *", "*/2 * *", "* * 0,6", "* * */3", "*/3 * 1-5", "1-7,24-31 * 0", "7-28 * 1/2"])
+).map(" ".join)
+times_with_seconds = st.tuples(around(0, 59), times, st.just("* * *")).map(" ".join)
+
+
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 @settings(max_examples=15, deadline=None)
-@given(
-    expression=st.tuples(values(0, 59), values(0, 5), st.just("*"), st.just("*"), st.just("*")).map(" ".join),
-    minutes=st.integers(-400, 100),
-)
-def test_around_a_change_the_fires_are_those_of_a_walk_minute_by_minute(zone: str, change: str, expression: str, minutes: int) -> None:
+@given(expression=times_and_days, options=st.tuples(gaps, folds), minutes=st.integers(-400, 100))
+def test_around_a_change_the_fires_are_those_of_a_walk_by_minutes(
+    zone: str, change: str, expression: str, options: tuple[DstGap, DstFold], minutes: int
+) -> None:
     """A second, slow implementation of the rule gives the same fire times."""
+    trigger = CronTrigger(expression, zone, dst_gap=options[0], dst_fold=options[1])
     prev = datetime.fromisoformat(change) + MINUTE * minutes
-    until = prev + timedelta(hours=9)
-    trigger = CronTrigger(expression, zone)
+    compare_with_a_walk(expression, trigger, prev, prev + timedelta(hours=9))
 
-    expected = walk(expression, ZoneInfo(zone), prev, until)
+
+@pytest.mark.parametrize(("zone", "change"), CHANGES)
+@settings(max_examples=10, deadline=None)
+@given(expression=times_with_seconds, options=st.tuples(gaps, folds), minutes=st.integers(-40, 10))
+def test_around_a_change_the_fires_are_those_of_a_walk_by_seconds(
+    zone: str, change: str, expression: str, options: tuple[DstGap, DstFold], minutes: int
+) -> None:
+    """With a field of seconds, too."""
+    trigger = CronTrigger(expression, zone, dst_gap=options[0], dst_fold=options[1])
+    prev = datetime.fromisoformat(change) + MINUTE * minutes
+    compare_with_a_walk(expression, trigger, prev, prev + timedelta(minutes=50))
+
+
+def compare_with_a_walk(expression: str, trigger: CronTrigger, prev: datetime, until: datetime) -> None:
+    """Assert that the trigger fires and counts in prev < fire <= until as the oracle does."""
+    timetable = Timetable.read(expression)
+    ticks = walk(trigger.timezone, prev, until, timetable.step)
+
+    expected = expected_fires(timetable, ticks, dst_gap=trigger.dst_gap, dst_fold=trigger.dst_fold)
     assert list(fire_times(trigger, prev, until)) == expected
     assert trigger.count_fires(prev, until) == len(expected)

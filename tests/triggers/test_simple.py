@@ -77,7 +77,7 @@ def test_a_number_of_fires_needs_a_start_to_count_from() -> None:
 
 def test_the_end_of_the_calendar_ends_the_trigger() -> None:
     """Beyond the year 9999 there is no next fire."""
-    assert SimpleTrigger(timedelta(days=999_999_999)).next_fire_time(NOON) is None
+    assert SimpleTrigger(timedelta(days=100_000_000)).next_fire_time(NOON) is None
     assert SimpleTrigger(HOUR, start=NOON).next_fire_time(datetime.max.replace(tzinfo=UTC)) is None
 
 

@@ -1,0 +1,87 @@
+"""The common cadences by name: the texts of triggers, for `trigger=` anywhere. Pure.
+
+scheduler.schedule_job("clean", "clean", trigger=EVERY_FIVE_MINUTES)
+scheduler.schedule_job("report", "report", trigger=daily_at(9, 30, "Europe/Paris"))
+"""
+
+from datetime import timedelta, tzinfo
+
+from detent.triggers.errors import TriggerError
+from detent.triggers.interval import Interval, format_interval, parse_interval, require_forward
+from detent.triggers.localtime import load_zone
+from detent.triggers.options import write_options, zone_options
+
+__all__ = [
+    "DAILY",
+    "EVERY_FIFTEEN_MINUTES",
+    "EVERY_FIVE_MINUTES",
+    "EVERY_MINUTE",
+    "EVERY_TEN_MINUTES",
+    "EVERY_THIRTY_MINUTES",
+    "HOURLY",
+    "MONTHLY",
+    "WEEKLY",
+    "daily_at",
+    "every",
+    "hourly_at",
+    "weekly_on",
+]
+
+EVERY_MINUTE = "* * * * *"
+EVERY_FIVE_MINUTES = "*/5 * * * *"
+EVERY_TEN_MINUTES = "*/10 * * * *"
+EVERY_FIFTEEN_MINUTES = "*/15 * * * *"
+EVERY_THIRTY_MINUTES = "*/30 * * * *"
+HOURLY = "0 * * * *"
+DAILY = "0 0 * * *"
+WEEKLY = "0 0 * * SUN"
+MONTHLY = "0 0 1 * *"
+
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_HOURS, _MINUTES = 24, 60
+
+
+def every(interval: str | timedelta | Interval) -> str:
+    """Return the cadence of a fixed interval: `30s`, `1 hour 20 minutes`, `timedelta(minutes=5)`, `1 month`."""
+    length = (
+        Interval(time=interval) if isinstance(interval, timedelta) else parse_interval(interval) if isinstance(interval, str) else interval
+    )
+    require_forward(length)
+    return f"@every {format_interval(length)}"
+
+
+def hourly_at(minute: int, timezone: str | tzinfo = "UTC") -> str:
+    """Return the cadence of once an hour, at this minute (0-59)."""
+    return _cron(f"{_number('minute', minute, _MINUTES)} * * * *", timezone)
+
+
+def daily_at(hour: int, minute: int = 0, timezone: str | tzinfo = "UTC") -> str:
+    """Return the cadence of once a day, at this wall-clock time (0-23, 0-59) in a zone."""
+    return _cron(f"{_clock(hour, minute)} * * *", timezone)
+
+
+def weekly_on(weekday: str | int, hour: int = 0, minute: int = 0, timezone: str | tzinfo = "UTC") -> str:
+    """Return the cadence of once a week: on a weekday, by name (`MON`) or number (0 and 7 are Sunday), at this wall-clock time."""
+    return _cron(f"{_clock(hour, minute)} * * {_weekday(weekday)}", timezone)
+
+
+def _cron(expression: str, timezone: str | tzinfo) -> str:
+    return write_options(zone_options(load_zone(timezone)), expression)
+
+
+def _clock(hour: int, minute: int) -> str:
+    return f"{_number('minute', minute, _MINUTES)} {_number('hour', hour, _HOURS)}"
+
+
+def _weekday(weekday: str | int) -> str:
+    if isinstance(weekday, str) and weekday.upper() in _WEEKDAYS:
+        return weekday.upper()
+    if isinstance(weekday, int) and 0 <= weekday <= len(_WEEKDAYS):
+        return _WEEKDAYS[weekday % len(_WEEKDAYS)]
+    raise TriggerError("is no weekday", field="weekday", value=str(weekday), expected="SUN-SAT, or 0-7 (0 and 7 are Sunday)")
+
+
+def _number(field: str, value: int, end: int) -> int:
+    if not isinstance(value, int) or not 0 <= value < end:
+        raise TriggerError("is out of range", field=field, value=str(value), expected=f"0-{end - 1}")
+    return value

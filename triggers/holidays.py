@@ -1,0 +1,57 @@
+"""The days of an iCalendar file (RFC 5545), such as company holidays, for `Except`. icalendar is the `icalendar` extra."""
+
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from detent.triggers.errors import MissingExtra, TriggerError
+from detent.triggers.excluding import DateRange
+
+if TYPE_CHECKING:
+    from icalendar import Event
+
+__all__ = ["read_holidays"]
+
+_DAY = timedelta(days=1)
+
+
+def read_holidays(content: str | bytes, first: date, last: date) -> list[DateRange]:
+    """Return the days of the events in an iCalendar file's content that lie within `first` to `last`, in their order.
+
+    Recurrences (RRULE, RDATE, EXDATE) are worked out for that span, and cancelled events left out:
+
+        holidays = read_holidays(Path("holidays.ics").read_bytes(), date(2026, 1, 1), date(2030, 12, 31))
+        Except(CronTrigger("0 9 * * MON-FRI"), *holidays)
+
+    The ranges are written out in the trigger's text, so that every node follows the same days, whatever its files say.
+
+    Raises `TriggerError` for content that is no iCalendar and for an event that is not of whole days; `MissingExtra`
+    where the extra is not installed.
+    """
+    if last < first:
+        raise TriggerError("runs backwards", field="span", value=f"{first}/{last}", expected="the earlier date first")
+    ranges = [_days(event) for event in _events(content, first, last) if event.get("STATUS") != "CANCELLED"]
+    return sorted((max(begin, first), min(end, last)) for begin, end in ranges if begin <= last and end >= first)
+
+
+def _events(content: str | bytes, first: date, last: date) -> list["Event"]:
+    try:
+        from icalendar import Calendar  # noqa: PLC0415 - an extra
+        from recurring_ical_events import of  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtra("read_holidays", "icalendar") from error
+    try:
+        return list(of(Calendar.from_ical(content)).between(first, last + _DAY))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # what a file with broken properties makes the readers raise
+        raise TriggerError(f"is not understood ({error})", text=_begin(content), expected="the content of an iCalendar file") from error
+
+
+def _days(event: "Event") -> DateRange:
+    begin, end = event.start, event.end
+    if isinstance(begin, datetime) or isinstance(end, datetime):
+        problem = f"is not of whole days (from {begin} to {end})"
+        raise TriggerError(problem, field="event", value=str(event.get("SUMMARY")), expected="DTSTART;VALUE=DATE, and DTEND likewise")
+    return begin, max(begin, end - _DAY)  # the end is the day after
+
+
+def _begin(content: str | bytes) -> str:
+    return repr(content[:40])
