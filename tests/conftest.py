@@ -13,6 +13,11 @@ pytest_plugins = ["support.postgres", "support.firestore"]
 pytest.register_assert_rewrite("detent.stores.conformance")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `nox -s sweep` ask for all of what is otherwise a sample; misspelt, it is an error."""
+    parser.addoption("--every-zone", action="store_true", help="sweep the clock changes of every time zone, not of a sample")
+
+
 def pytest_configure() -> None:
     """Refuse to test anything but the installed wheel."""
     if ROOT in {Path(entry).resolve() for entry in sys.path}:

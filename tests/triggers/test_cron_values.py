@@ -1,7 +1,10 @@
 """`CronTrigger` as a value: what is equal, what is shown, what may be shared, and what is hashed."""
 
 import pickle
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from threading import Barrier
@@ -99,18 +102,35 @@ def test_a_trigger_survives_pickling() -> None:
 
 
 def test_one_trigger_serves_eight_threads() -> None:
-    """Shared and new ones, around a clock change: every thread sees the same fire times."""
-    expression, start = "*/7 * * * *", datetime(2026, 10, 31, tzinfo=UTC)
-    shared, barrier = CronTrigger(expression, "America/New_York"), Barrier(8)
+    """Each asks it about the same instants in an order of its own, and gets the answers of a trigger that nobody else has used."""
+    expression, zone = "*/7 1,2 * * *", "America/New_York"
+    starts = [NEW_YEAR + timedelta(hours=37) * n for n in range(401)]  # a prime number: every stride visits all of them
+    answers = {start: ask(CronTrigger(expression, zone), start) for start in starts}
+    shared, barrier = CronTrigger(expression, zone), Barrier(8)
 
-    def follow(_: int) -> list[datetime]:
+    def differing(thread: int) -> list[datetime]:
         barrier.wait()
-        own = CronTrigger(expression, "America/New_York")
-        return [*fire_times(shared, start, start + timedelta(days=3)), *fire_times(own, start, start + timedelta(days=1))]
+        in_order = (starts[n * (thread + 1) % len(starts)] for n in range(len(starts)))
+        return [start for start in in_order if ask(shared, start) != answers[start]]
 
-    with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(follow, range(8)))
-    assert all(result == results[0] for result in results)
+    with switching_often(), ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(differing, range(8))) == [[]] * 8
+
+
+def ask(trigger: CronTrigger, start: datetime) -> tuple[datetime | None, int]:
+    """Ask what comes after `start`, and how often in two days."""
+    return trigger.next_fire_time(start), trigger.count_fires(start, start + timedelta(days=2))
+
+
+@contextmanager
+def switching_often() -> Iterator[None]:
+    """Let threads take turns within a call: by default one of a few microseconds would nearly always finish first."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def test_a_hash_is_stable_and_spread() -> None:
