@@ -18,8 +18,9 @@ __all__ = ["CalendarIntervalTrigger"]
 
 _MIDNIGHT = time()
 _LAST_YEAR = 9990  # short of the calendar's end, so that a zone's offset never leads out of it
-_MONTH = timedelta(days=146_097) / 4_800
-"""The average month of the Gregorian calendar, whose 400 years have 146,097 days."""
+_TICK, _DAY = timedelta(microseconds=1), timedelta(days=1)
+_MONTH = 146_097 * _DAY // _TICK // 4_800
+"""Microseconds of the average month of the Gregorian calendar, whose 400 years have 146,097 days."""
 
 
 @frozen
@@ -42,8 +43,8 @@ class CalendarTimes:
 
     def _first_after(self, wall: datetime) -> int:
         """Return the number of the first time later than `wall`: estimated by the average month, then counted out."""
-        average = self.interval.months * _MONTH + timedelta(days=self.interval.days) + self.interval.time
-        number = max(0, (wall - self.start) // average)
+        average = self.interval.months * _MONTH + self.interval.days * (_DAY // _TICK) + self.interval.time // _TICK
+        number = max(0, (wall - self.start) // _TICK // average)
         while number and self._is_after(number - 1, wall):
             number -= 1
         while not self._is_after(number, wall):
@@ -169,7 +170,7 @@ class CalendarIntervalTrigger(LooksBack):
         """Return the wall times, which without a start begin at the fire before."""
         if self.start is not None:
             return CalendarTimes(datetime.combine(self.start, self.at or _MIDNIGHT, UTC), self.interval)
-        wall = require_aware(prev, "prev").astimezone(self.timezone).replace(tzinfo=UTC, fold=0)
+        wall = self._rule.wall_at(prev)
         return CalendarTimes(wall if self.at is None else datetime.combine(wall, self.at, UTC), self.interval)
 
 

@@ -15,6 +15,7 @@ from detent.triggers.interval_units import INT32, INT64
 __all__ = ["Interval", "format_interval", "parse_interval", "require_forward"]
 
 _MICROSECOND, _DAY = timedelta(microseconds=1), timedelta(days=1)
+_DAY_MICROSECONDS = _DAY // _MICROSECOND
 # The Gregorian calendar repeats after so many years, which are so many days.
 _CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
 _LAST_DAY = date.max.toordinal()
@@ -112,7 +113,7 @@ def require_forward(interval: Interval) -> None:
     """Refuse, as `TriggerError`, an interval that from some date on is zero or negative: following it would loop."""
     years, months = divmod(abs(interval.months), 12)
     days = years * 365 + _FEWEST_DAYS[months] if interval.months > 0 else -years * 366 - _MOST_DAYS[months]
-    if timedelta(days=days + interval.days) + interval.time <= timedelta(0):
+    if (days + interval.days) * _DAY_MICROSECONDS + interval.time // _MICROSECOND <= 0:
         expected = "a length that is longer than zero whatever the month"
         raise TriggerError("does not move forward", field="interval", value=format_interval(interval), expected=expected)
 

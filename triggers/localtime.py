@@ -233,6 +233,11 @@ class LocalRule:
                 return instant
         return self._walk(times, prev)
 
+    def wall_at(self, instant: datetime) -> datetime:
+        """Return what the zone's clock reads at an instant (aware)."""
+        instant = _clamp(require_aware(instant, "prev"))
+        return instant + _offset_at(self.zone, instant)
+
     def count_fires(self, times: WallTimes, after: datetime, until: datetime) -> int:
         """Return how many instants with after < instant <= until (aware) fire, without visiting them."""
         after, until = _clamp(require_aware(after, "after")), _clamp(require_aware(until, "until"))

@@ -61,6 +61,15 @@ def test_a_schedule_ends_with_its_last_fire() -> None:
     assert follow(OnceTrigger(NOON - DAY), TASK, fire_time=NOON, until=NOON) == Following(NOON - HOUR, None)
 
 
+def test_a_fixed_delay_goes_on_from_the_end_of_the_run() -> None:
+    """However late it began and long it took: no fire passed meanwhile; a clock that went back does not fire twice."""
+    delayed, task = SimpleTrigger(HOUR, fixed_delay=True), a_schedule("FIXED_DELAY=yes @every 1h")
+
+    for ended in (NOON, NOON + MINUTE, NOON + 99 * HOUR):
+        assert follow(delayed, task, fire_time=NOON, until=ended) == Following(ended, ended + HOUR)
+    assert follow(delayed, task, fire_time=NOON, until=NOON - HOUR) == Following(NOON, NOON + HOUR)
+
+
 def test_a_night_without_its_hour_has_its_fire_after_the_gap() -> None:
     """Berlin, 31 March 2024: 02:30 does not exist, so the fire is at 03:00 (01:00 UTC)."""
     trigger = CronTrigger("30 2 * * *", "Europe/Berlin")

@@ -8,7 +8,7 @@ from attrs import evolve
 from detent.jobs import Consistency, JobRegistry, Request, Task, TaskOptions, TriggerSource
 from detent.scheduler.plan import CRASH_LIMIT, Ending, Raised, Stopped, plan_fire, trigger_of
 from detent.stores import transitions
-from detent.triggers import SimpleTrigger, Trigger, TriggerError
+from detent.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError
 from support import tasks
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, held
 
@@ -25,8 +25,18 @@ def test_a_task_follows_its_own_trigger_then_its_jobs() -> None:
     assert trigger_of(a_schedule("@every 1h", trigger_from=TriggerSource.JOB), registered) == SimpleTrigger(HOUR)
     assert trigger_of(a_one_off(trigger_from=TriggerSource.JOB), registered) == SimpleTrigger(9 * HOUR)
     assert trigger_of(a_one_off(), registered) is None
+    assert trigger_of(evolve(a_one_off(), trigger="@after 1h"), registered) is None, "it has set the fire time, and rules no other"
     with pytest.raises(TriggerError, match="@newer"):
         trigger_of(evolve(a_one_off(), trigger="@newer 5"), registered)
+
+
+def test_a_jobs_text_leaves_its_hash_to_the_slug_of_each_task() -> None:
+    """Also where a task only refers to its job."""
+    jobs = JobRegistry()
+    jobs.job("k", trigger="H 9 * * *")(lambda: None)
+
+    task = a_one_off(trigger_from=TriggerSource.JOB, slug="report:emea")
+    assert trigger_of(task, jobs.get("k")) == CronTrigger("H 9 * * *", hash_id="report:emea")
 
 
 HOURLY = a_schedule("@every 1h")
@@ -37,6 +47,7 @@ OWN_FIRST = transitions.create(evolve(HOURLY, anchor=NOON, run_at=NOON), namespa
 MOVED = evolve(HOURLY, run_at=NOON + HOUR / 2, due_at=NOON + HOUR / 2)
 DAILY = a_schedule("CRON_TZ=Europe/Berlin 30 2 * * *", anchor=datetime(2024, 3, 30, 1, 30, tzinfo=UTC))
 THREE = a_schedule(THREE_FIRES)
+DELAYED = a_schedule("FIXED_DELAY=yes @every 1h")
 
 FIRES: list[tuple[str, Task, datetime, datetime]] = [
     ("a one-off in time", a_one_off(), NOON, NOON),
@@ -55,6 +66,7 @@ FIRES: list[tuple[str, Task, datetime, datetime]] = [
     ("a run that the job had moved", MOVED, NOON + 3 * HOUR / 4, NOON + HOUR / 2),
     ("a run that the job had moved, and more were missed", MOVED, NOON + 2.5 * HOUR, NOON + 2 * HOUR),
     ("the night without its hour", DAILY, datetime(2024, 3, 31, 5, tzinfo=UTC), datetime(2024, 3, 31, 1, tzinfo=UTC)),
+    ("a fixed delay, hours late", DELAYED, NOON + 9 * HOUR, NOON),
     ("the last of them", THREE, NOON + 2 * HOUR, NOON + 2 * HOUR),
     ("long after the last of them", THREE, NOON + 1000 * DAY, NOON + 2 * HOUR),
 ]

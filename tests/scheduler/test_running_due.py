@@ -50,6 +50,46 @@ async def test_twenty_five_hours_of_schedule_run_in_order_each_at_its_time() -> 
     assert ended == 26
 
 
+async def test_a_fixed_delay_lies_between_the_end_of_a_run_and_the_next_fire() -> None:
+    """Retries included: the run is over when the last attempt has ended."""
+    jobs = JobRegistry()
+    runs: list[tuple[datetime, int]] = []
+
+    @jobs.scheduled("slow", trigger="FIXED_DELAY=yes @every 60m", retry=RetryPolicy(limit=1, min_backoff=MINUTE, max_backoff=MINUTE))
+    async def slow(ctx: JobContext) -> None:
+        runs.append((ctx.fire_time, ctx.attempt))
+        await ctx.sleep(10 * MINUTE)
+        if len(runs) == 2:
+            raise ValueError("the second run fails once")
+
+    scheduler, _ = a_scheduler(jobs)
+    async with scheduler:
+        await run_due(scheduler, until=START + 4 * HOUR)
+        skipped = (await scheduler.runs(RunQuery(statuses=(RunStatus.SKIPPED,)))).items
+
+    second, third = START + HOUR + 70 * MINUTE, START + HOUR + 70 * MINUTE + 10 * MINUTE + MINUTE + 10 * MINUTE + HOUR
+    assert runs == [(START + HOUR, 1), (second, 1), (second, 2), (third, 1)]
+    assert skipped == []
+
+
+async def test_what_is_scheduled_after_a_while_fires_once_and_is_not_moved_by_declaring_it_again() -> None:
+    """A service that declares it at every start does not put it off for ever."""
+    jobs = JobRegistry()
+    runs: list[datetime] = []
+
+    @jobs.scheduled("remind", trigger="@after 2 hours")
+    async def remind(ctx: JobContext) -> None:
+        runs.append(ctx.fire_time)
+
+    clock, store = ManualClock(START), MemoryStore()
+    for _ in range(3):
+        async with StdScheduler(store, jobs=jobs, clock=clock) as scheduler:
+            await run_due(scheduler, until=clock.now() + 50 * MINUTE)
+    assert runs == [START + 2 * HOUR]
+    async with StdScheduler(store, jobs=JobRegistry(), clock=clock) as scheduler:
+        assert await scheduler.get_job_slugs() == []
+
+
 async def test_a_first_registration_does_not_fire_at_once() -> None:
     """A schedule begins with its next fire time."""
     jobs = JobRegistry()

@@ -73,6 +73,20 @@ def holidays() -> None:
     """A job whose trigger lives in code."""
 
 
+@REGISTRY.job("remind", trigger="@after 3 days")
+def remind() -> None:
+    """A job that is a one-off, some time later."""
+
+
+@REGISTRY.job("spread", trigger="H 12 * * *")
+def spread() -> None:
+    """A job whose tasks fire each at a minute of its own."""
+
+
+S_MINUTE = 55
+"""What the slug `s` hashes to."""
+
+
 def scheduled(slug: str = "s", job: Any = "clean", **when: Any) -> Task:  # noqa: ANN401 - good or bad
     """The task that is made of it at noon."""
     return to_task(NewTask(slug, job, **when), REGISTRY, now=NOON, payload_limit=PAYLOAD_LIMIT)
@@ -90,6 +104,14 @@ TABLE: list[tuple[str, dict[str, Any], str | None, datetime, datetime]] = [
     ("a trigger may be a value", {"trigger": SimpleTrigger(MINUTE)}, "@every 1m", NOON, NOON + MINUTE),
     ("a first fire of its own", {"trigger": "@every 5m", "delay": SECOND}, "@every 5m", NOON + SECOND, NOON + SECOND),
     ("at a time of its own", {"trigger": "@every 5m", "at": NOON + HOUR}, "@every 5m", NOON + HOUR, NOON + HOUR),
+    ("a fixed delay from now", {"trigger": "FIXED_DELAY=yes @every 5m"}, "FIXED_DELAY=yes @every 5m", NOON, NOON + 5 * MINUTE),
+    ("so long after it is scheduled: a one-off", {"trigger": "@after 1 week 6 days"}, None, NOON + 13 * DAY, NOON + 13 * DAY),
+    ("the job's delay: a one-off, too", {"job": "remind"}, None, NOON + 3 * DAY, NOON + 3 * DAY),
+    ("the job's delay, and a first fire of its own", {"job": "remind", "delay": HOUR}, None, NOON + HOUR, NOON + HOUR),
+    ("a hash of the slug", {"trigger": "H 12 * * *"}, "HASH=s H 12 * * *", NOON, NOON + S_MINUTE * MINUTE),
+    ("a hash of the slug in the job's text", {"job": "spread"}, "HASH=s H 12 * * *", NOON, NOON + S_MINUTE * MINUTE),
+    ("a calendar's month", {"trigger": "@every 1 month"}, "@every 1mon", NOON, NOON + 30 * DAY),
+    ("a combination", {"trigger": "@any (0 13 * * *) (0 14 * * *)"}, "@any (0 13 * * *) (0 14 * * *)", NOON, NOON + HOUR),
     ("by the job's trigger", {"job": "report"}, "0 9 * * *", NOON, NOON + 21 * HOUR),
     ("another than the job's", {"job": "report", "trigger": "@every 1h"}, "@every 1h", NOON, NOON + HOUR),
     ("the job's, after a first fire of its own", {"job": "report", "delay": SECOND}, "0 9 * * *", NOON + SECOND, NOON + SECOND),
@@ -199,6 +221,14 @@ REFUSED: list[tuple[str, dict[str, Any], type[DetentError], str, str]] = [
     ("a delay in seconds", {"delay": 5}, InvalidDelay, "5", "a timedelta"),
     ("a delay beyond the calendar", {"delay": timedelta.max}, InvalidDelay, "999999999", "year 10000"),
     ("both at and delay", {"at": NOON, "delay": SECOND}, InvalidSchedule, "datetime.timedelta(seconds=1)", "at most one"),
+    ("two first fires", {"at": NOON, "trigger": "@after 1h"}, InvalidSchedule, "'@after 1h'", "one of them"),
+    (
+        "parts that never meet",
+        {"trigger": "@all (0 0 * * *) (30 0 * * *)"},
+        TriggerError,
+        "@all (0 0 * * *) (30 0 * * *)",
+        "a common fire time",
+    ),
     ("an empty slug", {"slug": ""}, InvalidSlug, "''", "1 to 255"),
     ("a slug of 256 characters", {"slug": "x" * 256}, InvalidSlug, "xxx", "1 to 255"),
     ("a slug with NUL", {"slug": "a\0b"}, InvalidSlug, r"'a\x00b'", "without NUL"),

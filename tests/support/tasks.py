@@ -111,4 +111,15 @@ cron_triggers = st.builds(
     st.sampled_from(["* * * * *", "*/7 * * * *", "30 2 * * *", "0 9 * * MON-FRI", "15/20 * * * * *", "0 0 1 * *", "0,59 */5 * * *"]),
     st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
 )
-triggers = st.one_of(simple_triggers, ending_triggers, cron_triggers)
+other_triggers = st.sampled_from(
+    [
+        "CRON_TZ=Europe/Berlin START=2024-05-31 AT=02:30 @every 1 day",
+        "@every 1 day",
+        "@any (0 */6 * * *) (START=2024-06-01T00:00:00Z @every 5h)",
+        "@all (0 */2 * * *) (0 */3 * * *)",
+        "@except (0 */4 * * *) SUN 2024-06-03/2024-06-05 (0 8 * * *)",
+        "HASH=t @jitter 2h (0 */3 * * *)",
+        "START=2024-06-01T18:00:00Z END=2024-06-20T00:00:00Z TIMES=40 @between (0 */3 * * *)",
+    ]
+).map(parse_trigger)
+triggers = st.one_of(simple_triggers, ending_triggers, cron_triggers, other_triggers)

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detent.triggers import Interval, TriggerError, format_interval, parse_interval
+from detent.triggers.interval import require_forward
 
 MICROSECOND = timedelta(microseconds=1)
-HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 
 months_or_days = st.integers(-INT32 - 1, INT32)
+dates = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 times = st.integers(-INT64 - 1, INT64 - 1).map(lambda number: number * MICROSECOND)
 intervals = st.builds(Interval, months=months_or_days, days=months_or_days, time=times)
 
@@ -313,3 +315,30 @@ def test_after_a_positive_interval_is_later(moment: datetime, months: int, days:
         assert interval.after(moment) == moment
     else:
         assert interval.after(moment) > moment
+
+
+EVERY_DAY = [datetime(2023, 1, 1, tzinfo=UTC) + DAY * n for n in range(3 * 365)]
+"""Of a leap year and its neighbours."""
+
+
+@given(st.builds(Interval, months=st.integers(-40, 40), days=st.integers(-1500, 1500), time=st.timedeltas(-3 * DAY, 3 * DAY)), dates)
+def test_what_is_not_refused_moves_forward_from_every_date(interval: Interval, moment: datetime) -> None:
+    """Whatever the month."""
+    try:
+        require_forward(interval)
+    except TriggerError:
+        return
+    assert interval.after(moment) > moment
+
+
+@pytest.mark.parametrize("months", range(1, 12))
+def test_only_what_does_not_move_forward_is_refused(months: int) -> None:
+    """The fewest and the most days that so many months have decide to the day."""
+    fewest = min((Interval(months=months).after(day) - day).days for day in EVERY_DAY)
+    most = max((day - Interval(months=-months).after(day)).days for day in EVERY_DAY)
+
+    for interval in (Interval(months=months, days=1 - fewest), Interval(months=-months, days=most + 1)):
+        require_forward(interval)
+    for interval in (Interval(months=months, days=-fewest), Interval(months=-months, days=most)):
+        with pytest.raises(TriggerError, match="does not move forward"):
+            require_forward(interval)

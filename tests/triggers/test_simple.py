@@ -1,4 +1,4 @@
-"""`SimpleTrigger` and `OnceTrigger`."""
+"""`SimpleTrigger`, `OnceTrigger` and `AfterTrigger`."""
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.triggers import NaiveDatetime, OnceTrigger, SimpleTrigger, TriggerError, fire_times
+from detent.triggers import AfterTrigger, CountsFrom, Interval, NaiveDatetime, OnceTrigger, SimpleTrigger, TriggerError, fire_times, missed
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -75,6 +75,64 @@ def test_a_number_of_fires_needs_a_start_to_count_from() -> None:
         SimpleTrigger(HOUR, start=NOON, times=0)
 
 
+def test_a_fixed_delay_counts_from_the_end_of_the_run_before() -> None:
+    """Which is then `prev`; the first fire is the start, or one interval after the scheduling."""
+    trigger = SimpleTrigger(HOUR, fixed_delay=True)
+
+    assert trigger.counts_from is CountsFrom.END
+    assert trigger.next_fire_time(NOON) == NOON + HOUR
+    started = SimpleTrigger(HOUR, start=NOON, fixed_delay=True)
+    assert [started.next_fire_time(NOON + offset) for offset in (-9 * HOUR, 0 * HOUR, HOUR / 2)] == [NOON, NOON + HOUR, NOON + 1.5 * HOUR]
+
+
+def test_with_a_fixed_delay_one_fire_waits_at_most() -> None:
+    """The next one does not come before it was run."""
+    trigger = SimpleTrigger(HOUR, fixed_delay=True)
+
+    assert trigger.count_fires(NOON, NOON + HOUR / 2) == 0
+    assert trigger.count_fires(NOON, NOON + 99 * HOUR) == 1
+    assert missed(trigger, NOON, NOON + 99 * HOUR).latest == NOON + HOUR
+
+
+def test_a_number_of_fires_cannot_be_counted_with_a_fixed_delay() -> None:
+    """They depend on how long the runs take."""
+    with pytest.raises(TriggerError, match="times '3' cannot be counted; expected a fixed rate, not a fixed delay"):
+        SimpleTrigger(HOUR, start=NOON, times=3, fixed_delay=True)
+
+
+def test_what_a_trigger_counts_from_follows_from_its_fields() -> None:
+    """A start makes it a timetable."""
+    assert SimpleTrigger(HOUR, start=NOON).counts_from is CountsFrom.TIMETABLE
+    assert SimpleTrigger(HOUR).counts_from is CountsFrom.FIRE
+    assert OnceTrigger(NOON).counts_from is CountsFrom.TIMETABLE
+    assert AfterTrigger(HOUR).counts_from is CountsFrom.SCHEDULING
+
+
+@pytest.mark.parametrize(
+    ("interval", "fire"),
+    [
+        ("1 week 6 days", datetime(2024, 5, 14, 12, tzinfo=UTC)),
+        (Interval(months=1, days=10), datetime(2024, 6, 11, 12, tzinfo=UTC)),
+        (timedelta(minutes=90), NOON + 1.5 * HOUR),
+    ],
+)
+def test_after_fires_once_so_long_after_it_is_scheduled(interval: Interval | timedelta | str, fire: datetime) -> None:
+    """Months and days count on the calendar."""
+    trigger = AfterTrigger(interval)
+
+    assert list(fire_times(trigger, NOON)) == [fire]
+    assert missed(trigger, NOON, NOON + 9999 * HOUR).count == 1
+    assert AfterTrigger("9000 years").next_fire_time(NOON) is None
+    with pytest.raises(TriggerError, match="interval '-1d' does not move forward"):
+        AfterTrigger(Interval(days=-1))
+
+
+def test_an_interval_that_no_text_can_say_is_refused() -> None:
+    """It could not be stored."""
+    with pytest.raises(TriggerError, match=r"time '.*' is out of range"):
+        SimpleTrigger(timedelta(days=999_999_999))
+
+
 def test_the_end_of_the_calendar_ends_the_trigger() -> None:
     """Beyond the year 9999 there is no next fire."""
     assert SimpleTrigger(timedelta(days=100_000_000)).next_fire_time(NOON) is None
@@ -110,8 +168,8 @@ def test_naive_datetimes_are_refused() -> None:
         SimpleTrigger(HOUR).next_fire_time(naive)
 
 
-@pytest.mark.parametrize("trigger", [SimpleTrigger(HOUR), SimpleTrigger(HOUR, start=NOON, times=2), OnceTrigger(NOON)])
-def test_they_are_values(trigger: SimpleTrigger | OnceTrigger) -> None:
+@pytest.mark.parametrize("trigger", [SimpleTrigger(HOUR), SimpleTrigger(HOUR, start=NOON, times=2), OnceTrigger(NOON), AfterTrigger(HOUR)])
+def test_they_are_values(trigger: SimpleTrigger | OnceTrigger | AfterTrigger) -> None:
     """Equal after pickling, hashable, without a dict."""
     copy = pickle.loads(pickle.dumps(trigger))  # noqa: S301 - our own bytes
     assert copy == trigger

@@ -1,0 +1,88 @@
+"""Days off from an iCalendar file."""
+
+import sys
+from datetime import UTC, date, datetime
+
+import pytest
+
+from detent.triggers import CronTrigger, Except, MissingExtra, TriggerError, parse_trigger, read_holidays
+from support.triggers import first_few
+
+FIRST, LAST = date(2026, 1, 1), date(2028, 12, 31)
+
+
+def calendar(*events: str) -> str:
+    """Write a calendar file; an event is the lines that differ."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//example//holidays//EN"]
+    for number, event in enumerate(events):
+        lines += ["BEGIN:VEVENT", f"UID:{number}", "DTSTAMP:20250101T000000Z", *event.split(" | "), "END:VEVENT"]
+    return "\r\n".join([*lines, "END:VCALENDAR", ""])
+
+
+@pytest.mark.parametrize(
+    ("event", "days"),
+    [
+        ("DTSTART;VALUE=DATE:20260501", [(date(2026, 5, 1), date(2026, 5, 1))]),
+        ("DTSTART;VALUE=DATE:20261224 | DTEND;VALUE=DATE:20270102", [(date(2026, 12, 24), date(2027, 1, 1))]),
+        ("DTSTART;VALUE=DATE:20261224 | DURATION:P3D", [(date(2026, 12, 24), date(2026, 12, 26))]),
+        (
+            "DTSTART;VALUE=DATE:20201225 | RRULE:FREQ=YEARLY | EXDATE;VALUE=DATE:20271225",
+            [(date(2026, 12, 25), date(2026, 12, 25)), (date(2028, 12, 25), date(2028, 12, 25))],
+        ),
+        (
+            "DTSTART;VALUE=DATE:20260525 | RRULE:FREQ=YEARLY;BYMONTH=5;BYDAY=-1MO;COUNT=2",
+            [(date(2026, 5, 25), date(2026, 5, 25)), (date(2027, 5, 31), date(2027, 5, 31))],
+        ),
+        ("DTSTART;VALUE=DATE:20251228 | DTEND;VALUE=DATE:20260104", [(date(2026, 1, 1), date(2026, 1, 3))]),
+        ("DTSTART;VALUE=DATE:20281230 | DTEND;VALUE=DATE:20290106", [(date(2028, 12, 30), date(2028, 12, 31))]),
+        ("DTSTART;VALUE=DATE:20290101", []),
+        ("DTSTART;VALUE=DATE:20251231", []),
+        ("DTSTART;VALUE=DATE:20260501 | STATUS:CANCELLED", []),
+    ],
+)
+def test_the_whole_days_of_events_are_read(event: str, days: list[tuple[date, date]]) -> None:
+    """Ends, durations and recurrences are worked out, cut to the span, and cancelled events left out."""
+    assert read_holidays(calendar(event), FIRST, LAST) == days
+    assert read_holidays(calendar(event).encode(), FIRST, LAST) == days
+
+
+def test_a_schedule_leaves_out_what_a_calendar_says() -> None:
+    """Every node reads the same days from the text, without the file."""
+    off = read_holidays(calendar("DTSTART;VALUE=DATE:20261225 | RRULE:FREQ=YEARLY", "DTSTART;VALUE=DATE:20261228"), FIRST, LAST)
+    trigger = Except(CronTrigger("0 9 * * MON-FRI"), *off)
+
+    assert first_few(trigger, datetime(2026, 12, 24, 12, tzinfo=UTC), 1) == [datetime(2026, 12, 29, 9, tzinfo=UTC)]
+    assert parse_trigger(trigger.to_text() or "") == trigger
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is not understood"),
+        ("no calendar at all", "is not understood"),
+        (b"\xff\xfe\x00", "is not understood"),
+        (calendar("DTSTART;VALUE=DATE:2026"), "is not understood"),
+        (calendar("DTSTART;VALUE=DATE:20260501 | RRULE:FREQ=SOMETIMES"), "is not understood"),
+        (
+            calendar("SUMMARY:Party | DTSTART:20260601T180000Z | DTEND:20260601T200000Z"),
+            r"event 'Party' is not of whole days \(from 2026-06-01 18:00",
+        ),
+    ],
+)
+def test_what_is_no_calendar_of_whole_days_is_refused(content: str | bytes, message: str) -> None:
+    """Rather than leaving out less than the file says."""
+    with pytest.raises(TriggerError, match=message):
+        read_holidays(content, FIRST, LAST)
+
+
+def test_the_span_runs_forward() -> None:
+    """A first day after the last is a mistake."""
+    with pytest.raises(TriggerError, match="span '2028-12-31/2026-01-01' runs backwards"):
+        read_holidays(calendar(), LAST, FIRST)
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only who reads such files needs the packages."""
+    monkeypatch.setitem(sys.modules, "icalendar", None)
+    with pytest.raises(MissingExtra, match=r"detent\[icalendar\]"):
+        read_holidays(calendar(), FIRST, LAST)
