@@ -82,6 +82,19 @@ def test_the_once_example_runs_its_task_once_on_firestore(firestore_project: str
     assert run_example("once.py", DETENT_STORE=f"firestore://{firestore_project}").count("is cancelled by") == 1
 
 
+def test_the_when_example_shows_every_kind_of_trigger() -> None:
+    """Its text, its words and its next fires."""
+    printed = run_example("when.py")
+    assert "CRON_TZ=Europe/Paris 0 9 * * MON-FRI\n    09:00 on Monday to Friday, Europe/Paris\n    2026-01-01 08:00:00, " in printed
+    assert printed.count("\n") == 3 * 15
+
+
+def test_the_when_example_shows_the_triggers_that_it_is_given() -> None:
+    """Here across the night that has no 02:30."""
+    printed = run_example("when.py", "CRON_TZ=Europe/Paris 30 2 * * *", "--after", "2026-03-28T12:00:00Z")
+    assert "2026-03-29 01:00:00, 2026-03-30 00:30:00" in printed
+
+
 @pytest.mark.slow
 def test_the_demonstration_in_memory_loses_nothing() -> None:
     """Three schedulers, one cut off."""
