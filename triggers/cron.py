@@ -19,7 +19,7 @@ from detent.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDA
 from detent.triggers.cron_times import FIRST_YEAR, CronTimes
 from detent.triggers.errors import TriggerError, require_choice
 from detent.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
-from detent.triggers.options import write_options, zone_options
+from detent.triggers.options import read_options, write_options, zone_options
 from detent.triggers.search import bisect_fires
 
 __all__ = ["CRON_ALIASES", "CronTrigger", "Dialect"]
@@ -51,13 +51,13 @@ class CronTrigger(LooksBack):
     value worked out from `hash_id`, to spread tasks. Where both day fields name days, either may match; a day field
     beginning with `*` or `?` is a filter on the other (cronie's rule).
 
-    `timezone` is an IANA name or `ZoneInfo`. `dialect` says how weekday digits count ("unix": 0 and 7 are Sunday;
-    "quartz": 1 is Sunday); names mean the same in both, and the value keeps names only.
+    `timezone` is an IANA name or `ZoneInfo`; without it the zone is that of a prefix (`CRON_TZ=Europe/Paris 0 9 * * *`), else
+    UTC. `dialect` says how weekday digits count ("unix": 0 and 7 are Sunday; "quartz": 1 is Sunday); names mean the same
+    in both, and the value keeps names only.
 
-    Where the clocks change, a job whose seconds, minutes or hours follow the clock (begin with `*`, or have an `n/s`) just
-    goes on.
-    For any other: times lost in the gap fire once right after it (`dst_gap="run_after"`) or not at all ("skip");
-    repeated times fire the first time only (`dst_fold="once"`) or both times ("both").
+    Where the clocks change, a job whose seconds, minutes or hours follow the clock (begin with `*`, or have an `n/s`)
+    just goes on. For any other: times lost in the gap fire once right after it (`dst_gap="run_after"`) or not at all
+    ("skip"); repeated times fire the first time only (`dst_fold="once"`) or both times ("both").
 
     A frozen value: equal, hashable, picklable, to be shared between threads. Raises `TriggerError` for what is not
     understood and for an expression that can never fire.
@@ -74,7 +74,7 @@ class CronTrigger(LooksBack):
     def __init__(
         self,
         expression: str,
-        timezone: str | tzinfo = "UTC",
+        timezone: str | tzinfo | None = None,
         *,
         dialect: Dialect = "unix",
         dst_gap: DstGap = "run_after",
@@ -84,7 +84,7 @@ class CronTrigger(LooksBack):
         require_choice("dialect", dialect, _DIALECTS)
         require_choice("dst_gap", dst_gap, _GAPS)
         require_choice("dst_fold", dst_fold, _FOLDS)
-        text = _require_text(expression)
+        text, timezone = _split_zone(_require_text(expression), timezone)
         # Without an H the id plays no part: tasks with the same expression then share what is compiled.
         compiled = _compile(text, dialect, hash_id if "H" in text.upper() else None)
         zone = load_zone(timezone)
@@ -162,6 +162,20 @@ def _require_text(expression: object) -> str:
     return expression
 
 
+def _split_zone(expression: str, timezone: str | tzinfo | None) -> tuple[str, str | tzinfo]:
+    """Split the zone off an expression that names one before its fields; the constructor takes the other options by keyword."""
+    if "=" not in expression:
+        return expression, "UTC" if timezone is None else timezone
+    options, fields = read_options(expression)
+    named = options.pop("CRON_TZ", None)
+    if options or named is None:
+        expected = "CRON_TZ= before the fields; the other options by keyword, or parse_trigger(text)"
+        raise TriggerError("has options or an '='", text=expression, expected=expected)
+    if timezone is not None:
+        raise TriggerError("is said twice", text=expression, field="CRON_TZ", value=named, expected="no zone beside it")
+    return fields, named
+
+
 def _split(expression: str) -> tuple[list[str], str | None]:
     """Split an expression into the texts of its fields, in upper case; the alias it was, if it was one."""
     if not expression.isascii():
@@ -172,8 +186,6 @@ def _split(expression: str) -> tuple[list[str], str | None]:
     if alias.startswith("@"):
         raise TriggerError("is not a cron alias", text=expression, expected=", ".join(CRON_ALIASES))
     texts = expression.split()
-    if texts and "=" in texts[0]:
-        raise TriggerError(f"begins with the option {texts[0]!r}", text=expression, expected="keyword arguments, or parse_trigger(text)")
     if not 5 <= len(texts) <= 7:  # noqa: PLR2004 - the message says it in words
         raise TriggerError(f"has {len(texts)} fields", text=expression, expected=_FIELDS)
     return [text.upper() for text in texts], None

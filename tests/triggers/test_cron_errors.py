@@ -11,6 +11,8 @@ DAYS = "1-31: *, a value, a-b, any of them with /n, or a list of these; also ?, 
 WEEKDAYS = "or SUN-SAT: *, a value, a-b, any of them with /n, or a list of these; also ?, nL, n#k"
 FIELDS = "5 fields (minute hour day-of-month month day-of-week), 6 (a second before them) or 7 (and a year after them)"
 
+OPTIONS = "CRON_TZ= before the fields; the other options by keyword, or parse_trigger(text)"
+
 # expression, field, value, problem, expected
 REFUSED = [
     ("60 * * * *", "minute", "60", "is out of range", SECONDS),
@@ -43,7 +45,8 @@ REFUSED = [
     ("* * * *", None, None, "has 4 fields", FIELDS),
     ("* * * * * * * *", None, None, "has 8 fields", FIELDS),
     ("", None, None, "has 0 fields", FIELDS),
-    ("TZ=UTC 0 0 * * *", None, None, "begins with the option 'TZ=UTC'", "keyword arguments, or parse_trigger(text)"),
+    ("DST_GAP=skip 0 0 * * *", None, None, "has options or an '='", OPTIONS),
+    ("0 0 * * MON=1", None, None, "has options or an '='", OPTIONS),
     ("0 0 * * *\u00a0", None, None, "has characters that cron does not know", "ASCII"),
 ]
 

@@ -58,6 +58,14 @@ def test_zone_and_choices_are_part_of_the_value() -> None:
     assert CronTrigger("0 2 * * *", UTC) == CronTrigger("0 2 * * *")
 
 
+def test_a_zone_may_stand_before_the_fields() -> None:
+    """As in a crontab; it becomes the trigger's zone, and saying it twice is an error."""
+    assert CronTrigger("CRON_TZ=Europe/Paris 0 2 * * *") == CronTrigger("0 2 * * *", "Europe/Paris")
+    assert CronTrigger("TZ=Etc/GMT+5  @daily", dst_gap="skip") == CronTrigger("@daily", "Etc/GMT+5", dst_gap="skip")
+    with pytest.raises(TriggerError, match="CRON_TZ 'Europe/Paris' is said twice; expected no zone beside it"):
+        CronTrigger("CRON_TZ=Europe/Paris 0 2 * * *", "Europe/Paris")
+
+
 def test_the_value_shows_names_so_that_no_dialect_is_needed_to_read_it() -> None:
     """Quartz counts Sunday as 1; what is kept says MON-FRI either way."""
     quartz = CronTrigger("0 0 9 ? * 2-6", dialect="quartz")
