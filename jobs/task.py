@@ -90,7 +90,10 @@ class Task:
     run_at: datetime = field(converter=utc)
     """Fire time: the nominal instant of the current or next run."""
     anchor: datetime = field(converter=utc)
-    """The trigger's last nominal fire, at first the instant from which it counts; the next fire follows from it alone."""
+    """The trigger's last nominal fire, at first the instant from which it counts; the next fire follows from it alone.
+
+    With a fixed delay it is the end of the last run.
+    """
 
     namespace: str = field(default="default", validator=name)
     """The tenant; a store stamps its own on what it writes."""

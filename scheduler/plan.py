@@ -113,8 +113,8 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
 
 def _fire_time(task: Task, trigger: Trigger | None) -> datetime:
     first_run_at = task.first_run_at or task.run_at
-    if trigger is None or first_run_at <= task.run_at:
-        return task.run_at
+    if trigger is None or trigger.counts_from is CountsFrom.END or first_run_at <= task.run_at:
+        return task.run_at  # a fixed delay has one fire at a time, however late it is
     if next_fire_after(trigger, task.anchor) == task.run_at:
         following = next_fire_after(trigger, task.run_at)
         if following is None or following > first_run_at:

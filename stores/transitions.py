@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 
 from detent.jobs import Request, Task, TaskState
 from detent.stores.records import Outcome, Refusal, Run, RunStatus
-from detent.triggers import missed, parse_trigger
+from detent.triggers import CountsFrom, missed, parse_trigger
 
 
 def due(task: Task) -> datetime | None:
@@ -251,7 +251,8 @@ def _retimed(task: Task, new: Task, now: datetime) -> Task:
     if task.trigger is None or task.anchor > now:  # a first fire of its own, still ahead, was the old definition's
         return task if _owed(task, now) else evolve(task, anchor=new.anchor, run_at=new.run_at)
     trigger = parse_trigger(task.trigger)
-    anchor = missed(trigger, task.anchor, now).latest or task.anchor
+    # A fixed delay counts from the end of a run, and the former trigger's fires were none of its own: it begins now.
+    anchor = now if trigger.counts_from is CountsFrom.END else missed(trigger, task.anchor, now).latest or task.anchor
     if _owed(task, now):
         return evolve(task, anchor=anchor)
     run_at = trigger.next_fire_time(anchor)

@@ -48,6 +48,7 @@ MOVED = evolve(HOURLY, run_at=NOON + HOUR / 2, due_at=NOON + HOUR / 2)
 DAILY = a_schedule("CRON_TZ=Europe/Berlin 30 2 * * *", anchor=datetime(2024, 3, 30, 1, 30, tzinfo=UTC))
 THREE = a_schedule(THREE_FIRES)
 DELAYED = a_schedule("FIXED_DELAY=yes @every 1h")
+MOVED_DELAYED = evolve(DELAYED, run_at=NOON - HOUR / 2, due_at=NOON - HOUR / 2)
 
 FIRES: list[tuple[str, Task, datetime, datetime]] = [
     ("a one-off in time", a_one_off(), NOON, NOON),
@@ -67,6 +68,7 @@ FIRES: list[tuple[str, Task, datetime, datetime]] = [
     ("a run that the job had moved, and more were missed", MOVED, NOON + 2.5 * HOUR, NOON + 2 * HOUR),
     ("the night without its hour", DAILY, datetime(2024, 3, 31, 5, tzinfo=UTC), datetime(2024, 3, 31, 1, tzinfo=UTC)),
     ("a fixed delay, hours late", DELAYED, NOON + 9 * HOUR, NOON),
+    ("a fixed delay that was moved, hours late", MOVED_DELAYED, NOON + 9 * HOUR, NOON - HOUR / 2),
     ("the last of them", THREE, NOON + 2 * HOUR, NOON + 2 * HOUR),
     ("long after the last of them", THREE, NOON + 1000 * DAY, NOON + 2 * HOUR),
 ]

@@ -163,6 +163,15 @@ def test_fires_that_the_new_trigger_had_before_it_came_are_not_caught_up() -> No
     assert (after.anchor, after.run_at) == (NOON - HOUR + 28 * MINUTE, NOON - HOUR + 35 * MINUTE)
 
 
+def test_a_fixed_delay_begins_when_it_comes() -> None:
+    """It counts from the end of a run, which the fires of the former trigger were not."""
+    delayed = "FIXED_DELAY=yes @every 20m"
+    after = transitions.replace(HOURLY, a_schedule(delayed, anchor=NOW), now=NOW)
+
+    assert after is not None
+    assert (after.trigger, after.anchor, after.run_at) == (delayed, NOW, NOW + 20 * MINUTE)
+
+
 OWED: list[tuple[str, Task, datetime]] = [
     ("passed", HOURLY, NOON + SECOND),
     ("running", held(HOURLY), NOON + SECOND),
