@@ -1,6 +1,7 @@
 """`AnyOf` and `AllOf`: the fire times of several triggers, united or intersected."""
 
 from datetime import datetime
+from typing import ClassVar
 
 from attrs import frozen
 
@@ -13,32 +14,46 @@ from detent.triggers.search import first_fire_from
 __all__ = ["AllOf", "AnyOf"]
 
 _MOST_TRIES = 10_000
-"""After how many instants at which some but not all fire `AllOf` gives up: a tenth of a second for cron expressions."""
+"""After so many instants at which some but not all of its parts fire, `AllOf` gives up: well under a second for cron expressions."""
 
 
-def _parts(parts: tuple[Trigger, ...], owner: str) -> tuple[Trigger, ...]:
-    if not parts:
-        raise TriggerError("has no parts", text=owner, expected="at least one trigger")
-    return tuple(require_part(part, owner) for part in parts)
+@frozen(init=False, repr=False)
+class _Combination(Trigger):
+    """What both share: parts of equal rank."""
+
+    word: ClassVar[str]
+    """What its text begins with."""
+    parts: tuple[Trigger, ...]
+
+    def __init__(self, *parts: Trigger) -> None:
+        owner = type(self).__name__
+        if not parts:
+            raise TriggerError("has no parts", text=owner, expected="at least one trigger")
+        self.__attrs_init__(tuple(require_part(part, owner) for part in parts))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.parts))})"
+
+    @property
+    def counts_from(self) -> CountsFrom:
+        """As loosely as the loosest part."""
+        return common_basis(self.parts)
+
+    def to_text(self) -> str | None:
+        """Return `@any (…) (…)` or `@all (…) (…)`; None when a part has no text."""
+        parts = write_parts(self.parts)
+        return None if parts is None else f"{self.word} {parts}"
 
 
-@frozen(init=False)
-class AnyOf(Trigger):
+@frozen(init=False, repr=False)
+class AnyOf(_Combination):
     """Fires when any of its parts does; at an instant that several share, once.
 
     A part that counts from the fire before counts from the last fire of any part. Raises `TriggerError` without parts,
     and for one that counts from when it is scheduled.
     """
 
-    parts: tuple[Trigger, ...]
-
-    def __init__(self, *parts: Trigger) -> None:
-        self.__attrs_init__(_parts(parts, "AnyOf"))
-
-    @property
-    def counts_from(self) -> CountsFrom:
-        """As loosely as the loosest part."""
-        return common_basis(self.parts)
+    word = "@any"
 
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the earliest next fire time of the parts; None when none has one any more."""
@@ -46,38 +61,24 @@ class AnyOf(Trigger):
         fires = [next_fire_after(part, prev) for part in self.parts]
         return min((fire for fire in fires if fire is not None), default=None)
 
-    def to_text(self) -> str | None:
-        """Return `@any (…) (…)`; None when a part has no text."""
-        parts = write_parts(self.parts)
-        return None if parts is None else f"@any {parts}"
 
-
-@frozen(init=False)
-class AllOf(Trigger):
+@frozen(init=False, repr=False)
+class AllOf(_Combination):
     """Fires at the instants at which all of its parts fire.
 
     Each part is followed on its own, from fire to fire. Raises `TriggerError` without parts, and for one that counts from
     when it is scheduled.
     """
 
-    parts: tuple[Trigger, ...]
-
-    def __init__(self, *parts: Trigger) -> None:
-        self.__attrs_init__(_parts(parts, "AllOf"))
-
-    @property
-    def counts_from(self) -> CountsFrom:
-        """As loosely as the loosest part."""
-        return common_basis(self.parts)
+    word = "@all"
 
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the first common fire time later than `prev`; None once a part has none any more.
 
         The search is bounded: raises `TriggerError` when 10,000 instants in a row are fires of some parts, but not of all.
         """
-        prev = require_aware(prev, "prev")
+        prev = latest = require_aware(prev, "prev")
         fires = [next_fire_after(part, prev) for part in self.parts]
-        latest = prev
         for _ in range(_MOST_TRIES):
             known = [fire for fire in fires if fire is not None]
             if len(known) < len(fires):
@@ -91,8 +92,3 @@ class AllOf(Trigger):
             text=shown(self),
             expected=f"a common fire time within {_MOST_TRIES} tries, from {prev} to {latest}",
         )
-
-    def to_text(self) -> str | None:
-        """Return `@all (…) (…)`; None when a part has no text."""
-        parts = write_parts(self.parts)
-        return None if parts is None else f"@all {parts}"

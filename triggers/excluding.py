@@ -59,7 +59,7 @@ class Days:
         return [*(_WEEKDAYS[weekday] for weekday in self.weekdays), *spans]
 
 
-@frozen(init=False)
+@frozen(init=False, repr=False)
 class Except(Trigger):
     """Fires as `trigger` does, but not on the excluded days, nor at the instants at which an excluded trigger fires.
 
@@ -84,6 +84,10 @@ class Except(Trigger):
         if len(days.weekdays) == len(_WEEKDAYS):
             raise TriggerError("excludes every day", text=shown(inner), expected="a weekday that is left")
         self.__attrs_init__(inner, days, others, load_zone(_zone_of(inner) if timezone is None else timezone))
+
+    def __repr__(self) -> str:
+        excluded = [*self.days.words(), *self.triggers]
+        return f"Except({self.trigger!r}, {', '.join(map(repr, excluded))}, timezone={self.timezone.key!r})"
 
     @property
     def counts_from(self) -> CountsFrom:

@@ -1,12 +1,15 @@
 """Laws that every trigger of the package keeps, alone and in combinations."""
 
+import datetime as dt
 import pickle
+import zoneinfo
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+import detent.triggers
 from detent.triggers import (
     AllOf,
     AnyOf,
@@ -74,6 +77,13 @@ def test_the_text_parses_back_to_an_equal_trigger(trigger: Trigger) -> None:
     assert copies == [trigger, trigger]
     assert {hash(copy) for copy in copies} == {hash(trigger)}
     assert not hasattr(trigger, "__dict__")
+
+
+@given(every_kind)
+@settings(max_examples=200, deadline=None)
+def test_the_repr_builds_an_equal_trigger(trigger: Trigger) -> None:
+    """As one would write it."""
+    assert eval(repr(trigger), {**vars(detent.triggers), "datetime": dt, "zoneinfo": zoneinfo}) == trigger  # noqa: S307
 
 
 @given(every_kind)
