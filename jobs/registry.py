@@ -14,7 +14,7 @@ from detent.jobs.task import Consistency, TaskOptions
 from detent.jobs.validators import check_name
 from detent.jobs.validators import payload as valid_payload
 from detent.jobs.validators import slug as valid_slug
-from detent.triggers import Trigger, parse_trigger, validate_trigger
+from detent.triggers import Trigger, parse_trigger, require_trigger, validate_trigger
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -67,14 +67,17 @@ class JobRegistry:
             InvalidJob: no `execute`, or a class instead of an object.
             InvalidValue: the kind is empty or too long, or an option is out of range.
             JobAlreadyRegistered: the kind is taken.
-            TriggerError: the trigger's text cannot be parsed.
+            TriggerError: the trigger is none, or its text cannot be parsed.
 
         """
         if isinstance(job, type) or not callable(getattr(job, "execute", None)):
             raise InvalidJob(job, "expected an object with a method execute(ctx, task)")
         check_name("kind", job.kind)
-        if isinstance(trigger, str) and (error := validate_trigger(trigger)) is not None:
-            raise error
+        if isinstance(trigger, str):
+            if (error := validate_trigger(trigger)) is not None:
+                raise error
+        elif trigger is not None:
+            require_trigger(trigger, "trigger")
         registered = RegisteredJob(job=job, trigger=trigger, options=TaskOptions(**options))
         with self._lock:
             if job.kind in self._jobs:

@@ -16,11 +16,10 @@ from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, set_aside, trigger_of
+from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, trigger_of, without_next
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled, share_out
 from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions
-from detent.triggers import TriggerError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
@@ -235,7 +234,7 @@ class Dispatcher:
         try:
             trigger = trigger_of(task, registered)
             fire = plan_fire(task, trigger)
-        except TriggerError as error:
+        except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code, and the lock has other tasks
             self._hand_back(live, f"this node cannot follow its trigger: {error}", UNREADABLE_PAUSE)
             return
         if fire.instead is not None:
@@ -264,8 +263,8 @@ class Dispatcher:
         def decided(row: Task) -> Outcome:
             try:
                 return decide(row, finish, trigger_of(row, registered))
-            except TriggerError as error:  # somebody wrote one meanwhile that this version cannot read
-                return set_aside(row, finish, f"this node cannot follow its trigger: {error}")
+            except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
+                return without_next(row, finish, f"this node cannot follow its trigger: {error}")
 
         self._end(live, decided, live.task, warning)
 

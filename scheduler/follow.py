@@ -61,14 +61,13 @@ def follow(trigger: Trigger, task: Task, *, fire_time: datetime, until: datetime
             return Following(first, second)
     elif first is None or first > until:
         return Following(task.anchor, first)
-    before, all_of_them = missed(trigger, task.anchor, fire_time), missed(trigger, task.anchor, until)
-    anchor = all_of_them.latest or task.anchor
+    before = missed(trigger, task.anchor, fire_time)
+    during = missed(trigger, before.latest or task.anchor, until)
+    anchor = during.latest or before.latest or task.anchor
     misfires = before.count - (before.latest == fire_time) + is_own_fire_owed
-    overlaps = all_of_them.count - before.count
     dropped = []
     if misfires:
         dropped.append(Dropped(MISFIRE, misfires, task.run_at if is_own_fire_owed else before.first or fire_time, before.exact))
-    if overlaps:
-        after = next_fire_after(trigger, before.latest or task.anchor)
-        dropped.append(Dropped(OVERLAP, overlaps, after or anchor, all_of_them.exact and before.exact))
+    if during.first is not None:
+        dropped.append(Dropped(OVERLAP, during.count, during.first, during.exact))
     return Following(anchor, next_fire_after(trigger, anchor), tuple(dropped))

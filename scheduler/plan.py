@@ -6,7 +6,6 @@ row to decide on.
 """
 
 from datetime import datetime
-from functools import lru_cache
 from hashlib import blake2b
 
 from attrs import evolve, frozen
@@ -89,13 +88,10 @@ def trigger_of(task: Task, registered: RegisteredJob) -> Trigger | None:
 
     """
     if task.trigger is not None:
-        trigger: Trigger | None = _parsed(task.trigger)
+        trigger: Trigger | None = parse_trigger(task.trigger)
     else:
         trigger = registered.trigger_for(task.slug) if task.recurring else None
     return None if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING else trigger
-
-
-_parsed = lru_cache(maxsize=4096)(parse_trigger)
 
 
 def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
@@ -103,12 +99,13 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
 
     Of several fires that passed while nobody ran the task the latest is run. It follows from the row alone, from
     when the fire was *first* locked: every further attempt at it, on whichever node, is for the same fire.
-    A trigger that fails is a failure of the fire: the other tasks of the same lock must start all the same.
+    A trigger that fails does not keep the fire from being run, nor the other tasks of the same lock.
     """
     try:
-        return Fire(fire_time=_fire_time(task, trigger), instead=_instead(task))
-    except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code
-        return Fire(fire_time=task.run_at, instead=Raised(f"its trigger failed: {error!r}"))
+        fire_time = _fire_time(task, trigger)
+    except Exception:  # noqa: BLE001 - a trigger may be anybody's code
+        fire_time = task.run_at  # this fire is due all the same; `decide` will meet the error, and say so
+    return Fire(fire_time=fire_time, instead=_instead(task))
 
 
 def _fire_time(task: Task, trigger: Trigger | None) -> datetime:
@@ -138,12 +135,13 @@ def _instead(task: Task) -> Raised | Stopped | None:
 def decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
     """Return what becomes of `row`, the task as the store has it now, now that its run has ended.
 
-    A trigger that fails is a failure of the task, which is set aside: it must not be lost, nor locked for ever.
+    A trigger that fails is a failure of the task, which is set aside: it must not be lost, nor locked for ever. The run is
+    recorded as it ended, and what the job returned is kept.
     """
     try:
         return _decide(row, finish, trigger)
     except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code
-        return set_aside(row, finish, f"its trigger failed: {error!r}")
+        return without_next(row, finish, f"its trigger failed: {error!r}")
 
 
 def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
@@ -167,21 +165,34 @@ def _removed(row: Task, finish: Finish) -> Outcome:
 
 def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) -> Outcome:
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
-    is_changed = (returned.payload, returned.payload_version) != (finish.task.payload, finish.task.payload_version)
     run = _run(row, finish, RunStatus.DONE, result=returned.result)
     moved_to = _moved(returned, finish) or _moved(row, finish)
     following = Following(row.anchor, None) if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
     runs, run_at = (run, *_skipped(row, finish, following)), moved_to or following.run_at
     if run_at is None:
         return Outcome(task=row, next=None, runs=runs)
-    kept = evolve(
+    kept = evolve(_with_returned(row, finish, returned), last_error=None)
+    return Outcome(task=row, next=transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at), runs=runs)
+
+
+def _with_returned(row: Task, finish: Finish, returned: Task) -> Task:
+    is_changed = (returned.payload, returned.payload_version) != (finish.task.payload, finish.task.payload_version)
+    return evolve(
         row,
         payload=returned.payload if is_changed else row.payload,
         payload_version=returned.payload_version if is_changed else row.payload_version,
         result=returned.result,
-        last_error=None,
     )
-    return Outcome(task=row, next=transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at), runs=runs)
+
+
+def without_next(row: Task, finish: Finish, error: str) -> Outcome:
+    """Set a task aside because nobody can tell when it fires next; a run that went well stays one that did."""
+    match finish.ending:
+        case Returned(Task() as task):
+            failed = transitions.fail(evolve(_with_returned(row, finish, task), last_error=error), now=finish.ended_at)
+            return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.DONE, result=task.result),))
+        case _:
+            return set_aside(row, finish, error)
 
 
 def _failed(row: Task, finish: Finish, error: str, trigger: Trigger | None) -> Outcome:

@@ -10,7 +10,7 @@ from detent.jobs import InvalidDelay, InvalidJob, Job, JobRegistry, Task, TaskOp
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
-from detent.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger, require_aware
+from detent.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger, require_aware, require_trigger
 
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
@@ -117,9 +117,7 @@ def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: dateti
 def _parse(trigger: Trigger | str, slug: str) -> Trigger:
     if isinstance(trigger, str):
         return parse_trigger(trigger, hash_id=slug)
-    if not callable(getattr(trigger, "next_fire_time", None)):
-        raise InvalidSchedule(slug, f"{trigger!r} is no trigger: expected a Trigger, or the text of one")
-    return trigger
+    return require_trigger(trigger, "trigger")
 
 
 def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:

@@ -1,6 +1,6 @@
 """When: triggers are pure values, functions from one fire time to the next. No clock, no I/O, no state."""
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after, require_trigger
 from detent.triggers.between import Between
 from detent.triggers.cadence import (
     DAILY,
@@ -80,6 +80,7 @@ __all__ = [
     "parse_trigger",
     "read_holidays",
     "require_aware",
+    "require_trigger",
     "validate_trigger",
     "weekly_on",
 ]

@@ -1,6 +1,9 @@
 """The protocols of triggers: *when* something runs, as a pure function from one fire time to the next."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from enum import IntEnum
 from typing import Protocol, runtime_checkable
@@ -8,7 +11,12 @@ from typing import Protocol, runtime_checkable
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import require_aware
 
-__all__ = ["CountsFrom", "LooksBack", "Trigger", "next_fire_after"]
+__all__ = ["CountsFrom", "LooksBack", "Trigger", "bounded_search", "next_fire_after", "require_trigger"]
+
+MOST_STEPS = 100_000
+"""How often one search asks triggers for a next fire time before it gives up, as an error: about a second of work."""
+
+_steps_left: ContextVar[list[int] | None] = ContextVar("steps_left", default=None)
 
 
 class CountsFrom(IntEnum):
@@ -70,12 +78,26 @@ class LooksBack(Trigger, Protocol):
         """Return the latest of these fire times in UTC, or None when there is none."""
 
 
+def require_trigger(value: object, what: str) -> Trigger:
+    """Return `value` when it is a trigger; raises `TriggerError` for anything else, such as a trigger's class or its text."""
+    if isinstance(value, type) or not isinstance(value, Trigger):
+        expected = "a Trigger; for the text of one, parse_trigger(text)"
+        raise TriggerError("is no trigger", field=what, value=repr(value), expected=expected)
+    return value
+
+
 def next_fire_after(trigger: Trigger, prev: datetime) -> datetime | None:
     """Ask any trigger, trusting none: the answer is None, or aware, in UTC and strictly later than `prev`.
 
-    Raises `TriggerError` for an answer that does not move forward: following it would loop for ever.
+    Raises `TriggerError` for an answer that does not move forward: following it would loop for ever; and, within a
+    `bounded_search`, when that has taken too many steps.
     """
     prev = require_aware(prev, "prev")
+    left = _steps_left.get()
+    if left is not None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise TriggerError("takes too many steps to follow", text=repr(trigger), expected=f"at most {MOST_STEPS}, from there to {prev}")
     found = trigger.next_fire_time(prev)
     if found is None:
         return None
@@ -85,3 +107,19 @@ def next_fire_after(trigger: Trigger, prev: datetime) -> datetime | None:
             "does not move forward", text=repr(trigger), field="fire time", value=str(found), expected=f"an instant later than {prev}"
         )
     return found
+
+
+@contextmanager
+def bounded_search() -> Iterator[None]:
+    """Let all that is asked within take `MOST_STEPS` steps together, however deep triggers lie in each other.
+
+    The outermost search decides. So a trigger that somebody made up cannot stop an event loop: it is an error instead.
+    """
+    if _steps_left.get() is not None:
+        yield
+        return
+    token = _steps_left.set([MOST_STEPS])
+    try:
+        yield
+    finally:
+        _steps_left.reset(token)

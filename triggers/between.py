@@ -5,17 +5,21 @@ from itertools import islice
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after
-from detent.triggers.errors import TriggerError
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from detent.triggers.errors import TriggerError, require_count
 from detent.triggers.instants import format_instant, require_aware
 from detent.triggers.nesting import require_part, shown, write_parts
 from detent.triggers.options import write_options
-from detent.triggers.search import MOST_FIRES, TICK, fire_times, last_fire_time
+from detent.triggers.search import TICK, fire_times, last_fire_time
 
 __all__ = ["Between"]
 
 _FEW = 1000
 """Fires that are sooner walked than counted."""
+_MOST_WALKED = 10_000
+"""Fires that are walked where they cannot be counted."""
+_LONGEST = timedelta(days=512 * 365)
+"""As far as they are counted."""
 _BEGIN_OF_TIME, _END_OF_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -39,7 +43,8 @@ class Between(LooksBack):
     that counts from the fire before fires first one interval after `start`.
 
     Raises `TriggerError` when there is no bound, for an end before the start, and for a number that cannot be counted: the
-    trigger has to be a timetable, and of one that does not look back at most 100,000 fires are visited, when it is built.
+    trigger has to be a timetable, of one that does not look back at most 10,000 fires are visited, when it is built, and
+    none later than some 500 years after the start.
     """
 
     trigger: Trigger = field(converter=_part)
@@ -57,12 +62,12 @@ class Between(LooksBack):
             raise TriggerError("is before the start", field="end", value=str(self.end), expected=f"an instant from {self.start} on")
         if self.times is None:
             return self.end
-        nth = _nth_fire(self.trigger, self._before(self._countable_start()), self.times)
+        with bounded_search():
+            nth = _nth_fire(self.trigger, self._before(self._countable_start()), self.times)
         return self.end if nth is None else nth if self.end is None else min(nth, self.end)
 
     def _countable_start(self) -> datetime:
-        if type(self.times) is not int or self.times < 1:
-            raise TriggerError("is too few", field="times", value=repr(self.times), expected="a whole number from 1 on")
+        require_count("times", self.times)
         if self.start is None:
             raise TriggerError("cannot be counted", field="times", value=str(self.times), expected="a start to count from")
         if self.counts_from is not CountsFrom.TIMETABLE:
@@ -76,6 +81,7 @@ class Between(LooksBack):
         """As its trigger."""
         return self.trigger.counts_from
 
+    @bounded_search()
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the trigger's first fire time strictly later than `prev` and within the bounds, or None."""
         found = next_fire_after(self.trigger, self._from_start(prev))
@@ -121,8 +127,8 @@ def _nth_fire(trigger: Trigger, after: datetime, number: int) -> datetime | None
     before = 0
     if number > _FEW and isinstance(trigger, LooksBack) and trigger.count_fires(after, after) is not None:
         after, before = _shortly_before(trigger, after, number)
-    if number - before > MOST_FIRES:
-        raise TriggerError("cannot be counted", field="times", value=str(number), expected=f"at most {MOST_FIRES} for {shown(trigger)}")
+    if number - before > _MOST_WALKED:
+        raise TriggerError("cannot be counted", field="times", value=str(number), expected=f"at most {_MOST_WALKED} for {shown(trigger)}")
     return next(islice(fire_times(trigger, after), number - before - 1, None), None)
 
 
@@ -136,8 +142,11 @@ def _shortly_before(trigger: LooksBack, after: datetime, number: int) -> tuple[d
     window = timedelta(days=1)
     while upto < number:
         low, before = high, upto
-        if high == _END_OF_TIME:
-            return low, before
+        if window > _LONGEST:
+            if next_fire_after(trigger, high) is None:
+                return low, before
+            expected = f"as many fires as {shown(trigger)} has in {_LONGEST.days // 365} years"
+            raise TriggerError("cannot be counted", field="times", value=str(number), expected=expected)
         high = after + window if window < _END_OF_TIME - after else _END_OF_TIME
         upto, window = count(high), window * 2
     while upto - before > _FEW:

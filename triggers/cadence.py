@@ -7,7 +7,7 @@ scheduler.schedule_job("report", "report", trigger=daily_at(9, 30, "Europe/Paris
 from datetime import timedelta, tzinfo
 
 from detent.triggers.errors import TriggerError
-from detent.triggers.interval import Interval, format_interval, parse_interval, require_forward
+from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
 from detent.triggers.localtime import load_zone
 from detent.triggers.options import write_options, zone_options
 
@@ -43,9 +43,7 @@ _HOURS, _MINUTES = 24, 60
 
 def every(interval: str | timedelta | Interval) -> str:
     """Return the cadence of a fixed interval: `30s`, `1 hour 20 minutes`, `timedelta(minutes=5)`, `1 month`."""
-    length = (
-        Interval(time=interval) if isinstance(interval, timedelta) else parse_interval(interval) if isinstance(interval, str) else interval
-    )
+    length = plain_interval(interval)
     require_forward(length)
     return f"@every {format_interval(length)}"
 
@@ -76,12 +74,12 @@ def _clock(hour: int, minute: int) -> str:
 def _weekday(weekday: str | int) -> str:
     if isinstance(weekday, str) and weekday.upper() in _WEEKDAYS:
         return weekday.upper()
-    if isinstance(weekday, int) and 0 <= weekday <= len(_WEEKDAYS):
+    if type(weekday) is int and 0 <= weekday <= len(_WEEKDAYS):
         return _WEEKDAYS[weekday % len(_WEEKDAYS)]
     raise TriggerError("is no weekday", field="weekday", value=str(weekday), expected="SUN-SAT, or 0-7 (0 and 7 are Sunday)")
 
 
 def _number(field: str, value: int, end: int) -> int:
-    if not isinstance(value, int) or not 0 <= value < end:
+    if type(value) is not int or not 0 <= value < end:
         raise TriggerError("is out of range", field=field, value=str(value), expected=f"0-{end - 1}")
     return value

@@ -1,5 +1,6 @@
 """`CalendarIntervalTrigger`: every so many years, months, weeks or days, as people count them, at a wall-clock time."""
 
+from bisect import bisect_left
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
@@ -9,7 +10,7 @@ from attrs import field, frozen
 from detent.triggers.base import CountsFrom, LooksBack
 from detent.triggers.errors import TriggerError, require_choice
 from detent.triggers.instants import require_aware
-from detent.triggers.interval import Interval, format_interval, parse_interval, require_forward
+from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
 from detent.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
 from detent.triggers.options import write_options, zone_options
 from detent.triggers.search import bisect_fires, fire_times
@@ -19,7 +20,8 @@ __all__ = ["CalendarIntervalTrigger"]
 _MIDNIGHT = time()
 _LAST_YEAR = 9990  # short of the calendar's end, so that a zone's offset never leads out of it
 _TICK, _DAY = timedelta(microseconds=1), timedelta(days=1)
-_MONTH = 146_097 * _DAY // _TICK // 4_800
+_DAY_TICKS = _DAY // _TICK
+_MONTH = 146_097 * _DAY_TICKS // 4_800
 """Microseconds of the average month of the Gregorian calendar, whose 400 years have 146,097 days."""
 
 
@@ -42,33 +44,35 @@ class CalendarTimes:
         return max(0, self._first_after(until) - self._first_after(after))
 
     def _first_after(self, wall: datetime) -> int:
-        """Return the number of the first time later than `wall`: estimated by the average month, then counted out."""
-        average = self.interval.months * _MONTH + self.interval.days * (_DAY // _TICK) + self.interval.time // _TICK
-        number = max(0, (wall - self.start) // _TICK // average)
-        while number and self._is_after(number - 1, wall):
-            number -= 1
-        while not self._is_after(number, wall):
-            number += 1
-        return number
+        """Return the number of the first time later than `wall`: near the one that the average month says."""
+        average = self.interval.months * _MONTH + self.interval.days * _DAY_TICKS + self.interval.time // _TICK
+        low = high = max(0, (wall - self.start) // _TICK // average)
+        reach = 1
+        while low and self._is_after(low, wall):
+            low, reach = max(0, low - reach), reach * 2
+        reach = 1
+        while not self._is_after(high, wall):
+            high, reach = high + reach, reach * 2
+        return low + bisect_left(range(low, high), True, key=lambda number: self._is_after(number, wall))  # noqa: FBT003 - the key's answer
 
     def _is_after(self, number: int, wall: datetime) -> bool:
         found = self._wall(number)
         return found is None or found > wall
 
     def _wall(self, number: int) -> datetime | None:
-        one = self.interval
         try:
-            found = Interval(months=one.months * number, days=one.days * number, time=one.time * number).after(self.start)
-        except (OverflowError, TriggerError):  # beyond the calendar, or beyond what an interval can be
+            found = self.interval.times_after(self.start, number)
+        except OverflowError:
             return None
         return found if found.year <= _LAST_YEAR else None
 
 
 def _interval(value: Interval | str) -> Interval:
-    interval = parse_interval(value) if isinstance(value, str) else value
-    if not isinstance(interval, Interval):
-        raise TriggerError("is no interval", field="interval", value=repr(value), expected="an Interval, or its text, such as 1 month")
-    require_forward(interval)
+    interval = plain_interval(value)
+    require_forward(interval, shortest=_DAY)
+    if interval.is_exact:
+        expected = "years, months, weeks or days; for exact time a SimpleTrigger"
+        raise TriggerError("counts no calendar", field="interval", value=format_interval(interval), expected=expected)
     return interval
 
 
@@ -79,7 +83,7 @@ def _read_start(start: date | datetime | None, at: time | None, zone: ZoneInfo) 
             "is no time of day", field="at", value=repr(at), expected="a datetime.time without a time zone: that is `timezone`"
         )
     if isinstance(start, datetime):
-        wall = require_aware(start, "start").astimezone(zone)
+        wall = _wall_of(require_aware(start, "start"), zone)
         if at is not None:
             raise TriggerError("is said twice", field="at", value=at.isoformat(), expected="a date as start, or no time of day beside it")
         return wall.date(), wall.time().replace(fold=0)
@@ -88,16 +92,24 @@ def _read_start(start: date | datetime | None, at: time | None, zone: ZoneInfo) 
     return start, at if start is None else at or _MIDNIGHT
 
 
+def _wall_of(start: datetime, zone: ZoneInfo) -> datetime:
+    try:
+        return start.astimezone(zone)
+    except OverflowError as error:
+        raise TriggerError("lies outside the calendar of its zone", field="start", value=str(start), expected="years 1 to 9999") from error
+
+
 @frozen(init=False)
 class CalendarIntervalTrigger(LooksBack):
     """Fires every `interval` of years, months, weeks or days, at a wall-clock time in a zone.
 
-    `interval` is an `Interval` or its text (`1 month`); a part of it that counts hours or less counts on the wall clock, too.
+    `interval` is an `Interval` or its text (`1 month`), of a day or more whatever the month; a part of it that counts hours or
+    less counts on the wall clock, too.
     With `start`, a date, the fire times are start, start + interval, start + 2 intervals and so on, each at the time of
     day `at` (default midnight) and each counted from the start: every month from 31 January is 31 January, 28 (or 29)
     February, 31 March. An aware datetime as `start` says date and time of day in one. Without `start` each fire is
     counted from the one before, from its date and at `at`, or else at its own time of day: a 31st that once became a 28th
-    then stays one.
+    then stays one, and so, without `at`, does a time of day that the clocks once left out.
 
     `timezone` is an IANA name or `ZoneInfo`. `dst_gap` and `dst_fold` say what becomes of a time of day that the clocks
     leave out or show twice, as in `CronTrigger`.
@@ -170,8 +182,9 @@ class CalendarIntervalTrigger(LooksBack):
         """Return the wall times, which without a start begin at the fire before."""
         if self.start is not None:
             return CalendarTimes(datetime.combine(self.start, self.at or _MIDNIGHT, UTC), self.interval)
-        wall = self._rule.wall_at(prev)
-        return CalendarTimes(wall if self.at is None else datetime.combine(wall, self.at, UTC), self.interval)
+        if self.at is None:
+            return CalendarTimes(self._rule.wall_at(prev), self.interval)
+        return CalendarTimes(datetime.combine(self._rule.day_of(prev), self.at, UTC), self.interval)
 
 
 def _rebuild(*arguments: Any) -> CalendarIntervalTrigger:  # noqa: ANN401 - as they were given

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from detent.triggers.base import CountsFrom, Trigger, next_fire_after
+from detent.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import require_aware
-from detent.triggers.nesting import common_basis, require_part, shown, write_parts
-from detent.triggers.search import first_fire_from
+from detent.triggers.nesting import common_basis, require_part, require_timetable, shown, write_parts
+from detent.triggers.search import TICK
 
 __all__ = ["AllOf", "AnyOf"]
 
@@ -29,7 +29,9 @@ class _Combination(Trigger):
         owner = type(self).__name__
         if not parts:
             raise TriggerError("has no parts", text=owner, expected="at least one trigger")
-        self.__attrs_init__(tuple(require_part(part, owner) for part in parts))
+        self.__attrs_init__(tuple(self._require(part, owner) for part in parts))
+
+    _require = staticmethod(require_part)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.parts))})"
@@ -55,6 +57,7 @@ class AnyOf(_Combination):
 
     word = "@any"
 
+    @bounded_search()
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the earliest next fire time of the parts; None when none has one any more."""
         prev = require_aware(prev, "prev")
@@ -66,29 +69,31 @@ class AnyOf(_Combination):
 class AllOf(_Combination):
     """Fires at the instants at which all of its parts fire.
 
-    Each part is followed on its own, from fire to fire. Raises `TriggerError` without parts, and for one that counts from
-    when it is scheduled.
+    The parts have to be timetables: others have no instants of their own at which they could meet. Raises `TriggerError` for
+    one that is not, and without parts.
     """
 
     word = "@all"
+    _require = staticmethod(require_timetable)
 
+    @bounded_search()
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the first common fire time later than `prev`; None once a part has none any more.
 
         The search is bounded: raises `TriggerError` when 10,000 instants in a row are fires of some parts, but not of all.
         """
-        prev = latest = require_aware(prev, "prev")
-        fires = [next_fire_after(part, prev) for part in self.parts]
+        after = prev = require_aware(prev, "prev")
         for _ in range(_MOST_TRIES):
+            fires = [next_fire_after(part, after) for part in self.parts]
             known = [fire for fire in fires if fire is not None]
             if len(known) < len(fires):
                 return None
             latest = max(known)
             if min(known) == latest:
                 return latest
-            fires = [fire if fire == latest else first_fire_from(part, fire, latest) for part, fire in zip(self.parts, known, strict=True)]
+            after = latest - TICK
         raise TriggerError(
             "has parts that never fire together, as it seems",
             text=shown(self),
-            expected=f"a common fire time within {_MOST_TRIES} tries, from {prev} to {latest}",
+            expected=f"a common fire time within {_MOST_TRIES} tries, from {prev} to {after}",
         )

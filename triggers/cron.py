@@ -84,6 +84,8 @@ class CronTrigger(LooksBack):
         require_choice("dialect", dialect, _DIALECTS)
         require_choice("dst_gap", dst_gap, _GAPS)
         require_choice("dst_fold", dst_fold, _FOLDS)
+        if hash_id is not None and not isinstance(hash_id, str):
+            raise TriggerError("is not text", field="hash_id", value=repr(hash_id), expected="the slug of the task")
         text, timezone = _split_zone(_require_text(expression), timezone)
         # Without an H the id plays no part: tasks with the same expression then share what is compiled.
         compiled = _compile(text, dialect, hash_id if "H" in text.upper() else None)

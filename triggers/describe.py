@@ -2,35 +2,44 @@
 
 from functools import singledispatch
 
-from detent.triggers.base import Trigger
+from detent.triggers.base import Trigger, require_trigger
 from detent.triggers.between import Between
 from detent.triggers.calendar_interval import CalendarIntervalTrigger
 from detent.triggers.combine import AllOf, AnyOf
 from detent.triggers.cron import CronTrigger
 from detent.triggers.describe_cron import NAMES, describe_fields
 from detent.triggers.excluding import Except
+from detent.triggers.expression import parse_trigger
 from detent.triggers.jitter import Jittered
 from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
 from detent.triggers.wording import instant, interval, listed
 
 __all__ = ["describe"]
 
+_FIVE_FIELDS = 5
 _COMBINED = (AnyOf, AllOf, Except, Jittered, Between)
 
 
 @singledispatch
-def describe(trigger: Trigger) -> str:
-    """Say in English when a trigger fires; a class of your own says it by its text, or its repr, unless it registers here.
+def describe(trigger: Trigger | str) -> str:
+    """Say in English when a trigger, or the text of one, fires.
 
+    A class of your own says it by its text, or its repr, unless it registers here:
     `describe.register(MyTrigger, function)` teaches it one. The zone stands behind times that depend on it.
     """
-    return trigger.to_text() or repr(trigger)
+    return require_trigger(trigger, "trigger").to_text() or repr(trigger)
+
+
+@describe.register
+def _(trigger: str) -> str:
+    return describe(parse_trigger(trigger))
 
 
 @describe.register
 def _(trigger: CronTrigger) -> str:
     said = describe_fields(trigger.fields)
-    depends_on_zone = any(text not in ("*", "?") for text in trigger.fields[-5:][1:])
+    # From the hours on: what comes before them is the same in all zones but for odd quarters of an hour.
+    depends_on_zone = any(text not in ("*", "?") for text in trigger.fields[len(trigger.fields) > _FIVE_FIELDS :][1:])
     zone = f", {trigger.timezone.key}" if depends_on_zone or trigger.timezone.key != "UTC" else ""
     return f"{said}{zone}{'' if trigger.hash_id is None else f' (hashed from {trigger.hash_id!r})'}"
 

@@ -9,6 +9,7 @@ from itertools import product
 
 from attrs import frozen
 
+from detent.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, FieldSpec
 from detent.triggers.errors import TriggerError
 from detent.triggers.wording import every, listed, ordinal
 
@@ -26,6 +27,8 @@ _FULL_NAMES = (
     "January February March April May June July August September October November December"
 )
 NAMES = {full[:3].upper(): full for full in _FULL_NAMES.split()}
+
+_SPECS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY)
 
 Label = Callable[[str], str]
 
@@ -64,6 +67,10 @@ class _Field:
     text: str
     unit: str
     label: Label = str
+    values_in_all: int = 0
+    """How many the dial has, where it is one that begins anew; 0 elsewhere."""
+    within: str = ""
+    """Where it begins anew."""
 
     @property
     def is_any(self) -> bool:
@@ -84,7 +91,10 @@ class _Field:
         item = self.items[0]
         if "," in self.text or item.high or not (item.is_whole or item.step):
             return None
-        return every(item.step or 1, self.unit) + ("" if item.is_whole else f" from {self.unit} {item.low}")
+        step = item.step or 1
+        # A step that does not divide the dial begins anew with it: `*/45` is minutes 0 and 45.
+        within = f" within each {self.within}" if self.values_in_all % step else ""
+        return every(step, self.unit) + ("" if item.is_whole else f" from {self.unit} {item.low}") + within
 
     def say(self) -> str:
         """Say it within a sentence."""
@@ -100,14 +110,28 @@ class _Field:
 
 def describe_fields(texts: Sequence[str]) -> str:
     """Describe 5, 6 or 7 fields of a cron expression."""
-    second = texts[0] if len(texts) >= _SECONDS_FIRST else "0"
-    minute, hour, day, month, weekday = texts[-5:] if len(texts) < _WITH_YEAR else texts[1:6]
+    whole = [*texts] if len(texts) >= _SECONDS_FIRST else ["0", *texts]
+    second, minute, hour, day, month, weekday = (_written_out(text, spec) for text, spec in zip(whole, _SPECS, strict=False))
     clock = _times_of_day(second, minute, hour)
     days = _days(day, weekday) or ("" if clock is None else "every day")
     months = _Field(month, "month", NAMES.__getitem__)
     years = _Field(texts[6] if len(texts) == _WITH_YEAR else "*", "year")
     spans = [f"in {span.say()}" for span in (months, years) if not span.is_any]
     return " ".join(part for part in [clock or _rhythm(second, minute, hour), days, *spans] if part)
+
+
+def _written_out(text: str, spec: FieldSpec) -> str:
+    """Write steps that are longer than what is left of the dial as the one value that they are: `*/90` is minute 0."""
+    return ",".join(_only_value(item, spec) for item in text.split(","))
+
+
+def _only_value(item: str, spec: FieldSpec) -> str:
+    first, _, step = item.partition("/")
+    if not step or "-" in first:
+        return item
+    first = spec.label(spec.low) if first == "*" else first
+    value = spec.low + spec.names.index(first) if spec.names else int(first)
+    return first if value + int(step) > spec.high else item
 
 
 def _times_of_day(second: str, minute: str, hour: str) -> str | None:
@@ -121,7 +145,9 @@ def _times_of_day(second: str, minute: str, hour: str) -> str | None:
 
 def _rhythm(second_text: str, minute_text: str, hour_text: str) -> str:
     """Describe times of day that are too many to be listed: how often, then within which part of the day."""
-    second, minute, hour = _Field(second_text, "second"), _Field(minute_text, "minute"), _Field(hour_text, "hour")
+    second = _Field(second_text, "second", values_in_all=60, within="minute")
+    minute = _Field(minute_text, "minute", values_in_all=60, within="hour")
+    hour = _Field(hour_text, "hour", values_in_all=24, within="day")
     if second.rhythm:
         within = "" if minute.is_any else f" of {minute.numbered()}"
         return f"{second.rhythm}{within}{_part_of_day(hour)}"
@@ -154,14 +180,14 @@ def _days(day: str, weekday: str) -> str:
         said = by_day or by_weekday
         return f"on {said}" if said else ""
     if day[0] in "*?" or weekday[0] in "*?":
-        return f"on days that are both {by_weekday} and {by_day} of the month"
+        return f"on days that are both {by_weekday} and {by_day}"
     return f"on {by_day} or on {by_weekday}"
 
 
 def _say_day(text: str) -> str:
     match = _DAY_WORD.fullmatch(text)
     if match is None:
-        return _Item.read(text).say("day", lambda number: f"the {ordinal(int(number))}")
+        return _Item.read(text).say("day of the month", lambda number: f"the {ordinal(int(number))}")
     if match["near"]:
         return f"the working day nearest to the {ordinal(int(match['near']))}"
     if match["before"] is None:
@@ -173,5 +199,5 @@ def _say_day(text: str) -> str:
 def _say_weekday(text: str) -> str:
     match = _WEEKDAY_WORD.fullmatch(text)
     if match is None:
-        return _Item.read(text).say("day", NAMES.__getitem__)
+        return _Item.read(text).say("day of the week", NAMES.__getitem__)
     return f"the {ordinal(int(match['nth'])) if match['nth'] else 'last'} {NAMES[match['name']]}"

@@ -6,7 +6,11 @@ The root lives here because this is the lowest room: every other room may import
 from collections.abc import Mapping
 from typing import ClassVar
 
-__all__ = ["DetentError", "MissingExtra", "NaiveDatetime", "TriggerError", "require_choice"]
+__all__ = ["DetentError", "MissingExtra", "NaiveDatetime", "TriggerError", "require_choice", "require_count"]
+
+_MOST_TIMES = 999_999_999
+_MOST_SHOWN = 300
+"""Characters of a text in a message; its attributes hold all of it."""
 
 
 class DetentError(Exception):
@@ -30,6 +34,10 @@ def _revive(kind: type[DetentError], args: tuple[object, ...], attributes: Mappi
     return error
 
 
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
 class TriggerError(DetentError, ValueError):
     """A trigger that cannot be built, written or followed.
 
@@ -41,8 +49,8 @@ class TriggerError(DetentError, ValueError):
         self, problem: str, *, text: str | None = None, field: str | None = None, value: str | None = None, expected: str | None = None
     ) -> None:
         """Compose the message from the parts: where, what is wrong, what is allowed."""
-        where = "" if text is None else f"{text!r}: "
-        what = "" if field is None else f"{field} {value!r} "
+        where = "" if text is None else f"{_cut(text)!r}: "
+        what = "" if field is None else f"{field} {_cut(value)!r} "
         allowed = "" if expected is None else f"; expected {expected}"
         super().__init__(f"{where}{what}{problem}{allowed}")
         self.problem, self.text, self.field, self.value, self.expected = problem, text, field, value, expected
@@ -70,3 +78,9 @@ def require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse, as `TriggerError`, a value of the option `name` that is not one of `allowed`."""
     if value not in allowed:
         raise TriggerError("is not a choice", field=name, value=str(value), expected=" or ".join(allowed))
+
+
+def require_count(name: str, value: object) -> None:
+    """Refuse, as `TriggerError`, what is not a whole number of times, as many as a text can say."""
+    if type(value) is not int or not 1 <= value <= _MOST_TIMES:
+        raise TriggerError("is not a number of times", field=name, value=str(value), expected=f"a whole number from 1 to {_MOST_TIMES}")

@@ -1,16 +1,16 @@
 """`Except`: a trigger without the fires of certain days, such as company holidays, or of another trigger."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import TypeGuard
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, Trigger, next_fire_after
+from detent.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
 from detent.triggers.errors import TriggerError
-from detent.triggers.localtime import load_zone
-from detent.triggers.nesting import require_part, require_timetable, shown, write_parts
+from detent.triggers.localtime import begin_of_day, clock_changes, date_at, load_zone
+from detent.triggers.nesting import require_jumpable, require_timetable, shown, write_parts, zones_of
 from detent.triggers.options import write_options
 from detent.triggers.search import fires_at, first_fire_from
 
@@ -65,9 +65,11 @@ class Except(Trigger):
 
     Dates and weekdays are those of `timezone` (an IANA name or `ZoneInfo`; default: the zone of `trigger`, else UTC). To
     leave out whole hours or days by a trigger, let it fire at each instant of them: `* 0-7 * * *`, `* * 25 12 *`.
-    Where `trigger` counts from the fire before, excluded fires count, so that it goes on as it would have.
+    Where `trigger` counts from the fire before, excluded fires count, so that it goes on as it would have; a fixed delay
+    that would end on a day off begins anew after it.
 
-    Raises `TriggerError` for what is not understood, without anything excluded, and when every weekday is.
+    Raises `TriggerError` for what is not understood, without anything excluded, when every weekday is, when the days are
+    those of several zones, and for a trigger that would have to be followed fire by fire through the days off.
     """
 
     trigger: Trigger
@@ -76,13 +78,18 @@ class Except(Trigger):
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
 
     def __init__(self, trigger: Trigger, *excluded: Excluded, timezone: str | tzinfo | None = None) -> None:
-        inner = require_part(trigger, "Except")
+        inner = require_jumpable(trigger, "Except")
         others = tuple(require_timetable(each, "Except") for each in excluded if isinstance(each, Trigger))
         days = _read_days(each for each in excluded if not isinstance(each, Trigger))
         if not (others or days.ranges or days.weekdays):
             raise TriggerError("excludes nothing", text=shown(inner), expected=_EXPECTED)
         if len(days.weekdays) == len(_WEEKDAYS):
             raise TriggerError("excludes every day", text=shown(inner), expected="a weekday that is left")
+        if timezone is None and (days.ranges or days.weekdays) and len(zones_of(inner)) > 1:
+            zones = ", ".join(sorted(zones_of(inner)))
+            raise TriggerError(
+                "follows several time zones", text=shown(inner), field="timezone", value=zones, expected="timezone=, whose days are meant"
+            )
         self.__attrs_init__(inner, days, others, load_zone(_zone_of(inner) if timezone is None else timezone))
 
     def __repr__(self) -> str:
@@ -94,6 +101,7 @@ class Except(Trigger):
         """As its trigger."""
         return self.trigger.counts_from
 
+    @bounded_search()
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the trigger's first fire time strictly later than `prev` that is not excluded, or None.
 
@@ -102,12 +110,12 @@ class Except(Trigger):
         """
         found, patience = next_fire_after(self.trigger, prev), _PATIENCE
         while found is not None and patience > 0:
-            day = found.astimezone(self.timezone).date()
+            day = date_at(self.timezone, found)
             allowed = self.days.first_without(day)
             if allowed is None:
                 return None
             if allowed != day:
-                found = first_fire_from(self.trigger, found, _begin_of(allowed, self.timezone))
+                found = first_fire_from(self.trigger, found, self._end_of_days_off(found, allowed))
                 patience -= _PRICE_OF_A_DAY
             elif any(fires_at(other, found) for other in self.triggers):
                 found = next_fire_after(self.trigger, found)
@@ -128,22 +136,24 @@ class Except(Trigger):
         """Return `@except (…) SAT 2026-12-24/2027-01-02 (…)`; None when a trigger in it has no text."""
         parts = [write_parts([self.trigger]), *self.days.words(), *(write_parts([other]) for other in self.triggers)]
         known = [part for part in parts if part is not None]
-        options = {} if self.timezone.key == load_zone(_zone_of(self.trigger)).key else {"CRON_TZ": self.timezone.key}
+        is_implied = len(zones_of(self.trigger)) <= 1 and self.timezone.key == _zone_of(self.trigger)
+        options = {} if is_implied else {"CRON_TZ": self.timezone.key}
         return write_options(options, f"@except {' '.join(known)}") if len(known) == len(parts) else None
 
+    def _end_of_days_off(self, after: datetime, allowed: date) -> datetime:
+        """Return when the days off from `after` on, an instant on one of them, end: `allowed` is the first day that is none."""
+        end = begin_of_day(self.timezone, allowed)
+        for change in clock_changes(self.timezone, after, end):
+            # Clocks that go back over midnight return to a day that may be none, as in St John's until 2011.
+            day = change.new_wall.date()
+            if day < change.old_wall.date() and self.days.first_without(day) == day:
+                return change.at
+        return end
 
-def _zone_of(trigger: Trigger) -> str | tzinfo:
-    zone = getattr(trigger, "timezone", "UTC")
-    return zone if isinstance(zone, str | tzinfo) else "UTC"
 
-
-def _begin_of(day: date, zone: ZoneInfo) -> datetime:
-    """Return an instant with nothing of `day` before it, and little of the day before after it.
-
-    Where the clocks change at midnight, the day may begin a little later, or begin twice.
-    """
-    midnights = (datetime.combine(day, time(fold=fold), zone) for fold in (0, 1))
-    return min(midnight.astimezone(UTC) for midnight in midnights)
+def _zone_of(trigger: Trigger) -> str:
+    zones = zones_of(trigger)
+    return zones.pop() if len(zones) == 1 else "UTC"
 
 
 def _read_days(excluded: Iterable[object]) -> Days:
@@ -166,8 +176,8 @@ def _read_range(value: object) -> DateRange:
 
 def _ends(value: object) -> DateRange:
     if isinstance(value, str):
-        first, _, last = value.partition("/")
-        return _read_date(first, value), _read_date(last or first, value)
+        first, slash, last = value.partition("/")
+        return _read_date(first, value), _read_date(last if slash else first, value)
     if _is_date(value):
         return value, value
     if isinstance(value, tuple) and len(value) == 2:  # noqa: PLR2004 - a pair

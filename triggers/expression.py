@@ -19,11 +19,12 @@ calendar, `AT`, `CRON_TZ`, `DST_GAP` and `DST_FOLD`; for `@except` `CRON_TZ`; fo
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
 
-from detent.triggers.base import Trigger
+from detent.triggers.base import Trigger, require_trigger
 from detent.triggers.between import Between
 from detent.triggers.calendar_interval import CalendarIntervalTrigger
 from detent.triggers.combine import AllOf, AnyOf
@@ -31,7 +32,7 @@ from detent.triggers.cron import CRON_ALIASES, CronTrigger
 from detent.triggers.errors import TriggerError, require_choice
 from detent.triggers.excluding import Except
 from detent.triggers.instants import parse_instant
-from detent.triggers.interval import Interval, parse_interval, require_forward
+from detent.triggers.interval import Interval, plain_interval, require_forward
 from detent.triggers.jitter import Jittered
 from detent.triggers.nesting import split_items
 from detent.triggers.options import read_options
@@ -53,6 +54,12 @@ def parse_trigger(text: str, *, hash_id: str | None = None) -> Trigger:
     """
     if not isinstance(text, str):
         raise TriggerError("is not text", field="trigger", value=repr(text), expected="text such as 0 9 * * MON-FRI or @every 5m")
+    return _parse(text, hash_id)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, hash_id: str | None) -> Trigger:
+    # Values may be shared, and nodes read the texts of the same tasks again and again.
     options, rest = read_options(text)
     word, argument = [*rest.split(maxsplit=1), "", ""][:2]
     kind = word.lower()
@@ -74,7 +81,7 @@ def format_trigger(trigger: Trigger) -> str:
 
     Raises `TriggerError` for a trigger without a text form, as a class of the user's own may be.
     """
-    text = trigger.to_text()
+    text = require_trigger(trigger, "trigger").to_text()
     if text is None:
         raise TriggerError("has no text form", text=repr(trigger), expected=f"a to_text() method in {type(trigger).__name__}")
     return text
@@ -144,7 +151,7 @@ def _read_cron(sentence: _Sentence) -> Trigger:
 
 
 def _read_every(sentence: _Sentence) -> Trigger:
-    interval = parse_interval(sentence.argument)
+    interval = plain_interval(sentence.argument)
     require_forward(interval)
     return _read_rate(sentence, interval.time) if interval.is_exact else _read_calendar(sentence, interval)
 
@@ -170,7 +177,7 @@ def _read_at(sentence: _Sentence) -> Trigger:
 
 def _read_after(sentence: _Sentence) -> Trigger:
     sentence.allow()
-    return AfterTrigger(parse_interval(sentence.argument))
+    return AfterTrigger(plain_interval(sentence.argument))
 
 
 def _read_any(sentence: _Sentence) -> Trigger:
@@ -193,7 +200,7 @@ def _read_except(sentence: _Sentence) -> Trigger:
 def _read_jitter(sentence: _Sentence) -> Trigger:
     sentence.allow("HASH")
     by = sentence.argument.partition("(")[0]
-    length, hash_id = parse_interval(by), sentence.options.get("HASH", sentence.hash_id)
+    length, hash_id = plain_interval(by.strip()), sentence.options.get("HASH", sentence.hash_id)
     if not length.is_exact:
         raise TriggerError("has no fixed length", field="interval", value=by.strip(), expected="hours, minutes, seconds or less")
     if hash_id is None:

@@ -7,11 +7,12 @@ from detent.triggers.errors import MissingExtra, TriggerError
 from detent.triggers.excluding import DateRange
 
 if TYPE_CHECKING:
-    from icalendar import Event
+    from icalendar import Component, Event
 
 __all__ = ["read_holidays"]
 
 _DAY = timedelta(days=1)
+_WHOLE_DAYS = "DTSTART;VALUE=DATE, and DTEND likewise, the day after the last"
 
 
 def read_holidays(content: str | bytes, first: date, last: date) -> list[DateRange]:
@@ -27,9 +28,11 @@ def read_holidays(content: str | bytes, first: date, last: date) -> list[DateRan
     Raises `TriggerError` for content that is no iCalendar and for an event that is not of whole days; `MissingExtra`
     where the extra is not installed.
     """
-    if last < first:
-        raise TriggerError("runs backwards", field="span", value=f"{first}/{last}", expected="the earlier date first")
-    ranges = [_days(event) for event in _events(content, first, last) if event.get("STATUS") != "CANCELLED"]
+    if not isinstance(content, str | bytes):
+        raise TriggerError("is no text", field="content", value=repr(content), expected="what an iCalendar file holds")
+    if isinstance(first, datetime) or isinstance(last, datetime) or last < first:
+        raise TriggerError("is no span", field="span", value=f"{first}/{last}", expected="two dates, the earlier one first")
+    ranges = [_days(event) for event in _events(content, first, last) if str(event.get("STATUS")).upper() != "CANCELLED"]
     return sorted((max(begin, first), min(end, last)) for begin, end in ranges if begin <= last and end >= first)
 
 
@@ -40,16 +43,26 @@ def _events(content: str | bytes, first: date, last: date) -> list["Event"]:
     except ImportError as error:
         raise MissingExtra("read_holidays", "icalendar") from error
     try:
-        return list(of(Calendar.from_ical(content)).between(first, last + _DAY))
+        calendar = Calendar.from_ical(content)
+        hasty = next((event for event in calendar.walk("VEVENT") if _recurs_within_a_day(event)), None)
+        # Not worked out, because they might be millions.
+        events = [] if hasty else list(of(calendar).between(first, min(last, date.max - _DAY) + _DAY))
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # what a file with broken properties makes the readers raise
         raise TriggerError(f"is not understood ({error})", text=_begin(content), expected="the content of an iCalendar file") from error
+    if hasty is not None:
+        raise TriggerError("recurs within a day", field="event", value=str(hasty.get("SUMMARY")), expected=_WHOLE_DAYS)
+    return events
+
+
+def _recurs_within_a_day(event: "Component") -> bool:
+    return str(event.get("RRULE", {}).get("FREQ", [""])[0]).upper() in ("HOURLY", "MINUTELY", "SECONDLY")
 
 
 def _days(event: "Event") -> DateRange:
     begin, end = event.start, event.end
     if isinstance(begin, datetime) or isinstance(end, datetime):
         problem = f"is not of whole days (from {begin} to {end})"
-        raise TriggerError(problem, field="event", value=str(event.get("SUMMARY")), expected="DTSTART;VALUE=DATE, and DTEND likewise")
+        raise TriggerError(problem, field="event", value=str(event.get("SUMMARY")), expected=_WHOLE_DAYS)
     return begin, max(begin, end - _DAY)  # the end is the day after
 
 

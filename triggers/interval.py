@@ -3,6 +3,7 @@
 One reader for all stores: what a text means does not depend on whether a database stands behind it.
 """
 
+import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,7 +13,7 @@ from detent.triggers.errors import TriggerError
 from detent.triggers.interval_text import read_interval
 from detent.triggers.interval_units import INT32, INT64
 
-__all__ = ["Interval", "format_interval", "parse_interval", "require_forward"]
+__all__ = ["Interval", "format_interval", "parse_interval", "plain_interval", "require_forward"]
 
 _MICROSECOND, _DAY = timedelta(microseconds=1), timedelta(days=1)
 _DAY_MICROSECONDS = _DAY // _MICROSECOND
@@ -24,6 +25,16 @@ _POSTGRES_DAYS = range(-1_721_425, 107_482_103)
 # The fewest and the most days that so many months have, clamped at a month's end as `after` does.
 _FEWEST_DAYS = (0, 28, 59, 89, 120, 150, 181, 212, 242, 273, 303, 334)
 _MOST_DAYS = (0, 31, 62, 92, 123, 153, 184, 215, 245, 276, 306, 337)
+_PLAIN = "units behind their numbers, such as 1 hour 20 minutes, 1h20m or 01:20:00; for a time of day AT= before @every"
+# Signs and words that stand for something else, a range, and a number beside others that has no unit.
+_MISREAD = re.compile(
+    r"""
+      [^-+.:@\sA-Za-z0-9] | \b(?:at|on)\b | [0-9]-[0-9]
+    | [A-Za-z] \s* [-+]? \s* [0-9.]+ \s* $
+    | (?:^|\s) [0-9.]+ \s+ [-+]? [0-9.]+ (?![0-9.:])
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
 _TIME_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
 
 
@@ -44,6 +55,8 @@ class Interval:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what PostgreSQL has no value for."""
+        if not isinstance(self.time, timedelta):
+            raise TriggerError("is not a length of time", field="time", value=repr(self.time), expected="a timedelta")
         _require_range("months", self.months, INT32)
         _require_range("days", self.days, INT32)
         _require_range("time", self.time // _MICROSECOND, INT64)
@@ -65,15 +78,22 @@ class Interval:
         """
         if moment.tzinfo not in (None, UTC):
             raise TriggerError("is in a time zone", field="moment", value=str(moment), expected="a naive datetime, or one in datetime.UTC")
-        midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-        more_days, clock = divmod(moment - midnight + self.time, _DAY)
         months_on = _add_months(moment, self.months)
-        days_on = months_on + self.days
-        last = days_on + more_days
-        if months_on not in _POSTGRES_DAYS or days_on not in _POSTGRES_DAYS or not 1 <= last <= _LAST_DAY:
-            msg = f"{moment} + {format_interval(self)} is beyond the calendar"
-            raise OverflowError(msg)
-        return datetime.combine(date.fromordinal(last), datetime.min.time(), moment.tzinfo) + clock
+        if months_on not in _POSTGRES_DAYS or months_on + self.days not in _POSTGRES_DAYS:
+            raise _beyond(moment, self)
+        return self.times_after(moment, 1)
+
+    def times_after(self, moment: datetime, number: int) -> datetime:
+        """Return `moment` + `number` times this interval: each part is multiplied, so that the month's end is met only once.
+
+        As `after`, but a step on the way may lie anywhere: only the result has to be within the years 1 to 9999.
+        """
+        midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+        more_days, clock = divmod((moment - midnight) // _MICROSECOND + self.time // _MICROSECOND * number, _DAY_MICROSECONDS)
+        last = _add_months(moment, self.months * number) + self.days * number + more_days
+        if not 1 <= last <= _LAST_DAY:
+            raise _beyond(moment, self)
+        return datetime.combine(date.fromordinal(last), datetime.min.time(), moment.tzinfo) + clock * _MICROSECOND
 
 
 def parse_interval(text: str) -> Interval:
@@ -109,13 +129,38 @@ def format_interval(interval: Interval | timedelta) -> str:
     return written.strip() or "0s"
 
 
-def require_forward(interval: Interval) -> None:
-    """Refuse, as `TriggerError`, an interval that from some date on is zero or negative: following it would loop."""
+def plain_interval(value: Interval | timedelta | str) -> Interval:
+    """Return the interval of a schedule, from whatever it is given as; a timedelta is exact time.
+
+    Of the texts that PostgreSQL accepts those are refused here, as `TriggerError`, that people write for something else and
+    that it would read as a length all the same: `1 day at 09:30` (33.5 hours), `1,5 hours` (a day and five hours), `5-10
+    minutes` (five years and ten months), `*/5 * * * *` (five seconds). A number has its unit behind it, or stands alone.
+    """
+    if isinstance(value, timedelta):
+        return Interval(time=value)
+    if isinstance(value, Interval):
+        return value
+    if not isinstance(value, str):
+        expected = "an Interval, a timedelta, or the text of one, such as 1h20m"
+        raise TriggerError("is no interval", field="interval", value=repr(value), expected=expected)
+    interval = parse_interval(value)
+    if not value.startswith("P") and (found := _MISREAD.search(value)):
+        raise TriggerError(f"would be misread at {found[0].strip()!r}", field="interval", value=value, expected=_PLAIN)
+    return interval
+
+
+def require_forward(interval: Interval, shortest: timedelta = _MICROSECOND) -> None:
+    """Refuse, as `TriggerError`, an interval that from some date on is shorter than `shortest`; zero or negative, it would loop."""
     years, months = divmod(abs(interval.months), 12)
     days = years * 365 + _FEWEST_DAYS[months] if interval.months > 0 else -years * 366 - _MOST_DAYS[months]
-    if (days + interval.days) * _DAY_MICROSECONDS + interval.time // _MICROSECOND <= 0:
+    length = (days + interval.days) * _DAY_MICROSECONDS + interval.time // _MICROSECOND
+    if length <= 0:
         expected = "a length that is longer than zero whatever the month"
         raise TriggerError("does not move forward", field="interval", value=format_interval(interval), expected=expected)
+    if length < shortest // _MICROSECOND:
+        raise TriggerError(
+            "is too short", field="interval", value=format_interval(interval), expected=f"{format_interval(shortest)} or more"
+        )
 
 
 def _add_months(day: date, months: int) -> int:
@@ -143,7 +188,11 @@ def _divide(number: int, by: int) -> tuple[int, int]:
     return (quotient, rest) if number >= 0 else (-quotient, -rest)
 
 
+def _beyond(moment: datetime, interval: Interval) -> OverflowError:
+    return OverflowError(f"{moment} + {format_interval(interval)} is beyond the calendar")
+
+
 def _require_range(part: str, value: int, limits: tuple[int, int]) -> None:
     low, high = limits
-    if not low <= value <= high:
+    if type(value) is not int or not low <= value <= high:
         raise TriggerError("is out of range", field=part, value=str(value), expected=f"{low} to {high}")

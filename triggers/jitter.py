@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import format_instant, require_aware
 from detent.triggers.interval import format_interval
@@ -48,6 +48,7 @@ class Jittered(LooksBack):
         """Nothing, as its trigger."""
         return CountsFrom.TIMETABLE
 
+    @bounded_search()
     def next_fire_time(self, prev: datetime) -> datetime | None:
         """Return the first late fire strictly after `prev`, or None."""
         prev = require_aware(prev, "prev")
@@ -57,6 +58,7 @@ class Jittered(LooksBack):
         following = next_fire_after(self.trigger, prev)
         return None if following is None else self._late(following)
 
+    @bounded_search()
     def count_fires(self, after: datetime, until: datetime) -> int | None:
         """Return how many fire times f there are with after < f <= until; None when the trigger cannot tell."""
         after, until = require_aware(after, "after"), require_aware(until, "until")
@@ -65,6 +67,7 @@ class Jittered(LooksBack):
             return None if count is None else 0
         return count + self._is_pending(after) - self._is_pending(until)
 
+    @bounded_search()
     def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
         """Return the latest of these fire times, or None when there is none."""
         after, until = require_aware(after, "after"), require_aware(until, "until")

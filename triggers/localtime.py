@@ -7,7 +7,7 @@ following such a comparison can loop for ever.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -17,7 +17,18 @@ from attrs import field, frozen
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import require_aware
 
-__all__ = ["ClockChange", "DstFold", "DstGap", "LocalRule", "WallTimes", "clock_changes", "load_zone", "local_rule"]
+__all__ = [
+    "ClockChange",
+    "DstFold",
+    "DstGap",
+    "LocalRule",
+    "WallTimes",
+    "begin_of_day",
+    "clock_changes",
+    "date_at",
+    "load_zone",
+    "local_rule",
+]
 
 DstGap = Literal["run_after", "skip"]
 """Wall times that are lost where the clocks go forward: fire once, right after the gap, or not at all."""
@@ -171,6 +182,24 @@ def _calm_at(zone: ZoneInfo, instant: datetime) -> _Calm | None:
     return None
 
 
+def begin_of_day(zone: ZoneInfo, day: date) -> datetime:
+    """Return the first instant of a date in a zone: where midnight is left out the clock change, where it comes twice the first."""
+    midnights = (datetime.combine(day, time(fold=fold), zone) for fold in (0, 1))
+    try:
+        early, late = sorted(midnight.astimezone(UTC) for midnight in midnights)
+    except OverflowError:  # at an end of the calendar, where the zone's offset leads out of it
+        return datetime.combine(day, time(), UTC)
+    return next((change.at for change in clock_changes(zone, early - _TICK, late) if change.is_gap), early)
+
+
+def date_at(zone: ZoneInfo, instant: datetime) -> date:
+    """Return the date that a zone's calendar shows at an instant in UTC; at the ends of the calendar, UTC's."""
+    try:
+        return instant.astimezone(zone).date()
+    except OverflowError:
+        return instant.date()
+
+
 @lru_cache(maxsize=1024)
 def local_rule(zone: ZoneInfo, *, catch_up: bool, repeats: bool) -> "LocalRule":
     """Return the one `LocalRule` for these choices, so that all triggers of a zone share what it remembers."""
@@ -237,6 +266,12 @@ class LocalRule:
         """Return what the zone's clock reads at an instant (aware)."""
         instant = _clamp(require_aware(instant, "prev"))
         return instant + _offset_at(self.zone, instant)
+
+    def day_of(self, fire: datetime) -> datetime:
+        """Return the day (its time of day means nothing) of the wall time that fired at an instant: caught up, it was on the day lost."""
+        fire = _clamp(require_aware(fire, "prev"))
+        change = next(clock_changes(self.zone, fire - _TICK, fire), None)
+        return change.old_wall if change is not None and change.is_gap and self.catch_up else self.wall_at(fire)
 
     def count_fires(self, times: WallTimes, after: datetime, until: datetime) -> int:
         """Return how many instants with after < instant <= until (aware) fire, without visiting them."""

@@ -5,7 +5,7 @@ from itertools import islice
 
 from attrs import frozen
 
-from detent.triggers.base import LooksBack, Trigger, next_fire_after
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
 from detent.triggers.instants import require_aware
 from detent.triggers.search import bisect_fires, fire_times, last_fire_time
 
@@ -28,16 +28,19 @@ class Missed:
     exact: bool = True
 
 
+@bounded_search()
 def missed(trigger: Trigger, anchor: datetime, now: datetime, *, limit: int = _WALK_LIMIT) -> Missed:
     """Say which fire times of `trigger` lie in anchor < f <= now, in UTC.
 
     A trigger that `LooksBack`, as cron expressions and fixed intervals do, answers without visiting each. Any other, as
-    most combinations, is walked, for `limit` fires at most.
+    most combinations, is walked, for `limit` fires at most. With a fixed delay there is one at most, which waits to be run.
     """
     anchor, now = require_aware(anchor, "anchor"), require_aware(now, "now")
     first = next_fire_after(trigger, anchor)
     if first is None or first > now:
         return Missed(0, None, None)
+    if trigger.counts_from is CountsFrom.END:  # the next one comes only after this one has been run
+        return Missed(1, first, first)
     count = trigger.count_fires(anchor, now) if isinstance(trigger, LooksBack) else None
     if count is not None:
         return Missed(count, first, last_fire_time(trigger, anchor, now))

@@ -1,11 +1,14 @@
 """Triggers made of other triggers: which parts they may have, and their text, `@any (0 9 * * MON) (@every 24h)`. Pure."""
 
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo
 
-from detent.triggers.base import CountsFrom, Trigger
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, require_trigger
 from detent.triggers.errors import TriggerError
 
-__all__ = ["common_basis", "require_part", "require_timetable", "shown", "split_items", "write_parts"]
+__all__ = ["common_basis", "require_jumpable", "require_part", "require_timetable", "shown", "split_items", "write_parts", "zones_of"]
+
+_TIMETABLE = "a timetable: give it a start, or, if it is a class of your own, let counts_from say so"
 
 _DEEPEST = 16
 """How deep parentheses may lie in each other: far more than anybody reads, and far from Python's own limit."""
@@ -13,13 +16,11 @@ _DEEPEST = 16
 
 def require_part(value: object, owner: str) -> Trigger:
     """Return `value` when it is a trigger that can be a part of `owner`; raises `TriggerError` otherwise."""
-    expected = "a trigger: for the text of one, parse_trigger(text)"
-    if isinstance(value, type) or not isinstance(value, Trigger):
-        raise TriggerError("is no trigger", field=f"part of {owner}", value=repr(value), expected=expected)
-    if value.counts_from is CountsFrom.SCHEDULING:
+    part = require_trigger(value, f"part of {owner}")
+    if part.counts_from is CountsFrom.SCHEDULING:
         problem = "counts from when it is scheduled, which a part is not"
-        raise TriggerError(problem, field=f"part of {owner}", value=shown(value), expected="an instant, such as @at")
-    return value
+        raise TriggerError(problem, field=f"part of {owner}", value=shown(part), expected="an instant, such as @at")
+    return part
 
 
 def require_timetable(value: object, owner: str) -> Trigger:
@@ -27,9 +28,34 @@ def require_timetable(value: object, owner: str) -> Trigger:
     part = require_part(value, owner)
     if part.counts_from is not CountsFrom.TIMETABLE:
         problem = "counts from the fire or run before, so that it has no fire times of its own"
-        expected = "a timetable: give it a start, or, if it is a class of your own, let counts_from say so"
-        raise TriggerError(problem, field=f"part of {owner}", value=shown(part), expected=expected)
+        raise TriggerError(problem, field=f"part of {owner}", value=shown(part), expected=_TIMETABLE)
     return part
+
+
+def require_jumpable(value: object, owner: str) -> Trigger:
+    """Return `value` when it is a trigger that can be asked for its first fire from an instant on; raises `TriggerError` otherwise.
+
+    One that counts from the fire before has to look back, because it would otherwise be followed fire by fire: a combination
+    cannot, nor can a class of the user's own that does not say so.
+    """
+    part = require_part(value, owner)
+    if part.counts_from is CountsFrom.FIRE and not _looks_back(part):
+        raise TriggerError("would be followed fire by fire", field=f"part of {owner}", value=shown(part), expected=_TIMETABLE)
+    return part
+
+
+def _looks_back(trigger: Trigger) -> bool:
+    inner = getattr(trigger, "trigger", None)
+    return isinstance(trigger, LooksBack) and (not isinstance(inner, Trigger) or _looks_back(inner))
+
+
+def zones_of(trigger: Trigger) -> set[str]:
+    """Return the names of the zones that a trigger and all that it is made of follow."""
+    zone = getattr(trigger, "timezone", None)
+    if isinstance(zone, ZoneInfo):
+        return {zone.key}
+    parts = getattr(trigger, "parts", None) or [getattr(trigger, "trigger", None)]
+    return {name for part in parts if isinstance(part, Trigger) for name in zones_of(part)}
 
 
 def common_basis(parts: Iterable[Trigger]) -> CountsFrom:

@@ -38,6 +38,9 @@ def read_options(text: str) -> tuple[dict[str, str], str]:
         name = _SPELLINGS.get(match["name"].upper(), match["name"].upper())
         if name in options:
             raise TriggerError("is given twice", text=text, field="option", value=name, expected="each option once")
-        options[name] = unquote(match["value"], errors="surrogatepass")
+        try:
+            options[name] = unquote(match["value"], errors="surrogatepass")
+        except UnicodeDecodeError as error:
+            raise TriggerError("is not UTF-8", text=text, field=name, value=match["value"], expected="%-escapes of UTF-8") from error
         rest = rest[match.end() :]
     return options, rest

@@ -4,17 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after
-from detent.triggers.errors import TriggerError
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
 from detent.triggers.instants import require_aware
 
-__all__ = ["MOST_FIRES", "TICK", "bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time"]
+__all__ = ["TICK", "bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time"]
 
 TICK = timedelta(microseconds=1)
 """Instants are this far apart: `next_fire_time(instant - TICK)` is the first fire at or after `instant`."""
-
-MOST_FIRES = 100_000
-"""How many fires a search visits one by one before it gives up, as an error: a matter of a second."""
 
 _MOST_FOLLOWED = 10_000
 _NARROWEST = timedelta(seconds=1)
@@ -36,35 +32,24 @@ def fire_times(trigger: Trigger, after: datetime, until: datetime | None = None)
 
 def fires_at(trigger: Trigger, instant: datetime) -> bool:
     """Whether a trigger that is a timetable fires at this very instant."""
-    return trigger.next_fire_time(instant - TICK) == instant
+    return next_fire_after(trigger, instant - TICK) == instant
 
 
 def first_fire_from(trigger: Trigger, prev: datetime, instant: datetime) -> datetime | None:
     """Return the first fire time at or after `instant`, following on from a fire at `prev`; None when there is none.
 
-    One step where the trigger is a timetable or can look back. Any other is followed fire by fire; raises
-    `TriggerError` after `MOST_FIRES` of them.
+    A trigger that counts from the fire before is followed to there by looking back, so that it goes on as it would have. A
+    timetable has no need to. A fixed delay that would have ended before `instant` begins anew there.
     """
     if instant <= prev:
         return next_fire_after(trigger, prev)
-    if trigger.counts_from is CountsFrom.TIMETABLE:
-        return next_fire_after(trigger, instant - TICK)
-    if isinstance(trigger, LooksBack):
-        return next_fire_after(trigger, trigger.last_fire_time(prev, instant - TICK) or prev)
-    found = next_fire_after(trigger, prev)
-    for _ in range(MOST_FIRES):
-        if found is None or found >= instant:
-            return found
-        found = next_fire_after(trigger, found)
-    raise TriggerError(
-        "is too far to follow",
-        text=repr(trigger),
-        field="fire time",
-        value=str(instant),
-        expected=f"at most {MOST_FIRES} fires after {prev}",
-    )
+    if trigger.counts_from is CountsFrom.FIRE:
+        return next_fire_after(trigger, last_fire_time(trigger, prev, instant - TICK) or prev)
+    found = next_fire_after(trigger, instant - TICK)
+    return next_fire_after(trigger, instant) if trigger.counts_from is CountsFrom.END and found != instant else found
 
 
+@bounded_search()
 def last_fire_time(trigger: Trigger, after: datetime, until: datetime) -> datetime | None:
     """Return the latest fire time f with after < f <= until, following on from a fire at `after`, or None.
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from attrs import field, frozen
 
 from detent.triggers.base import CountsFrom, LooksBack
-from detent.triggers.errors import TriggerError
+from detent.triggers.errors import TriggerError, require_count
 from detent.triggers.instants import format_instant, require_aware
-from detent.triggers.interval import Interval, format_interval, parse_interval, require_forward
+from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
 from detent.triggers.options import write_options
 
 __all__ = ["AfterTrigger", "OnceTrigger", "SimpleTrigger"]
@@ -48,10 +48,11 @@ class SimpleTrigger(LooksBack):
         if self.interval <= timedelta(0):
             raise TriggerError("does not move forward", field="interval", value=str(self.interval), expected=expected)
         Interval(time=self.interval)  # refuses what no text could say
+        if type(self.fixed_delay) is not bool:
+            raise TriggerError("is not a choice", field="fixed_delay", value=repr(self.fixed_delay), expected="True or False")
         if self.times is None:
             return
-        if self.times < 1:
-            raise TriggerError("is too few", field="times", value=str(self.times), expected="at least 1")
+        require_count("times", self.times)
         if self.start is None:
             raise TriggerError("cannot be counted", field="times", value=str(self.times), expected="a start to count from")
         if self.fixed_delay:
@@ -152,12 +153,6 @@ class OnceTrigger(_FiresOnce):
         return f"@at {format_instant(self.at)}"
 
 
-def _interval(value: Interval | timedelta | str) -> Interval:
-    if isinstance(value, timedelta):
-        return Interval(time=value)
-    return parse_interval(value) if isinstance(value, str) else value
-
-
 @frozen
 class AfterTrigger(_FiresOnce):
     """Fires once, `interval` after it was scheduled: the scheduler makes a one-off of it, with that as its fire time.
@@ -166,7 +161,7 @@ class AfterTrigger(_FiresOnce):
     Raises `TriggerError` for one that does not move forward.
     """
 
-    interval: Interval = field(converter=_interval)
+    interval: Interval = field(converter=plain_interval)
 
     def __attrs_post_init__(self) -> None:
         require_forward(self.interval)

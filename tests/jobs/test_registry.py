@@ -136,6 +136,9 @@ def test_a_wrong_trigger_registers_nothing() -> None:
 
     with pytest.raises(TriggerError):
         registry.register_job(Report(), trigger="61 * * * *")
+    for trigger in (timedelta(hours=1), CronTrigger, 5):
+        with pytest.raises(TriggerError, match=r"trigger .* is no trigger; expected a Trigger"):
+            registry.register_job(Report(), trigger=trigger)  # type: ignore[arg-type]  # the point
     with pytest.raises(TriggerError):
         registry.scheduled("tick", trigger="@every never")(print_nothing)
 

@@ -120,7 +120,15 @@ def test_a_trigger_that_cannot_look_back_says_at_least_how_many() -> None:
     (dropped,) = following.dropped
     assert (following.anchor, following.run_at) == (NOON + 30 * DAY, NOON + 30 * DAY + MINUTE)
     assert not dropped.exact
-    assert str(dropped).startswith("overlap: at least 1000 passed while the run before")
+    assert str(dropped).startswith("overlap: at least 1001 passed while the run before")
+
+
+def test_more_misfires_than_can_be_counted_do_not_hide_the_overlaps() -> None:
+    """Each is counted from where it begins."""
+    following = follow(EveryMinute(), TASK, fire_time=NOON + 30 * DAY, until=NOON + 30 * DAY + 5.5 * MINUTE)
+
+    assert [(dropped.reason, dropped.exact) for dropped in following.dropped] == [(MISFIRE, False), (OVERLAP, True)]
+    assert following.dropped[1].count == 5
 
 
 def test_a_trigger_that_does_not_move_forward_is_an_error() -> None:

@@ -288,7 +288,7 @@ def test_a_year_without_any_node_is_caught_up_with_at_once(trigger: Trigger) -> 
 @pytest.mark.parametrize("ending", [Returned(HOURLY), RAISED, STOPPED])
 @pytest.mark.parametrize("trigger", [Broken(), Stuck()])
 def test_a_trigger_that_fails_after_the_run_sets_its_task_aside(trigger: Trigger, ending: Ending) -> None:
-    """It must not be lost, nor locked for ever."""
+    """It must not be lost, nor locked for ever; the run is recorded as it ended."""
     row = held(a_schedule(options=NO_RETRY))
 
     outcome = decide(row, finish(row, ending), trigger)
@@ -296,4 +296,14 @@ def test_a_trigger_that_fails_after_the_run_sets_its_task_aside(trigger: Trigger
     assert outcome.next is not None
     assert (outcome.next.state, outcome.next.due_at, outcome.next.lease_id) == (TaskState.FAILED, None, None)
     assert "its trigger failed" in (outcome.next.last_error or "")
-    assert statuses(outcome) == [("failed", 1)]
+    assert statuses(outcome) == [("done" if isinstance(ending, Returned) else "failed", 1)]
+
+
+def test_what_a_job_returned_is_kept_also_when_its_trigger_fails() -> None:
+    """Its payload for the next run, whenever somebody restarts it, and its result."""
+    row = held(a_schedule())
+
+    outcome = decide(row, finish(row, Returned(evolve(row, payload=b"new", result="precious"))), Broken())
+
+    assert outcome.next is not None
+    assert (outcome.next.payload, outcome.next.result, outcome.runs[0].result) == (b"new", "precious", "precious")

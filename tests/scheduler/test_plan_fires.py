@@ -104,11 +104,10 @@ def test_what_must_not_be_run_is_accounted_for_instead(task: Task, instead: Endi
     assert plan_fire(task, tasks.trigger_of(task)).instead == instead
 
 
-@pytest.mark.parametrize(("trigger", "says"), [(Broken(), "holidays of 2025"), (Stuck(), "does not move forward")])
-def test_a_trigger_that_fails_fails_its_fire_and_no_other(trigger: Trigger, says: str) -> None:
-    """The neighbours in the same lock start all the same; the task is not run for a time that nobody knows."""
+@pytest.mark.parametrize("trigger", [Broken(), Stuck()])
+def test_a_trigger_that_fails_does_not_keep_a_fire_from_being_run(trigger: Trigger) -> None:
+    """It is due all the same, and so are the others of the same lock; only which of several missed ones it is, nobody can say."""
     fire = plan_fire(held(HOURLY, now=NOON + 2 * HOUR), trigger)
 
     assert fire.fire_time == NOON
-    assert isinstance(fire.instead, Raised)
-    assert says in fire.instead.error
+    assert fire.instead is None

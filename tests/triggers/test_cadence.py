@@ -69,6 +69,9 @@ def test_a_cadence_is_the_text_of_a_trigger(cadence: str, text: str, fires: str)
         (lambda: daily_at(9, -1), "minute '-1' is out of range; expected 0-59"),
         (lambda: daily_at("9"), "hour '9' is out of range; expected 0-23"),  # type: ignore[arg-type]  # the point
         (lambda: daily_at(9, 0, "Mars"), "timezone 'Mars' is unknown"),
+        (lambda: daily_at(True), "hour 'True' is out of range; expected 0-23"),  # noqa: FBT003 - the point
+        (lambda: weekly_on(True), "weekday 'True' is no weekday"),  # noqa: FBT003 - the point
+        (lambda: every(5), "interval '5' is no interval"),  # type: ignore[arg-type]  # the point
         (lambda: weekly_on(8), r"weekday '8' is no weekday; expected SUN-SAT, or 0-7 \(0 and 7 are Sunday\)"),
         (lambda: weekly_on("monday"), "weekday 'monday' is no weekday"),
         (lambda: every("0s"), "interval '0s' does not move forward"),

@@ -43,6 +43,9 @@ Europe/Paris | START=2026-10-24 AT=02:30 @every 1 day | 2026-10-24T12:00 | 2026-
 Europe/Paris | START=2026-10-24 AT=02:30 DST_FOLD=both @every 1 day | 2026-10-24T12:00 | 2026-10-25T02:30+02:00 2026-10-25T02:30+01:00
 Australia/Lord_Howe | START=2024-10-05 AT=02:15 @every 1 day | 2024-10-05T00:00 | 2024-10-06T02:30+11:00 2024-10-07T02:15+11:00
 America/New_York | START=2026-12-31 @every 6 months | 2020-01-01T00:00 | 2026-12-31T00:00-05:00 2027-06-30T00:00-04:00
+America/Nuuk | AT=23:30 @every 1w | 2027-03-21T01:30 | 2027-03-28T00:00-01:00 2027-04-03T23:30-01:00
+Pacific/Apia | AT=09:00 @every 1w | 2011-12-23T19:00 | 2011-12-31T00:00+14:00 2012-01-06T09:00+14:00
+UTC | START=2000-01-01 @every -1 year 367 days | 2033-01-01T00:00 | 2033-01-02T00:00 2033-01-03T00:00
 UTC | @every 1 month | 2026-01-31T10:15 | 2026-02-28T10:15 2026-03-28T10:15
 Europe/Paris | @every 1 day | 2026-03-28T10:15 | 2026-03-29T11:15+02:00 2026-03-30T11:15+02:00
 UTC | AT=09:00 @every 1 week | 2026-01-01T08:00 | 2026-01-01T09:00 2026-01-08T09:00
@@ -97,7 +100,11 @@ def test_midnight_is_the_default_and_not_another_value() -> None:
             r"interval '1mon -28d' does not move forward; expected a length that is longer than zero whatever the month",
         ),
         ("1 day -24 hours", {}, "interval '1d -24h' does not move forward"),
-        (timedelta(days=1), {}, r"interval 'datetime.timedelta\(days=1\)' is no interval; expected an Interval, or its text"),
+        (timedelta(days=1), {}, "interval '24h' counts no calendar; expected years, months, weeks or days; for exact time a SimpleTrigger"),
+        (5, {}, "interval '5' is no interval; expected an Interval, a timedelta, or the text of one"),
+        ("1 day -1 hour", {}, "interval '1d -1h' is too short; expected 24h or more"),
+        ("1 day at 09:30", {}, "interval '1 day at 09:30' would be misread at 'at'; .* for a time of day AT= before @every"),
+        ("1 day", {"start": datetime.max.replace(tzinfo=UTC), "timezone": "Asia/Tokyo"}, "start .* lies outside the calendar of its zone"),
         ("1 day", {"at": time(9, tzinfo=UTC)}, "at .* is no time of day; expected a datetime.time without a time zone"),
         ("1 day", {"at": "09:00"}, "at \"'09:00'\" is no time of day"),
         ("1 day", {"at": time(9), "start": NEW_YEAR}, "at '09:00:00' is said twice; expected a date as start"),

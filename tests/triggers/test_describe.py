@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from detent.triggers import AnyOf, CronTrigger, Trigger, describe, parse_trigger
+from detent.triggers import AnyOf, CronTrigger, Trigger, TriggerError, describe, parse_trigger
 
 # text | what is said of it
 TABLE = """
@@ -47,11 +47,23 @@ CRON_TZ=Europe/Paris 0 9 * * MON-FRI | 09:00 on Monday to Friday, Europe/Paris
 HASH=x H H * * * | 03:12 every day, UTC (hashed from 'x')
 HASH=x H/15 * * * * | every hour at minutes 12, 27, 42 and 57 (hashed from 'x')
 HASH=x H(0-29)/10 H(2-4) * * THU | 02:02, 02:12 and 02:22 on Thursday, UTC (hashed from 'x')
+*/90 * * * * | every hour
+*/45 * * * * | every 45 minutes within each hour
+0 */36 * * * | 00:00 every day, UTC
+0/75 * * * * * | every minute
+55/10 * * * * | every hour at minute 55
+0 0 */40 * * | 00:00 on the 1st, UTC
+0 0 1 DEC/3 * | 00:00 on the 1st in December, UTC
+0 0 * * */9 | 00:00 on Sunday, UTC
+0 0 * * */2 | 00:00 on every 2nd day of the week, UTC
+0 0 */2 * * | 00:00 on every 2nd day of the month, UTC
+0 0 9 * * * * | 09:00 every day, UTC
+0 1/5 * * * | every 5 hours from hour 1 within each day, UTC
 0-10 * * * * | every hour at minutes 0 to 10
 0,5,10,20,30,40,50 3,4 * * * | minutes 0, 5, 10, 20, 30, 40 and 50 of hours 3 and 4, UTC
 0 22-2 * * * | every hour from 22:00 to 02:00, UTC
-0 0 * * 5-7/2 | 00:00 on every 2nd day from Friday to Sunday, UTC
-0 0 20/3 * * | 00:00 on every 3rd day from the 20th, UTC
+0 0 * * 5-7/2 | 00:00 on every 2nd day of the week from Friday to Sunday, UTC
+0 0 20/3 * * | 00:00 on every 3rd day of the month from the 20th, UTC
 @every 1h20m | every 1 hour 20 minutes
 @every 1 minute | every minute
 @every 30s | every 30 seconds
@@ -90,6 +102,13 @@ LONG = [
 def test_a_trigger_is_described(text: str, said: str) -> None:
     """As people would say it, with the zone where it matters."""
     assert describe(parse_trigger(text)) == said
+
+
+def test_a_text_is_described_as_its_trigger() -> None:
+    """And what is neither is refused."""
+    assert describe("CRON_TZ=Europe/Paris @daily") == "00:00 every day, Europe/Paris"
+    with pytest.raises(TriggerError, match="trigger '5' is no trigger"):
+        describe(5)  # type: ignore[arg-type]  # the point
 
 
 class Lunar(Trigger):

@@ -116,6 +116,16 @@ REFUSED = [
     ("@every 0s", "interval '0s' does not move forward"),
     ("@every 0.1us", "interval '0s' does not move forward"),
     ("@every 1 month -28 days", "interval '1mon -28d' does not move forward"),
+    ("@every 1 day at 09:30", "interval '1 day at 09:30' would be misread at 'at'; expected units behind their numbers, such as"),
+    ("@every 1 day AT=09:00", "interval '1 day AT=09:00' would be misread at 'AT'"),
+    ("@every 1 week on 5", "interval '1 week on 5' would be misread at 'on'"),
+    ("@every 1,5 hours", "interval '1,5 hours' would be misread at ','"),
+    ("@after 5-10 minutes", "interval '5-10 minutes' would be misread at '5-1'"),
+    ("@every */5 * * * *", "interval '*/5 * * * *' would be misread at '*'"),
+    ("@every 1 day 5", "interval '1 day 5' would be misread at 'y 5'"),
+    ("@every 5 1 hour", "interval '5 1 hour' would be misread at '5 1'"),
+    ("@jitter 1,5 hours (@daily)", "interval '1,5 hours' would be misread at ','"),
+    ("HASH=%ff H 9 * * *", "HASH '%ff' is not UTF-8; expected %-escapes of UTF-8"),
     ("@every 5 parsecs", "interval '5 parsecs' has the unknown unit 'parsecs'"),
     ("@after -1 day", "interval '-1d' does not move forward"),
     ("@at 2030-01-01T00:00:00", "instant '2030-01-01T00:00:00' is not understood; expected an RFC 3339 instant with its offset"),
@@ -146,7 +156,10 @@ REFUSED = [
     ("HASH=a @jitter 1h (@daily) (@daily)", "part of @jitter '1h (@daily) (@daily)' has 2 triggers; expected one, in parentheses"),
     ("HASH=a @jitter 1h (@every 5m)", "part of Jittered '@every 5m' counts from the fire or run before"),
     ("@between (@daily)", "has no bound; expected start, end or times"),
-    ("TIMES=0 START=2030-01-01T00:00:00Z @between (@daily)", "times '0' is too few; expected a whole number from 1 on"),
+    (
+        "TIMES=0 START=2030-01-01T00:00:00Z @between (@daily)",
+        "times '0' is not a number of times; expected a whole number from 1 to 999999999",
+    ),
 ]
 
 

@@ -38,6 +38,8 @@ def calendar(*events: str) -> str:
         ("DTSTART;VALUE=DATE:20290101", []),
         ("DTSTART;VALUE=DATE:20251231", []),
         ("DTSTART;VALUE=DATE:20260501 | STATUS:CANCELLED", []),
+        ("DTSTART;VALUE=DATE:20260501 | STATUS:cancelled", []),
+        ("DTSTART;VALUE=DATE:20260501 | DTEND;VALUE=DATE:20260501", [(date(2026, 5, 1), date(2026, 5, 1))]),
     ],
 )
 def test_the_whole_days_of_events_are_read(event: str, days: list[tuple[date, date]]) -> None:
@@ -63,6 +65,8 @@ def test_a_schedule_leaves_out_what_a_calendar_says() -> None:
         (b"\xff\xfe\x00", "is not understood"),
         (calendar("DTSTART;VALUE=DATE:2026"), "is not understood"),
         (calendar("DTSTART;VALUE=DATE:20260501 | RRULE:FREQ=SOMETIMES"), "is not understood"),
+        (calendar("SUMMARY:Tick | DTSTART;VALUE=DATE:20260501 | RRULE:FREQ=SECONDLY"), "event 'Tick' recurs within a day"),
+        (None, "content 'None' is no text"),
         (
             calendar("SUMMARY:Party | DTSTART:20260601T180000Z | DTEND:20260601T200000Z"),
             r"event 'Party' is not of whole days \(from 2026-06-01 18:00",
@@ -76,9 +80,11 @@ def test_what_is_no_calendar_of_whole_days_is_refused(content: str | bytes, mess
 
 
 def test_the_span_runs_forward() -> None:
-    """A first day after the last is a mistake."""
-    with pytest.raises(TriggerError, match="span '2028-12-31/2026-01-01' runs backwards"):
-        read_holidays(calendar(), LAST, FIRST)
+    """From one date to another, up to the end of the calendar."""
+    assert read_holidays(calendar("DTSTART;VALUE=DATE:20260501"), FIRST, date.max) == [(date(2026, 5, 1), date(2026, 5, 1))]
+    for first, last in ((LAST, FIRST), (datetime(2026, 1, 1, tzinfo=UTC), LAST)):
+        with pytest.raises(TriggerError, match=r"span .* is no span; expected two dates, the earlier one first"):
+            read_holidays(calendar(), first, last)
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

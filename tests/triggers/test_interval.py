@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detent.triggers import Interval, TriggerError, format_interval, parse_interval
-from detent.triggers.interval import require_forward
+from detent.triggers.interval import plain_interval, require_forward
 
 MICROSECOND = timedelta(microseconds=1)
 DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -204,6 +204,9 @@ def test_every_timedelta_reads_back_as_exact_time(length: timedelta) -> None:
     [
         ({"months": 2**31}, "months '2147483648' is out of range; expected -2147483648 to 2147483647"),
         ({"days": -(2**31) - 1}, "days '-2147483649' is out of range"),
+        ({"days": 1.5}, "days '1.5' is out of range"),
+        ({"months": "1"}, "months '1' is out of range"),
+        ({"time": 5}, "time '5' is not a length of time; expected a timedelta"),
         ({"time": 2**63 * MICROSECOND}, "time '9223372036854775808' is out of range"),
         ({"months": INT32, "days": INT32, "time": INT64 * MICROSECOND}, "has no end"),
         ({"months": -INT32 - 1, "days": -INT32 - 1, "time": (-INT64 - 1) * MICROSECOND}, "has no end"),
@@ -213,6 +216,30 @@ def test_an_interval_has_postgresqls_range(parts: dict[str, int], message: str) 
     """So that every one can be stored, and none is what PostgreSQL calls infinity."""
     with pytest.raises(TriggerError, match=message):
         Interval(**parts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["1 hour 20 minutes", timedelta(minutes=80), Interval(time=timedelta(minutes=80))])
+def test_a_schedules_interval_may_be_given_in_three_ways(value: str | timedelta | Interval) -> None:
+    """And is one value."""
+    assert plain_interval(value) == Interval(time=timedelta(minutes=80))
+
+
+@pytest.mark.parametrize(
+    "text", ["3 4:05:06", "P1Y2M3DT4H5M6S", "P0001-02-03T04:05:06", "1 day -1 hour", "+5 s", "5", "1.5h", ".5 s", "1y2mon"]
+)
+def test_a_schedules_interval_may_have_every_form_that_says_what_it_means(text: str) -> None:
+    """Only what people write for something else is refused."""
+    assert plain_interval(text) == parse_interval(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["1 day at 09:30", "1 day AT 9", "1 week on 5", "1,5 hours", "5-10 minutes", "*/5", "1 day 5", "5 1 hour", "1 day .5"]
+)
+def test_a_schedules_interval_is_not_misread(text: str) -> None:
+    """PostgreSQL takes each of these for a length that its writer did not mean."""
+    parse_interval(text)
+    with pytest.raises(TriggerError, match=r"would be misread at .* expected units behind their numbers"):
+        plain_interval(text)
 
 
 def test_a_timedelta_beyond_the_range_has_no_text() -> None:

@@ -71,7 +71,7 @@ def test_a_number_of_fires_needs_a_start_to_count_from() -> None:
     """From `prev` alone nobody knows how many there were."""
     with pytest.raises(TriggerError, match="times '3' cannot be counted; expected a start to count from"):
         SimpleTrigger(HOUR, times=3)
-    with pytest.raises(TriggerError, match="times '0' is too few; expected at least 1"):
+    with pytest.raises(TriggerError, match="times '0' is not a number of times"):
         SimpleTrigger(HOUR, start=NOON, times=0)
 
 
@@ -131,6 +131,25 @@ def test_an_interval_that_no_text_can_say_is_refused() -> None:
     """It could not be stored."""
     with pytest.raises(TriggerError, match=r"time '.*' is out of range"):
         SimpleTrigger(timedelta(days=999_999_999))
+
+
+@pytest.mark.parametrize("times", ["3", 1.5, True, 10**9])
+def test_a_number_of_times_is_a_whole_number_that_a_text_can_say(times: int) -> None:
+    """Anything else would be written as what nobody can read."""
+    with pytest.raises(TriggerError, match="is not a number of times; expected a whole number from 1 to 999999999"):
+        SimpleTrigger(HOUR, start=NOON, times=times)
+
+
+def test_a_choice_is_yes_or_no() -> None:
+    """A text that says no would count as yes."""
+    with pytest.raises(TriggerError, match="fixed_delay \"'no'\" is not a choice; expected True or False"):
+        SimpleTrigger(HOUR, fixed_delay="no")  # type: ignore[arg-type]  # the point
+
+
+def test_what_is_no_interval_is_refused_by_its_value() -> None:
+    """At the door."""
+    with pytest.raises(TriggerError, match="interval '5' is no interval"):
+        AfterTrigger(5)  # type: ignore[arg-type]  # the point
 
 
 def test_the_end_of_the_calendar_ends_the_trigger() -> None:

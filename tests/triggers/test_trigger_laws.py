@@ -165,6 +165,8 @@ def test_excluded_fires_do_not_shift_those_that_count_from_the_fire_before(
     trigger: Trigger, excluded: list[object], prev: datetime
 ) -> None:
     """What is left is a part of what there was."""
+    if trigger.counts_from is CountsFrom.END:
+        return
     left = first_few(Except(trigger, *excluded), prev, 1)  # type: ignore[arg-type]  # of every kind
 
     assert set(left) <= set(walked(trigger, prev, left[-1] if left else prev))
