@@ -141,8 +141,7 @@ def plain_interval(value: Interval | timedelta | str) -> Interval:
     if isinstance(value, Interval):
         return value
     if not isinstance(value, str):
-        expected = "an Interval, a timedelta, or the text of one, such as 1h20m"
-        raise TriggerError("is no interval", field="interval", value=repr(value), expected=expected)
+        raise TriggerError("is no interval", field="interval", value=repr(value), expected="an Interval, a timedelta, or the text of one")
     interval = parse_interval(value)
     if not value.startswith("P") and (found := _MISREAD.search(value)):
         raise TriggerError(f"would be misread at {found[0].strip()!r}", field="interval", value=value, expected=_PLAIN)

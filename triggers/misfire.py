@@ -6,6 +6,7 @@ from itertools import islice
 from attrs import frozen
 
 from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from detent.triggers.errors import require_count
 from detent.triggers.instants import require_aware
 from detent.triggers.search import bisect_fires, fire_times, last_fire_time
 
@@ -35,6 +36,7 @@ def missed(trigger: Trigger, anchor: datetime, now: datetime, *, limit: int = _W
     A trigger that `LooksBack`, as cron expressions and fixed intervals do, answers without visiting each. Any other, as
     most combinations, is walked, for `limit` fires at most. With a fixed delay there is one at most, which waits to be run.
     """
+    require_count("limit", limit)
     anchor, now = require_aware(anchor, "anchor"), require_aware(now, "now")
     first = next_fire_after(trigger, anchor)
     if first is None or first > now:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 import pytest
+from attrs import evolve
 
 from detent.scheduler.follow import MISFIRE, OVERLAP, Dropped, Following, follow
 from detent.triggers import CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError
@@ -68,6 +69,26 @@ def test_a_fixed_delay_goes_on_from_the_end_of_the_run() -> None:
     for ended in (NOON, NOON + MINUTE, NOON + 99 * HOUR):
         assert follow(delayed, task, fire_time=NOON, until=ended) == Following(ended, ended + HOUR)
     assert follow(delayed, task, fire_time=NOON, until=NOON - HOUR) == Following(NOON, NOON + HOUR)
+
+
+@pytest.mark.parametrize(
+    ("fired", "anchor", "run_at", "count"), [(0, 0, 1, 1), (1, 1, 2, 2), (0.5, 0, 1, 2)], ids=["at once", "later", "between two fires"]
+)
+def test_a_first_fire_of_its_own_that_was_missed_is_accounted_for(fired: float, anchor: float, run_at: float, count: int) -> None:
+    """The trigger knows nothing of it: it was set with the schedule, for 11:30, and no node was there until noon or later."""
+    own = NOON - HOUR / 2
+    task = evolve(TASK, anchor=own, run_at=own)
+
+    following = follow(CronTrigger("0 * * * *"), task, fire_time=NOON + fired * HOUR, until=NOON + fired * HOUR + MINUTE)
+    assert following == Following(NOON + anchor * HOUR, NOON + run_at * HOUR, (misfires(count, own),))
+
+
+def test_a_run_that_was_moved_leaves_out_the_fires_before_it() -> None:
+    """The first of them was a fire of the trigger, not the instant that the run was moved to."""
+    task = evolve(TASK, run_at=NOON + 3.5 * HOUR)
+
+    following = follow(HOURLY, task, fire_time=task.run_at, until=task.run_at + MINUTE)
+    assert following == Following(NOON + 3 * HOUR, NOON + 4 * HOUR, (misfires(4, NOON),))
 
 
 def test_a_night_without_its_hour_has_its_fire_after_the_gap() -> None:

@@ -24,7 +24,25 @@ from detent.triggers import (
 from detent.triggers.nesting import zones_of
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
-MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class EverySecond(Trigger):
+    """A trigger of a user's own, which says no more than the next fire."""
+
+    def next_fire_time(self, prev: datetime) -> datetime:
+        """Return the next full second."""
+        return prev.replace(microsecond=0) + SECOND
+
+
+class Ticks(EverySecond):
+    """The same, which knows that it is a timetable."""
+
+    @property
+    def counts_from(self) -> CountsFrom:
+        """Nothing."""
+        return CountsFrom.TIMETABLE
+
 
 zones = st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Asia/Kathmandu"])
 instants = st.timedeltas(-400 * DAY, 400 * DAY).map(lambda offset: NEW_YEAR + offset)

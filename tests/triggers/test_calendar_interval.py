@@ -1,6 +1,7 @@
 """`CalendarIntervalTrigger`: years, months, weeks and days as people count them."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from random import Random
 from time import perf_counter
 from zoneinfo import ZoneInfo
@@ -161,6 +162,15 @@ def test_a_long_way_from_the_start_is_not_walked() -> None:
     assert perf_counter() - began < 0.05
 
 
+def test_a_long_way_from_the_start_is_not_walked_in_days_and_hours_either() -> None:
+    """Hours beside the days count as they do."""
+    trigger = CalendarIntervalTrigger("1 day 24 hours", start=date(2000, 1, 1))
+
+    began = perf_counter()
+    assert trigger.next_fire_time(datetime(9000, 1, 1, 12, tzinfo=UTC)) == datetime(9000, 1, 3, tzinfo=UTC)
+    assert perf_counter() - began < 0.05
+
+
 @pytest.mark.postgres
 def test_the_fires_from_a_start_are_those_that_postgresql_adds_up(postgres_url: str) -> None:
     """`start + n * interval`, for 400 random starts and intervals."""
@@ -183,3 +193,25 @@ def test_the_fires_from_a_start_are_those_that_postgresql_adds_up(postgres_url: 
         trigger = CalendarIntervalTrigger(interval, start=start)
         assert next_fire_after(trigger, expected - timedelta(microseconds=1)) == expected, (start, interval, number)
         assert trigger.count_fires(start, expected) == number
+
+
+@pytest.mark.parametrize("zone", [PARIS, ZoneInfo(PARIS), ZoneInfo.no_cache(PARIS)])
+def test_a_zone_is_known_by_its_name(zone: str | ZoneInfo) -> None:
+    """Two objects of one zone make equal triggers with equal hashes."""
+    trigger, usual = CalendarIntervalTrigger("1 day", zone, at=time(9)), CalendarIntervalTrigger("1 day", PARIS, at=time(9))
+
+    assert trigger == usual
+    assert hash(trigger) == hash(usual)
+
+
+@pytest.mark.parametrize("interval", [Interval(months=12, days=-364, time=timedelta(minutes=1)), Interval(months=1, days=-27)])
+def test_steps_that_are_far_from_their_average_are_counted_out(interval: Interval) -> None:
+    """A year less 364 days and a minute more is a day and a minute long, or two days in a leap year."""
+    start = datetime(2022, 1, 31, tzinfo=UTC)
+    trigger = CalendarIntervalTrigger(interval, start=start)
+    grid = [Interval(months=interval.months * n, days=interval.days * n, time=interval.time * n).after(start) for n in range(60)]
+
+    for number, (fire, following) in enumerate(pairwise(grid)):
+        assert trigger.next_fire_time(fire) == following
+        assert trigger.next_fire_time(following - timedelta(microseconds=1)) == following
+        assert trigger.count_fires(start, fire) == number

@@ -36,6 +36,7 @@ def test_seconds_come_first() -> None:
         ("@DAILY", "@daily"),
         ("0 0 * * 5-7", "0 0 * * FRI-SUN"),
         ("5-5 * * * *", "5 * * * *"),
+        ("0 0 * * 0-7", "0 0 * * SUN-SAT"),
     ],
 )
 def test_what_means_the_same_to_a_reader_is_equal(one: str, other: str) -> None:
@@ -195,3 +196,18 @@ def test_the_ends_of_the_calendar_are_no_trap(expression: str) -> None:
 def test_years_reach_beyond_2099() -> None:
     """The seventh field goes on where croniter ends."""
     assert CronTrigger("0 0 0 1 1 ? 2150/49").next_fire_time(datetime(2151, 1, 1, tzinfo=UTC)) == datetime(2199, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("weekday", "number"), [("MON", 0), ("THU", 3), ("SUN", 6)])
+def test_no_two_kinds_of_year_are_taken_for_one(weekday: str, number: int) -> None:
+    """A trigger remembers the days of a month by the calendar of its year, of which there are 14: here each comes up."""
+    fires = list(fire_times(CronTrigger(f"0 0 * * {weekday}"), datetime(2000, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)))
+
+    assert {fire.weekday() for fire in fires} == {number}
+    assert {later - earlier for earlier, later in pairwise(fires)} == {timedelta(weeks=1)}
+
+
+def test_a_range_from_0_to_7_is_eight_values_but_for_weekdays() -> None:
+    """There it is the whole week, because 0 and 7 are both Sunday."""
+    assert [fire.minute for fire in fire_times(CronTrigger("0-7 0 * * *"), NEW_YEAR, NEW_YEAR + timedelta(hours=9))] == [*range(1, 8)]
+    assert [fire.day for fire in next_five(CronTrigger("0 0 * * 0-7"))] == [2, 3, 4, 5, 6]

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from detent.triggers import AnyOf, CronTrigger, Trigger, TriggerError, describe, parse_trigger
+from detent.triggers.describe_cron import describe_fields
 
 # text | what is said of it
 TABLE = """
@@ -61,6 +62,12 @@ HASH=x H(0-29)/10 H(2-4) * * THU | 02:02, 02:12 and 02:22 on Thursday, UTC (hash
 0 1/5 * * * | every 5 hours from hour 1 within each day, UTC
 0-10 * * * * | every hour at minutes 0 to 10
 0,5,10,20,30,40,50 3,4 * * * | minutes 0, 5, 10, 20, 30, 40 and 50 of hours 3 and 4, UTC
+0,20,40 8,9 * * * | 08:00, 08:20, 08:40, 09:00, 09:20 and 09:40 every day, UTC
+0 1,2,3,4,5,6,7 * * * | minute 0 of hours 1, 2, 3, 4, 5, 6 and 7, UTC
+*/15 9,12 * * * | every 15 minutes in hours 9 and 12, UTC
+*/15 9 * * * | every 15 minutes from 09:00 to 09:59, UTC
+*/15 */2 * * * | every 15 minutes in every 2nd hour, UTC
+*/15 9-17/2 * * * | every 15 minutes in every 2nd hour from 9 to 17, UTC
 0 22-2 * * * | every hour from 22:00 to 02:00, UTC
 0 0 * * 5-7/2 | 00:00 on every 2nd day of the week from Friday to Sunday, UTC
 0 0 20/3 * * | 00:00 on every 3rd day of the month from the 20th, UTC
@@ -71,6 +78,7 @@ HASH=x H(0-29)/10 H(2-4) * * THU | 02:02, 02:12 and 02:22 on Thursday, UTC (hash
 CRON_TZ=Europe/Paris START=2026-01-31 AT=09:00 @every 1 month | every month at 09:00 from 2026-01-31, Europe/Paris
 FIXED_DELAY=yes @every 5m | 5 minutes after the end of each run
 START=2030-01-01T00:00:00Z TIMES=3 @every 24h | every 24 hours from 2030-01-01 00:00 UTC, 3 times
+START=2030-01-01T00:00:00Z TIMES=1 @every 24h | every 24 hours from 2030-01-01 00:00 UTC, once
 @at 2030-01-01T00:00:00+05:30 | once at 2029-12-31 18:30 UTC
 @after 1 week 6 days | once, 13 days after it is scheduled
 HASH=x @jitter 30s (*/5 * * * *) | every 5 minutes, up to 30 seconds later (hashed from 'x')
@@ -95,6 +103,8 @@ LONG = [
         "START=2026-02-01T00:00:00Z END=2027-01-01T00:00:00Z TIMES=3 @between (*/5 * * * *)",
         "every 5 minutes, from 2026-02-01 00:00 UTC until 2027-01-01 00:00 UTC, 3 times",
     ),
+    ("END=2027-01-01T00:00:00Z @between (*/5 * * * *)", "every 5 minutes, until 2027-01-01 00:00 UTC"),
+    ("START=2027-01-01T00:00:00Z @between (*/5 * * * *)", "every 5 minutes, from 2027-01-01 00:00 UTC"),
 ]
 
 
@@ -132,3 +142,13 @@ def test_a_users_own_trigger_is_described_by_its_repr_until_it_registers() -> No
 
     describe.register(Tidal, lambda _: "with the tide")
     assert describe(Tidal()) == "with the tide"
+
+
+@pytest.mark.parametrize("field", range(5))
+def test_a_field_that_is_not_canonical_is_refused(field: int) -> None:
+    """The texts are those that a `CronTrigger` wrote; another would be described as what it is not."""
+    texts = ["5", "5", "5", "MAY", "MON"]
+    texts[field] = "1--2"
+
+    with pytest.raises(TriggerError, match="cron field '1--2' is not canonical"):
+        describe_fields(texts)

@@ -35,6 +35,8 @@ def calendar(*events: str) -> str:
         ),
         ("DTSTART;VALUE=DATE:20251228 | DTEND;VALUE=DATE:20260104", [(date(2026, 1, 1), date(2026, 1, 3))]),
         ("DTSTART;VALUE=DATE:20281230 | DTEND;VALUE=DATE:20290106", [(date(2028, 12, 30), date(2028, 12, 31))]),
+        ("DTSTART;VALUE=DATE:20260101", [(FIRST, FIRST)]),
+        ("DTSTART;VALUE=DATE:20281231", [(LAST, LAST)]),
         ("DTSTART;VALUE=DATE:20290101", []),
         ("DTSTART;VALUE=DATE:20251231", []),
         ("DTSTART;VALUE=DATE:20260501 | STATUS:CANCELLED", []),
@@ -77,6 +79,22 @@ def test_what_is_no_calendar_of_whole_days_is_refused(content: str | bytes, mess
     """Rather than leaving out less than the file says."""
     with pytest.raises(TriggerError, match=message):
         read_holidays(content, FIRST, LAST)
+
+
+def test_what_is_refused_is_shown_by_its_first_forty_characters() -> None:
+    """A file may be long."""
+    content = "0123456789" * 10
+
+    with pytest.raises(TriggerError) as caught:
+        read_holidays(content, FIRST, LAST)
+    assert caught.value.text == repr(content[:40])
+
+
+def test_a_span_may_be_one_day() -> None:
+    """Its first day is its last."""
+    content = calendar("DTSTART;VALUE=DATE:20260501", "DTSTART;VALUE=DATE:20260502", "DTSTART;VALUE=DATE:20260430 | DURATION:P7D")
+
+    assert read_holidays(content, date(2026, 5, 1), date(2026, 5, 1)) == [(date(2026, 5, 1), date(2026, 5, 1))] * 2
 
 
 def test_the_span_runs_forward() -> None:

@@ -183,8 +183,13 @@ def test_naive_datetimes_are_refused() -> None:
         OnceTrigger(naive)
     with pytest.raises(NaiveDatetime, match=r"^start must be"):
         SimpleTrigger(HOUR, start=naive)
-    with pytest.raises(NaiveDatetime, match=r"^prev must be"):
-        SimpleTrigger(HOUR).next_fire_time(naive)
+    for trigger in (SimpleTrigger(HOUR), SimpleTrigger(HOUR, start=NOON), OnceTrigger(NOON), AfterTrigger(HOUR)):
+        with pytest.raises(NaiveDatetime, match=r"^prev must be"):
+            trigger.next_fire_time(naive)
+        with pytest.raises(NaiveDatetime, match=r"^(after|prev) must be"):
+            trigger.count_fires(naive, NOON)
+        with pytest.raises(NaiveDatetime, match=r"^until must be"):
+            trigger.last_fire_time(NOON, naive)
 
 
 @pytest.mark.parametrize("trigger", [SimpleTrigger(HOUR), SimpleTrigger(HOUR, start=NOON, times=2), OnceTrigger(NOON), AfterTrigger(HOUR)])
