@@ -98,6 +98,32 @@ def test_parts_that_never_meet_are_an_error_before_long() -> None:
     assert caught.value.expected.startswith("a common fire time within 10000 tries, from 2026-01-01 00:00:00+00:00 to 20")
 
 
+EVERY = "START=2026-01-01T00:00:00Z @every"
+
+
+def nested(depth: int) -> str:
+    """A jitter in a jitter in a jitter: each asks the one within some times."""
+    return "0 9 * * *" if depth == 0 else f"HASH=a @jitter 30s ({nested(depth - 1)})"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nested(14),
+        f"@all (@all ({EVERY} 1.001s) ({EVERY} 1s)) (START=2026-01-01T00:00:01Z @every 1001s)",
+        "@all " + "(*/2 * * * *) " * 3000 + "(1/2 * * * *)",
+    ],
+)
+def test_no_text_can_stop_an_event_loop(text: str) -> None:
+    """All that lies within a combination shares its budget of steps: a generous bound on a shared machine."""
+    trigger = parse_trigger(text)
+
+    began = perf_counter()
+    with pytest.raises(TriggerError, match="takes too many steps to follow; expected at most 100000"):
+        trigger.next_fire_time(NEW_YEAR)
+    assert perf_counter() - began < 10
+
+
 def test_a_combination_with_a_users_own_trigger_has_no_text() -> None:
     """It lives in code, as its part does."""
     for trigger in (AnyOf(DAILY, Ticks()), AllOf(Ticks()), Except(DAILY, Ticks()), Between(Ticks(), end=NEW_YEAR)):
