@@ -92,8 +92,9 @@ class _Field:
         if "," in self.text or item.high or not (item.is_whole or item.step):
             return None
         step = item.step or 1
-        # A step that does not divide the dial begins anew with it: `*/45` is minutes 0 and 45.
-        within = f" within each {self.within}" if self.values_in_all % step else ""
+        # Not all round the dial, but anew with it: `*/45` is minutes 0 and 45, `30/20` is 30 and 50.
+        begins_anew = self.values_in_all % step or (self.values_in_all and not item.is_whole and int(item.low) >= step)
+        within = f" within each {self.within}" if begins_anew else ""
         return every(step, self.unit) + ("" if item.is_whole else f" from {self.unit} {item.low}") + within
 
     def say(self) -> str:

@@ -58,6 +58,7 @@ HASH=x H(0-29)/10 H(2-4) * * THU | 02:02, 02:12 and 02:22 on Thursday, UTC (hash
 0 0 * * */9 | 00:00 on Sunday, UTC
 0 0 * * */2 | 00:00 on every 2nd day of the week, UTC
 0 0 */2 * * | 00:00 on every 2nd day of the month, UTC
+30/20 * * * * | every 20 minutes from minute 30 within each hour
 0 0 9 * * * * | 09:00 every day, UTC
 0 1/5 * * * | every 5 hours from hour 1 within each day, UTC
 0-10 * * * * | every hour at minutes 0 to 10
