@@ -145,5 +145,7 @@ class Task:
 
     @property
     def recurring(self) -> bool:
-        """Whether a trigger gives it further fires; a one-off has none."""
-        return self.trigger is not None or self.trigger_from is TriggerSource.JOB
+        """Whether a trigger gives it further fires; a one-off has none, nor has `@after`, which says only when its one fire is."""
+        if self.trigger is not None:
+            return not self.trigger.lower().startswith("@after")
+        return self.trigger_from is TriggerSource.JOB

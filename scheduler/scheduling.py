@@ -82,7 +82,7 @@ def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit
     trigger, source = _trigger(new, registered)
     first = _own_first_fire(new, now)
     if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING:
-        first, trigger, source = _delayed(new, trigger, first, now), None, TriggerSource.TASK
+        first = _delayed(new, trigger, first, now)
     return Task(
         slug=new.slug,
         kind=kind,
@@ -106,7 +106,7 @@ def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | 
 
 
 def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: datetime) -> datetime:
-    """Return the fire time of the one-off that `@after` makes: written out, so that scheduling it anew does not move it."""
+    """Return the fire time of the one-off that `@after` makes: it stands in the row, so that scheduling it anew does not move it."""
     if first is None:
         return _first_fire(trigger, new.slug, now)
     if new.trigger is not None:

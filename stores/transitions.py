@@ -248,9 +248,10 @@ def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
 
 
 def _retimed(task: Task, new: Task, now: datetime) -> Task:
-    if task.trigger is None or task.anchor > now:  # a first fire of its own, still ahead, was the old definition's
+    trigger = None if task.trigger is None else parse_trigger(task.trigger)
+    # A one-off has its own time; and a first fire of its own, still ahead, was the old definition's.
+    if trigger is None or trigger.counts_from is CountsFrom.SCHEDULING or task.anchor > now:
         return task if _owed(task, now) else evolve(task, anchor=new.anchor, run_at=new.run_at)
-    trigger = parse_trigger(task.trigger)
     # A fixed delay counts from the end of a run, and the former trigger's fires were none of its own: it begins now.
     anchor = now if trigger.counts_from is CountsFrom.END else missed(trigger, task.anchor, now).latest or task.anchor
     if _owed(task, now):

@@ -159,7 +159,10 @@ def test_a_payload_is_checked_against_the_schedulers_limit() -> None:
     assert (caught.value.size, caught.value.limit) == (5, 4)
 
 
-@pytest.mark.parametrize(("trigger", "source", "recurring"), [(None, "task", False), ("@every 1s", "task", True), (None, "job", True)])
+@pytest.mark.parametrize(
+    ("trigger", "source", "recurring"),
+    [(None, "task", False), ("@every 1s", "task", True), ("@after 1h", "task", False), (None, "job", True)],
+)
 def test_a_task_with_a_trigger_is_recurring(trigger: str | None, source: str, *, recurring: bool) -> None:
     """Its own, or its job's."""
     assert changed(trigger=trigger, trigger_from=source).recurring is recurring

@@ -204,6 +204,19 @@ def test_a_schedule_that_becomes_a_one_off_takes_its_new_time() -> None:
     assert (owed.trigger, owed.run_at) == (None, NOON)
 
 
+def test_another_delay_of_a_one_off_counts_from_when_it_comes() -> None:
+    """Unless its fire is owed: then that one stays."""
+    row, new = a_one_off(run_at=NOON + 2 * HOUR, trigger="@after 2h"), a_one_off(run_at=NOW + 5 * HOUR, trigger="@after 5h")
+
+    waiting, owed = transitions.replace(row, new, now=NOW), transitions.replace(row, new, now=NOON + 2 * HOUR)
+
+    assert waiting is not None
+    assert owed is not None
+    assert (waiting.trigger, waiting.run_at) == ("@after 5h", NOW + 5 * HOUR)
+    assert (owed.trigger, owed.run_at) == ("@after 5h", NOON + 2 * HOUR)
+    assert transitions.replace(row, evolve(new, trigger="@after 2h"), now=NOW) is None
+
+
 def test_a_trigger_without_a_further_fire_takes_the_time_it_was_scheduled_for() -> None:
     """A replaced task is never left without a fire."""
     once = "@at 2024-06-01T11:15:00Z"
