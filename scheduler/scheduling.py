@@ -73,7 +73,7 @@ def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit
     Raises:
         InvalidJob, JobNotRegistered: the job has no kind, or one that is not registered here, and `remote` was not said.
         InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant from now on.
-        TriggerError: the trigger's text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
+        TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
         InvalidSlug, InvalidValue, PayloadTooLarge: a value cannot be kept.
 
     """

@@ -13,7 +13,7 @@ from detent.triggers.instants import require_aware
 
 __all__ = ["CountsFrom", "LooksBack", "Trigger", "bounded_search", "next_fire_after", "require_trigger"]
 
-MOST_STEPS = 100_000
+_MOST_STEPS = 100_000
 """How often one search asks triggers for a next fire time before it gives up, as an error: about a second of work."""
 
 _steps_left: ContextVar[list[int] | None] = ContextVar("steps_left", default=None)
@@ -97,7 +97,9 @@ def next_fire_after(trigger: Trigger, prev: datetime) -> datetime | None:
     if left is not None:
         left[0] -= 1
         if left[0] < 0:
-            raise TriggerError("takes too many steps to follow", text=repr(trigger), expected=f"at most {MOST_STEPS}, from there to {prev}")
+            raise TriggerError(
+                "takes too many steps to follow", text=repr(trigger), expected=f"at most {_MOST_STEPS}, from there to {prev}"
+            )
     found = trigger.next_fire_time(prev)
     if found is None:
         return None
@@ -111,14 +113,14 @@ def next_fire_after(trigger: Trigger, prev: datetime) -> datetime | None:
 
 @contextmanager
 def bounded_search() -> Iterator[None]:
-    """Let all that is asked within take `MOST_STEPS` steps together, however deep triggers lie in each other.
+    """Let all that is asked within take 100,000 steps together, however deep triggers lie in each other.
 
     The outermost search decides. So a trigger that somebody made up cannot stop an event loop: it is an error instead.
     """
     if _steps_left.get() is not None:
         yield
         return
-    token = _steps_left.set([MOST_STEPS])
+    token = _steps_left.set([_MOST_STEPS])
     try:
         yield
     finally:

@@ -1,16 +1,16 @@
 """`Between`: a trigger from a start on, up to an end, or so many times."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 
 from attrs import field, frozen
 
 from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
 from detent.triggers.errors import TriggerError, require_count
-from detent.triggers.instants import format_instant, require_aware
+from detent.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, format_instant, require_aware
 from detent.triggers.nesting import require_part, shown, write_parts
 from detent.triggers.options import write_options
-from detent.triggers.search import TICK, fire_times, last_fire_time
+from detent.triggers.search import fire_times, last_fire_time
 
 __all__ = ["Between"]
 
@@ -20,7 +20,6 @@ _MOST_WALKED = 10_000
 """Fires that are walked where they cannot be counted."""
 _LONGEST = timedelta(days=512 * 365)
 """As far as they are counted."""
-_BEGIN_OF_TIME, _END_OF_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def _part(value: Trigger) -> Trigger:
@@ -111,7 +110,7 @@ class Between(LooksBack):
 
     def _before(self, start: datetime) -> datetime:
         """Return from where the trigger has to be asked, so that its first fire is the first within the bounds."""
-        return start - TICK if self.counts_from is CountsFrom.TIMETABLE and start > _BEGIN_OF_TIME else start
+        return start - TICK if self.counts_from is CountsFrom.TIMETABLE and start > BEGIN_OF_TIME else start
 
     def _from_start(self, prev: datetime) -> datetime:
         prev = require_aware(prev, "prev")
@@ -147,7 +146,7 @@ def _shortly_before(trigger: LooksBack, after: datetime, number: int) -> tuple[d
                 return low, before
             expected = f"as many fires as {shown(trigger)} has in {_LONGEST.days // 365} years"
             raise TriggerError("cannot be counted", field="times", value=str(number), expected=expected)
-        high = after + window if window < _END_OF_TIME - after else _END_OF_TIME
+        high = after + window if window < END_OF_TIME - after else END_OF_TIME
         upto, window = count(high), window * 2
     while upto - before > _FEW:
         middle = low + (high - low) / 2

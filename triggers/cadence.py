@@ -6,6 +6,7 @@ scheduler.schedule_job("report", "report", trigger=daily_at(9, 30, "Europe/Paris
 
 from datetime import timedelta, tzinfo
 
+from detent.triggers.cron_fields import HOUR, MINUTE, WEEKDAY, FieldSpec
 from detent.triggers.errors import TriggerError
 from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
 from detent.triggers.localtime import load_zone
@@ -37,9 +38,6 @@ DAILY = "0 0 * * *"
 WEEKLY = "0 0 * * SUN"
 MONTHLY = "0 0 1 * *"
 
-_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_HOURS, _MINUTES = 24, 60
-
 
 def every(interval: str | timedelta | Interval) -> str:
     """Return the cadence of a fixed interval: `30s`, `1 hour 20 minutes`, `timedelta(minutes=5)`, `1 month`."""
@@ -50,7 +48,7 @@ def every(interval: str | timedelta | Interval) -> str:
 
 def hourly_at(minute: int, timezone: str | tzinfo = "UTC") -> str:
     """Return the cadence of once an hour, at this minute (0-59)."""
-    return _cron(f"{_number('minute', minute, _MINUTES)} * * * *", timezone)
+    return _cron(f"{_number(MINUTE, minute)} * * * *", timezone)
 
 
 def daily_at(hour: int, minute: int = 0, timezone: str | tzinfo = "UTC") -> str:
@@ -68,18 +66,19 @@ def _cron(expression: str, timezone: str | tzinfo) -> str:
 
 
 def _clock(hour: int, minute: int) -> str:
-    return f"{_number('minute', minute, _MINUTES)} {_number('hour', hour, _HOURS)}"
+    return f"{_number(MINUTE, minute)} {_number(HOUR, hour)}"
 
 
 def _weekday(weekday: str | int) -> str:
-    if isinstance(weekday, str) and weekday.upper() in _WEEKDAYS:
+    names = WEEKDAY.names
+    if isinstance(weekday, str) and weekday.upper() in names:
         return weekday.upper()
-    if type(weekday) is int and 0 <= weekday <= len(_WEEKDAYS):
-        return _WEEKDAYS[weekday % len(_WEEKDAYS)]
+    if type(weekday) is int and 0 <= weekday <= len(names):
+        return names[weekday % len(names)]
     raise TriggerError("is no weekday", field="weekday", value=str(weekday), expected="SUN-SAT, or 0-7 (0 and 7 are Sunday)")
 
 
-def _number(field: str, value: int, end: int) -> int:
-    if type(value) is not int or not 0 <= value < end:
-        raise TriggerError("is out of range", field=field, value=str(value), expected=f"0-{end - 1}")
+def _number(spec: FieldSpec, value: int) -> int:
+    if type(value) is not int or not spec.low <= value <= spec.high:
+        raise TriggerError("is out of range", field=spec.name, value=str(value), expected=f"{spec.low}-{spec.high}")
     return value

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from detent.triggers.base import CountsFrom, LooksBack
 from detent.triggers.errors import TriggerError, require_choice
-from detent.triggers.instants import require_aware
+from detent.triggers.instants import TICK, require_aware
 from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
 from detent.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
 from detent.triggers.options import write_options, zone_options
@@ -19,8 +19,8 @@ __all__ = ["CalendarIntervalTrigger"]
 
 _MIDNIGHT = time()
 _LAST_YEAR = 9990  # short of the calendar's end, so that a zone's offset never leads out of it
-_TICK, _DAY = timedelta(microseconds=1), timedelta(days=1)
-_DAY_TICKS = _DAY // _TICK
+_DAY = timedelta(days=1)
+_DAY_TICKS = _DAY // TICK
 _MONTH = 146_097 * _DAY_TICKS // 4_800
 """Microseconds of the average month of the Gregorian calendar, whose 400 years have 146,097 days."""
 
@@ -45,8 +45,8 @@ class CalendarTimes:
 
     def _first_after(self, wall: datetime) -> int:
         """Return the number of the first time later than `wall`: near the one that the average month says."""
-        average = self.interval.months * _MONTH + self.interval.days * _DAY_TICKS + self.interval.time // _TICK
-        low = high = max(0, (wall - self.start) // _TICK // average)
+        average = self.interval.months * _MONTH + self.interval.days * _DAY_TICKS + self.interval.time // TICK
+        low = high = max(0, (wall - self.start) // TICK // average)
         reach = 1
         while low and self._is_after(low, wall):
             low, reach = max(0, low - reach), reach * 2

@@ -7,9 +7,8 @@ from attrs import frozen
 
 from detent.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
 from detent.triggers.errors import TriggerError
-from detent.triggers.instants import require_aware
+from detent.triggers.instants import TICK, require_aware
 from detent.triggers.nesting import common_basis, require_part, require_timetable, shown, write_parts
-from detent.triggers.search import TICK
 
 __all__ = ["AllOf", "AnyOf"]
 

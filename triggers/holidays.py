@@ -46,7 +46,7 @@ def _events(content: str | bytes, first: date, last: date) -> list["Event"]:
         calendar = Calendar.from_ical(content)
         hasty = next((event for event in calendar.walk("VEVENT") if _recurs_within_a_day(event)), None)
         # Not worked out, because they might be millions.
-        events = [] if hasty else list(of(calendar).between(first, min(last, date.max - _DAY) + _DAY))
+        events = [] if hasty is not None else list(of(calendar).between(first, min(last, date.max - _DAY) + _DAY))
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # what a file with broken properties makes the readers raise
         raise TriggerError(f"is not understood ({error})", text=_begin(content), expected="the content of an iCalendar file") from error
     if hasty is not None:

@@ -1,11 +1,16 @@
-"""Instants: the door for datetimes, and their text (RFC 3339). Pure."""
+"""Instants: the door for datetimes, the ends of time, and their text (RFC 3339). Pure."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from detent.triggers.errors import NaiveDatetime, TriggerError
 
-__all__ = ["format_instant", "parse_instant", "require_aware"]
+__all__ = ["BEGIN_OF_TIME", "END_OF_TIME", "TICK", "format_instant", "parse_instant", "require_aware"]
+
+TICK = timedelta(microseconds=1)
+"""Instants are this far apart: `next_fire_time(instant - TICK)` is the first fire at or after `instant`."""
+
+BEGIN_OF_TIME, END_OF_TIME = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _EXPECTED = "an RFC 3339 instant with its offset, such as 2030-01-01T00:00:00Z or 2030-01-01T00:00:00.25+05:30"

@@ -1,21 +1,19 @@
 """`Jittered`: a trigger whose fires are each a little late, by a hash, so that a fleet's tasks do not all start at once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from attrs import field, frozen
 
 from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
 from detent.triggers.errors import TriggerError
-from detent.triggers.instants import format_instant, require_aware
+from detent.triggers.instants import BEGIN_OF_TIME, TICK, format_instant, require_aware
 from detent.triggers.interval import format_interval
 from detent.triggers.nesting import require_timetable, write_parts
 from detent.triggers.options import write_options
-from detent.triggers.search import TICK, last_fire_time
+from detent.triggers.search import last_fire_time
 
 __all__ = ["Jittered"]
-
-_BEGIN_OF_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 def _part(value: Trigger) -> Trigger:
@@ -100,5 +98,5 @@ class Jittered(LooksBack):
 
     def _latest_until(self, until: datetime, *, since: datetime) -> datetime | None:
         """Return the trigger's latest fire up to `until` that can be late at or after `since`."""
-        after = since - self.by if since - _BEGIN_OF_TIME > self.by else _BEGIN_OF_TIME
+        after = since - self.by if since - BEGIN_OF_TIME > self.by else BEGIN_OF_TIME
         return last_fire_time(self.trigger, after, until)

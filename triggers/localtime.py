@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from attrs import field, frozen
 
 from detent.triggers.errors import TriggerError
-from detent.triggers.instants import require_aware
+from detent.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, require_aware
 
 __all__ = [
     "ClockChange",
@@ -36,7 +36,6 @@ DstFold = Literal["once", "both"]
 """Wall times that come twice where the clocks go back: fire the first time only, or both times."""
 
 _ZERO = timedelta(0)
-_TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 # Two offsets differ by less than this: Python allows none of a day or more. So instants that are farther apart than this
 # are in the order of their wall times, whatever the clocks did between them. (No change ever moved them by more than a day.)
@@ -158,8 +157,7 @@ class _Calm(NamedTuple):
     offset: timedelta
 
 
-_MIN, _MAX = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-_NEVER = _Calm(_MAX, _MIN, _ZERO)
+_NEVER = _Calm(END_OF_TIME, BEGIN_OF_TIME, _ZERO)
 
 
 @lru_cache(maxsize=8192)
@@ -189,7 +187,7 @@ def begin_of_day(zone: ZoneInfo, day: date) -> datetime:
         early, late = sorted(midnight.astimezone(UTC) for midnight in midnights)
     except OverflowError:  # at an end of the calendar, where the zone's offset leads out of it
         return datetime.combine(day, time(), UTC)
-    return next((change.at for change in clock_changes(zone, early - _TICK, late) if change.is_gap), early)
+    return next((change.at for change in clock_changes(zone, early - TICK, late) if change.is_gap), early)
 
 
 def date_at(zone: ZoneInfo, instant: datetime) -> date:
@@ -222,7 +220,7 @@ class LocalRule:
     @_memory.default
     def _first_memory(self) -> list[_Calm]:
         fixed = _fixed_offset(self.zone)
-        return [_NEVER if fixed is None else _Calm(_MIN, _MAX, fixed)]
+        return [_NEVER if fixed is None else _Calm(BEGIN_OF_TIME, END_OF_TIME, fixed)]
 
     def next_fire_time(self, times: WallTimes, prev: datetime) -> datetime | None:
         """Return the first instant strictly later than `prev` (aware) at which `times` fire in the zone, in UTC, or None.
@@ -270,7 +268,7 @@ class LocalRule:
     def day_of(self, fire: datetime) -> datetime:
         """Return the day (its time of day means nothing) of the wall time that fired at an instant: caught up, it was on the day lost."""
         fire = _clamp(require_aware(fire, "prev"))
-        change = next(clock_changes(self.zone, fire - _TICK, fire), None)
+        change = next(clock_changes(self.zone, fire - TICK, fire), None)
         return change.old_wall if change is not None and change.is_gap and self.catch_up else self.wall_at(fire)
 
     def count_fires(self, times: WallTimes, after: datetime, until: datetime) -> int:
@@ -280,7 +278,7 @@ class LocalRule:
             return 0
         total, wall = 0, self._first_wall(after)
         for change in clock_changes(self.zone, after, until):
-            total += times.count_walls(wall, change.old_wall - _TICK)
+            total += times.count_walls(wall, change.old_wall - TICK)
             wall = self._wall_after(change)
             if self._catches_up(times, change) and times.next_wall(wall) != change.new_wall:
                 total += 1
@@ -303,7 +301,7 @@ class LocalRule:
             elif wall is not None:
                 # Jump: nothing of the schedule lies between here and the neighbourhood of that wall time.
                 begin = max(end, wall - _REACH)
-                after = begin + _offset_at(self.zone, begin) - _TICK
+                after = begin + _offset_at(self.zone, begin) - TICK
             else:
                 return None
 
@@ -313,16 +311,16 @@ class LocalRule:
         if not self.repeats:
             for change in clock_changes(self.zone, instant - _REACH, instant):
                 if not change.is_gap:
-                    wall = max(wall, change.old_wall - _TICK)
+                    wall = max(wall, change.old_wall - TICK)
         return wall
 
     def _wall_after(self, change: ClockChange) -> datetime:
         """Return the wall time after which to search when everything before `change` is past."""
         first = change.new_wall if change.is_gap or self.repeats else change.old_wall
-        return first - _TICK
+        return first - TICK
 
     def _catches_up(self, times: WallTimes, change: ClockChange) -> bool:
         if not (self.catch_up and change.is_gap):
             return False
-        lost = times.next_wall(change.old_wall - _TICK)
+        lost = times.next_wall(change.old_wall - TICK)
         return lost is not None and lost < change.new_wall

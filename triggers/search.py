@@ -5,17 +5,14 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
-from detent.triggers.instants import require_aware
+from detent.triggers.instants import TICK, require_aware
 
-__all__ = ["TICK", "bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time"]
-
-TICK = timedelta(microseconds=1)
-"""Instants are this far apart: `next_fire_time(instant - TICK)` is the first fire at or after `instant`."""
+__all__ = ["bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time"]
 
 _MOST_FOLLOWED = 10_000
 _NARROWEST = timedelta(seconds=1)
 # Bisecting the whole calendar down to a microsecond takes about 60 steps; an irregular trigger may take a few more.
-_MOST_STEPS = 200
+_MOST_HALVINGS = 200
 
 
 def fire_times(trigger: Trigger, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
@@ -73,7 +70,7 @@ def bisect_fires(trigger: Trigger, after: datetime, until: datetime) -> datetime
     if low is None or low > until:
         return None
     low, high = _narrow(trigger, low, until)
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MOST_HALVINGS):
         following = next_fire_after(trigger, low)
         if following is None or following > until:
             break

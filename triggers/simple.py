@@ -1,4 +1,4 @@
-"""Triggers that count exact time: every so long, and once."""
+"""Triggers without a calendar: every so long, once at an instant, and once so long after the scheduling."""
 
 from datetime import datetime, timedelta
 

@@ -12,7 +12,7 @@ from detent.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
 from detent.scheduler.dispatch import SUSPECT_PAUSE, UNREADABLE_PAUSE
 from detent.stores import LockRequest
 from detent.stores.base import JobStore
-from detent.triggers import Trigger
+from detent.triggers import CountsFrom, Trigger
 from support.driven import NOON, Noting, driven
 from support.schedulers import HOUR, SECOND, ScriptedStore, a_scheduler, after, always_due
 from support.waiting import wait_until_async
@@ -221,6 +221,37 @@ async def test_a_trigger_that_fails_harms_no_neighbour(jobs: Noting) -> None:
         assert sorted(jobs.noted) == ["t", "u"]
         assert len(node.scheduler.works.runs) == 0
         assert "ZeroDivisionError" in ((await node.scheduler.get_scheduled_job("t")).last_error or "")
+
+
+async def test_a_trigger_that_cannot_even_be_asked_is_handed_back_and_harms_no_neighbour(jobs: Noting) -> None:
+    """Whatever it raises: the others of the same lock start all the same, and the fire burns no attempt."""
+
+    class Moody(Trigger):
+        broken = False
+
+        def next_fire_time(self, prev: datetime) -> datetime:
+            return prev + SECOND
+
+        @property
+        def counts_from(self) -> CountsFrom:
+            if self.broken:
+                raise ZeroDivisionError
+            return CountsFrom.FIRE
+
+    moody = Moody()
+    jobs.job("moody", trigger=moody)(jobs.note)
+    async with driven(jobs) as node:
+        await node.scheduler.schedule_job("t", "moody")
+        await node.scheduler.schedule_job("u", "note", delay=SECOND)
+        node.clock.advance(SECOND)
+        moody.broken = True
+        await node.turn(2)
+
+        assert jobs.noted == ["u"]
+        (handed_back,) = node.of(HandedBack)
+        assert isinstance(handed_back, HandedBack)
+        assert "cannot follow its trigger" in handed_back.reason
+        assert (await node.scheduler.get_scheduled_job("t")).attempt == 0
 
 
 # -- in batches
