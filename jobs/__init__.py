@@ -3,6 +3,7 @@
 from detent.jobs.base import FunctionJob, Job
 from detent.jobs.context import JobContext
 from detent.jobs.curl import CurlFailed, CurlJob
+from detent.jobs.ending import Cancel, Fail, JobEnding, Retry
 from detent.jobs.errors import (
     InvalidDelay,
     InvalidJob,
@@ -15,21 +16,24 @@ from detent.jobs.errors import (
     PayloadTooLarge,
     TimeLimitExceeded,
 )
+from detent.jobs.options import Consistency, Misfire, Overlap, TaskOptions
 from detent.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
 from detent.jobs.print import PrintJob
 from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.shell import ShellFailed, ShellJob
-from detent.jobs.task import Consistency, Request, Task, TaskOptions, TaskState, TriggerSource
+from detent.jobs.task import Request, Task, TaskState, TriggerSource
 from detent.triggers import MissingExtra
 
 __all__ = [
     "PAYLOAD_LIMIT",
     "PAYLOAD_MAX",
+    "Cancel",
     "Consistency",
     "CurlFailed",
     "CurlJob",
     "DeclaredTask",
+    "Fail",
     "FunctionJob",
     "InvalidDelay",
     "InvalidJob",
@@ -39,14 +43,18 @@ __all__ = [
     "Job",
     "JobAlreadyRegistered",
     "JobContext",
+    "JobEnding",
     "JobError",
     "JobNotRegistered",
     "JobRegistry",
+    "Misfire",
     "MissingExtra",
+    "Overlap",
     "PayloadTooLarge",
     "PrintJob",
     "RegisteredJob",
     "Request",
+    "Retry",
     "RetryPolicy",
     "ShellFailed",
     "ShellJob",

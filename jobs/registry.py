@@ -1,30 +1,20 @@
 """Which jobs a process knows: kind -> job, trigger and options."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from threading import Lock
-from typing import TypedDict, TypeVar, Unpack
+from typing import TypeVar, Unpack
 
 from attrs import field, frozen
 
 from detent.jobs.base import FunctionJob, Job
 from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered
-from detent.jobs.retry import RetryPolicy
-from detent.jobs.task import Consistency, TaskOptions
+from detent.jobs.options import OptionValues, TaskOptions
 from detent.jobs.validators import check_name
 from detent.jobs.validators import payload as valid_payload
 from detent.jobs.validators import slug as valid_slug
 from detent.triggers import Trigger, parse_trigger, require_trigger, validate_trigger
 
 F = TypeVar("F", bound=Callable[..., object])
-
-
-class OptionValues(TypedDict, total=False):
-    """The fields of `TaskOptions`, as keywords."""
-
-    retry: RetryPolicy
-    consistency: Consistency
-    time_limit: timedelta | None
 
 
 @frozen(kw_only=True)

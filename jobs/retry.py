@@ -1,16 +1,49 @@
 """When a failed run is tried again."""
 
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 from detent.jobs.errors import InvalidValue
-from detent.jobs.validators import at_least, or_none, positive
+from detent.jobs.validators import at_least, check_name, fraction, or_none, positive
+
+_MOST = 100
+"""Most delays, and most classes of exceptions: they stand in the record of every task."""
 
 
 def _up_to_max_backoff(policy: "RetryPolicy", _: object, value: timedelta) -> None:
     if not isinstance(value, timedelta) or not timedelta(0) <= value <= policy.max_backoff:
         raise InvalidValue("min_backoff", value, f"a timedelta of 0 to max_backoff ({policy.max_backoff})")
+
+
+def _listed(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - what anybody gives
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
+
+
+def _names(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - what anybody gives
+    return tuple(class_name(each) if isinstance(each, type) else each for each in _listed(value))
+
+
+def _delays(_: object, attribute: "Attribute[Any]", value: tuple[Any, ...]) -> None:
+    if len(value) > _MOST:
+        raise InvalidValue(attribute.name, value, f"at most {_MOST} delays")
+    for place, delay in enumerate(value):
+        if not isinstance(delay, timedelta) or delay < timedelta(0):
+            raise InvalidValue(f"{attribute.name}[{place}]", delay, "a timedelta of 0 or more")
+
+
+def _exceptions(_: object, attribute: "Attribute[Any]", value: tuple[Any, ...]) -> None:
+    if len(value) > _MOST:
+        raise InvalidValue(attribute.name, value, f"at most {_MOST} classes")
+    for place, name in enumerate(value):
+        check_name(f"{attribute.name}[{place}]", name)
+
+
+def class_name(kind: type) -> str:
+    """Return the name by which a class of exceptions is known in a policy: `builtins.ValueError`."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @frozen(kw_only=True)
@@ -20,18 +53,25 @@ class RetryPolicy:
     `limit` counts the retries *after* the first run of a fire: with `limit=5` a run that always fails is executed six
     times. Runs lost in a crash and runs handed back unfinished count against neither limit.
     With `limit` and `age_limit` both set, retrying goes on until **both** are reached; `None` means that this limit is
-    not there, so with both `None` it never ends.
+    not there, so with both `None` it never ends. The age is counted from the start of the first run.
 
-    The n-th retry waits between `min_backoff` and `min_backoff * multiplier ** n`, the latter never above
-    `max_backoff`, evenly spread ("full jitter" above a floor: Amazon's Architecture Blog, "Exponential Backoff And
-    Jitter", 2015), so that what failed together does not return together.
+    The n-th retry waits `min_backoff * multiplier ** n`, never above `max_backoff`, less a random part: `jitter` says
+    which part of the wait above `min_backoff` is left to chance, by default all of it ("full jitter" above a floor:
+    Amazon's Architecture Blog, "Exponential Backoff And Jitter", 2015), so that what failed together does not return
+    together. `delays` are fixed waits instead: the first before the first retry and so on, the last before every
+    further one; they are kept to exactly.
+
+    An error of a class in `never`, or of one derived from it, is not retried. Classes are kept by their qualified names.
     """
 
     limit: int | None = field(default=5, validator=or_none(at_least(0)))
     max_backoff: timedelta = field(default=timedelta(hours=1), validator=at_least(timedelta(0)))
     min_backoff: timedelta = field(default=timedelta(seconds=1), validator=_up_to_max_backoff)
     multiplier: float = field(default=2.0, validator=at_least(1.0))
+    jitter: float = field(default=1.0, validator=fraction)
+    delays: tuple[timedelta, ...] = field(default=(), converter=_listed, validator=_delays)
     age_limit: timedelta | None = field(default=None, validator=or_none(positive))
+    never: tuple[str, ...] = field(default=(), converter=_names, validator=_exceptions)
 
     def allows(self, *, failures: int, age: timedelta) -> bool:
         """Tell whether a run that has now failed `failures` times (at least 1) may be retried.
@@ -46,9 +86,12 @@ class RetryPolicy:
 
     def backoff(self, retry: int, spread: float) -> timedelta:
         """Return the wait before retry number `retry` (from 1); `spread` in [0, 1) is its place in the jitter."""
+        if self.delays:
+            return self.delays[min(retry, len(self.delays)) - 1]
         floor, ceiling = self.min_backoff.total_seconds(), self.max_backoff.total_seconds()
         try:
             reach = min(ceiling, floor * self.multiplier**retry)
         except OverflowError:
             reach = ceiling
-        return timedelta(seconds=floor + (max(reach, floor) - floor) * spread)
+        above = max(reach, floor) - floor
+        return timedelta(seconds=floor + above * (1 - self.jitter) + above * self.jitter * spread)

@@ -1,20 +1,19 @@
 """One scheduled thing in a store: the record that every node, every store and every tool shares."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from attrs import field, frozen
 
-from detent.jobs.retry import RetryPolicy
+from detent.jobs.options import DEFAULT_OPTIONS, TaskOptions
 from detent.jobs.storable import storable
 from detent.jobs.validators import (
     at_least,
     instance_of,
+    instants,
     name,
-    or_none,
     payload,
-    positive,
     slug,
     text_map,
     texts,
@@ -52,31 +51,6 @@ class Request(StrEnum):
     RUN_NOW = "run_now"
 
 
-class Consistency(StrEnum):
-    """What a crash in the middle of a run means for its fire."""
-
-    AT_LEAST_ONCE = "at_least_once"
-    """Run it again: a job may see the same fire twice."""
-    AT_MOST_ONCE = "at_most_once"
-    """Never run it again: the lock itself consumes the fire."""
-
-
-@frozen(kw_only=True)
-class TaskOptions:
-    """How a task is run; set on its job, or for a single task when it is scheduled.
-
-    `time_limit` bounds each run, `None` leaves it unbounded. An `async def` job is cancelled at the limit. A thread
-    cannot be killed: its context asks it to stop, and its run is given up.
-    """
-
-    retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))
-    consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=Consistency)
-    time_limit: timedelta | None = field(default=None, validator=or_none(positive))
-
-
-DEFAULT_OPTIONS = TaskOptions()
-
-
 @frozen(kw_only=True)
 class Task:
     """A task as a store keeps it; a change is a new value (`attrs.evolve`), and only a store writes it.
@@ -112,6 +86,8 @@ class Task:
     """Earliest instant at which the task may be locked: its fire time, its retry time or the end of its lease; None = never."""
     retry_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the failed or handed-back run of the current fire is tried again."""
+    owed: tuple[datetime, ...] = field(default=(), converter=tuple, validator=instants)
+    """Fires that passed and are still to be run, each at its own fire time, the oldest first and next: then `run_at` is the first."""
     attempt: int = 0
     """Runs of the current fire that were started and not refunded."""
     first_run_at: datetime | None = field(default=None, converter=utc_or_none)
@@ -121,7 +97,7 @@ class Task:
     fires: int = 0
     """Fires of this task that were brought to an end, for schedules of at most so many."""
     ended_at: datetime | None = field(default=None, converter=utc_or_none)
-    """When the last run ended, or its lease did."""
+    """When the last run ended, or its lease did; a run that waits for its retry has not."""
 
     lease_id: str | None = None
     """Fences every write of the holder; new at every lock, never reused."""

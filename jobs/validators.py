@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any, TypeVar
 
 from attrs import Attribute
 
@@ -27,6 +29,8 @@ LONGEST = timedelta(days=36_500)
 
 _HIGHEST: Mapping[type, Any] = {int: 2**31 - 1, float: 1e6, timedelta: LONGEST}
 _KINDS: Mapping[type, str] = {int: "a whole number", float: "a number", timedelta: "a timedelta"}
+
+E = TypeVar("E", bound=StrEnum)
 
 Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
@@ -102,6 +106,46 @@ def positive(_: object, attribute: "Attribute[Any]", value: timedelta) -> None:
     """Accept a span of time longer than none, and of at most `LONGEST`."""
     if not (isinstance(value, timedelta) and timedelta(0) < value <= LONGEST):
         raise InvalidValue(attribute.name, value, f"a timedelta longer than 0 and up to {LONGEST}")
+
+
+def up_to(most: int) -> Validator:
+    """Accept a whole number from 1 to `most`."""
+
+    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise InvalidValue(attribute.name, value, f"a whole number from 1 to {most}")
+
+    return check
+
+
+def fraction(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept a number from 0 to 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InvalidValue(attribute.name, value, "a number from 0 to 1")
+
+
+def boolean(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept True or False."""
+    if not isinstance(value, bool):
+        raise InvalidValue(attribute.name, value, "True or False")
+
+
+def choice_of(kind: type[E], field: str) -> Callable[[E | str], E]:
+    """Convert one of an enumeration's texts to its member, and refuse any other by naming all of them."""
+
+    def convert(value: E | str) -> E:
+        try:
+            return kind(value)
+        except ValueError:
+            raise InvalidValue(field, value, " or ".join(repr(member.value) for member in kind)) from None
+
+    return convert
+
+
+def instants(_: object, attribute: "Attribute[Any]", value: tuple[datetime, ...]) -> None:
+    """Accept aware instants in ascending order."""
+    if not all(isinstance(each, datetime) and each.tzinfo is not None for each in value) or any(a >= b for a, b in pairwise(value)):
+        raise InvalidValue(attribute.name, value, "aware datetimes in ascending order")
 
 
 def or_none(check: Validator) -> Validator:

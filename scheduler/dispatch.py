@@ -11,12 +11,13 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from detent.jobs import Task
+from detent.jobs import Request, Task
+from detent.scheduler.endings import Ending, Interrupted, Returned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import Ending, Finish, Interrupted, Returned, decide, plan_fire, trigger_of, without_next
+from detent.scheduler.plan import NEXT_FIRE, Finish, decide, plan_fire, trigger_of, without_next
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled, share_out
 from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions
@@ -206,7 +207,7 @@ class Dispatcher:
             self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
 
     def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "") -> None:
-        live.has_ended = True
+        live.end()
         self._ended.append(_Ended(live, decide_on, decide_on(row), warning))
         self._runs.changed.ring()
         self.loop.wake.ring()
@@ -219,7 +220,7 @@ class Dispatcher:
         self._runs.add(live)
         if not self.is_locking:
             self._hand_back(live, "this node is stopping")
-        elif task.paused:
+        elif task.paused and task.request is not Request.RUN_NOW:
             self._hand_back(live, "it was paused while its former node had it")
         elif is_suspect:
             self._hand_back(live, "it lost a run, and this node is running another such task", SUSPECT_PAUSE)
@@ -238,9 +239,10 @@ class Dispatcher:
             self._hand_back(live, f"this node cannot follow its trigger: {error}", UNREADABLE_PAUSE)
             return
         if fire.instead is not None:
-            ended_at = task.ended_at or self._clock.now()
-            self._finish(live, Finish(task=task, fire_time=fire.fire_time, started_at=ended_at, ended_at=ended_at, ending=fire.instead))
+            self._finish(live, Finish(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=fire.instead))
             return
+        if fire.cancel_at is not None:
+            live.timer = self._clock.call_later(fire.cancel_at - self._clock.now(), lambda: live.end_early(Stopped(NEXT_FIRE)))
         self._parts.publish(RunStarted(node=self._parts.node, task=task, fire_time=fire.fire_time))
         live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"detent {task.slug}")
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))

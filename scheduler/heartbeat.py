@@ -14,11 +14,11 @@ from typing import ParamSpec
 
 from attrs import evolve
 
+from detent.scheduler.endings import Interrupted, Stopped
 from detent.scheduler.events import LeaseLost, LoopFailed
 from detent.scheduler.live import LiveRun, LiveRuns
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import Interrupted, Stopped
 from detent.stores import Extended, Kept, LockLost, Node
 from detent.triggers import DetentError
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from detent.jobs import Task
-from detent.scheduler.clock import Clock
-from detent.scheduler.plan import Ending, Interrupted, Stopped
+from detent.scheduler.clock import Clock, Timer
+from detent.scheduler.endings import Ending, Interrupted, Stopped
 from detent.scheduler.waiting import Wake
 from detent.stores import Held
 
@@ -73,10 +73,18 @@ class LiveRun:
         """Set when somebody asked for the run to end early: what it then counts as."""
         self.working: asyncio.Task[Ending] | None = None
         self.is_in_thread = False
+        self.timer: Timer | None = None
+        """Ends the run when the next fire is to take its place."""
 
     def begin(self, clock: Clock) -> None:
         """Note that the job begins to work."""
         self.started_at, self.started = clock.now(), clock.monotonic()
+
+    def end(self) -> None:
+        """Note that nothing is left to do but to write how it ended."""
+        self.has_ended = True
+        if self.timer is not None:
+            self.timer.cancel()
 
     @property
     def lease_id(self) -> str:

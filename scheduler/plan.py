@@ -10,48 +10,17 @@ from hashlib import blake2b
 
 from attrs import evolve, frozen
 
-from detent.jobs import Consistency, Request, Task
+from detent.jobs import Consistency, Overlap, Request, Task
 from detent.jobs.registry import RegisteredJob
-from detent.scheduler.follow import Following, follow
+from detent.scheduler.endings import Cancelled, Ending, Interrupted, Missed, Raised, Returned, Spawned, Stopped
+from detent.scheduler.follow import LIMIT, Dropped, Due, Following, fires_due, first_locked, follow, is_owed
 from detent.stores import Outcome, Run, RunStatus, transitions
-from detent.triggers import CountsFrom, Trigger, missed, next_fire_after, parse_trigger
+from detent.triggers import END_OF_TIME, CountsFrom, Trigger, next_fire_after, parse_trigger
+
+NEXT_FIRE = "its next fire took its place"
 
 CRASH_LIMIT = 3
 """Lost runs of one fire after which a task is set aside, however many retries it has left."""
-
-
-# -- how a run ended ---------------------------------------------------------------------------------------------------
-
-
-@frozen
-class Returned:
-    """The job returned a task to go on with, or None to have it removed."""
-
-    task: Task | None
-
-
-@frozen
-class Raised:
-    """The job failed; the text is the error with its traceback."""
-
-    error: str
-
-
-@frozen
-class Interrupted:
-    """The run was cut short by no fault of its own, as at the end of a shutdown's grace."""
-
-    reason: str
-
-
-@frozen
-class Stopped:
-    """Somebody asked for the run to be stopped."""
-
-    reason: str
-
-
-Ending = Returned | Raised | Interrupted | Stopped
 
 
 @frozen(kw_only=True)
@@ -71,8 +40,12 @@ class Fire:
     """What a locked task is run for."""
 
     fire_time: datetime
-    instead: Raised | Stopped | None = None
+    instead: Raised | Stopped | Missed | Spawned | None = None
     """Set when it must not be run: how the fire is accounted for instead."""
+    at: datetime
+    """When the fire was first locked; of one that must not be run, when it came to its end."""
+    cancel_at: datetime | None = None
+    """When the next fire takes its place, whether or not the run has ended by then."""
 
 
 # -- before the run ----------------------------------------------------------------------------------------------------
@@ -97,26 +70,38 @@ def trigger_of(task: Task, registered: RegisteredJob) -> Trigger | None:
 def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
     """Say which fire a task, just locked, is to be run for, and whether it may be.
 
-    Of several fires that passed while nobody ran the task the latest is run. It follows from the row alone, from
-    when the fire was *first* locked: every further attempt at it, on whichever node, is for the same fire.
+    It follows from the row alone, from when the fire was *first* locked: every further attempt at it, on whichever node,
+    is for the same fire.
     A trigger that fails does not keep the fire from being run, nor the other tasks of the same lock.
     """
+    at = first_locked(task)
+    lost_at, locked_at = task.ended_at or at, task.locked_at or at
     try:
-        fire_time = _fire_time(task, trigger)
+        due = fires_due(trigger, task, at)
+        cancel_at = _cancel_at(task, trigger, due)
     except Exception:  # noqa: BLE001 - a trigger may be anybody's code
-        fire_time = task.run_at  # this fire is due all the same; unless it has passed by then, `decide` meets the error and says so
-    return Fire(fire_time=fire_time, instead=_instead(task))
+        # It is due all the same; unless it has passed when it ends, `decide` meets the error and says so.
+        return Fire(fire_time=task.run_at, instead=_instead(task), at=lost_at)
+    if _is_spawning(task, trigger):
+        return Fire(fire_time=task.run_at, instead=Spawned(), at=at)
+    fire_time = task.run_at if is_owed(task) or not due.kept else due.kept[0]
+    if (instead := _instead(task)) is not None:
+        return Fire(fire_time=fire_time, instead=instead, at=lost_at)
+    if not is_owed(task) and not due.kept:
+        return Fire(fire_time=fire_time, instead=Missed(), at=at)
+    if cancel_at is not None and cancel_at <= locked_at:
+        return Fire(fire_time=fire_time, instead=Stopped(NEXT_FIRE), at=locked_at)
+    return Fire(fire_time=fire_time, at=at, cancel_at=cancel_at)
 
 
-def _fire_time(task: Task, trigger: Trigger | None) -> datetime:
-    first_run_at = task.first_run_at or task.run_at
-    if trigger is None or trigger.counts_from is CountsFrom.END or first_run_at <= task.run_at:
-        return task.run_at  # a fixed delay has one fire at a time, however late it is
-    if next_fire_after(trigger, task.anchor) == task.run_at:
-        following = next_fire_after(trigger, task.run_at)
-        if following is None or following > first_run_at:
-            return task.run_at
-    return max(task.run_at, missed(trigger, task.anchor, first_run_at).latest or task.run_at)
+def _cancel_at(task: Task, trigger: Trigger | None, due: Due) -> datetime | None:
+    if trigger is None or task.options.overlap is not Overlap.CANCEL_RUNNING or trigger.counts_from is CountsFrom.END:
+        return None
+    return next_fire_after(trigger, due.settled)
+
+
+def _is_spawning(task: Task, trigger: Trigger | None) -> bool:
+    return task.options.overlap is Overlap.ALLOW and trigger is not None and trigger.counts_from is not CountsFrom.END
 
 
 def _instead(task: Task) -> Raised | Stopped | None:
@@ -146,33 +131,32 @@ def decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
 
 def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
     match finish.ending:
-        case Returned(task):
-            return _done(row, finish, task, trigger) if task is not None else _removed(row, finish)
-        case Raised(error):
-            return _failed(row, finish, error, trigger)
+        case Returned(Task() as task):
+            return _done(row, finish, task, trigger)
+        case Returned():
+            return Outcome(task=row, next=None, runs=(_run(row, finish, RunStatus.DONE),))
+        case Raised() as raised:
+            return _failed(row, finish, raised, trigger)
         case Stopped(reason):
             return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
+        case Cancelled(reason):
+            return _cancelled(row, finish, trigger, reason)
         case Interrupted(reason) if row.options.consistency is Consistency.AT_MOST_ONCE:
             return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
         case Interrupted(reason):
             back = transitions.interrupt(row, now=finish.ended_at)
             return Outcome(task=row, next=back, runs=(_run(row, finish, RunStatus.CANCELLED, reason),))
-
-
-def _removed(row: Task, finish: Finish) -> Outcome:
-    return Outcome(task=row, next=None, runs=(_run(row, finish, RunStatus.DONE),))
+        case Missed():
+            return _missed(row, finish, trigger)
+        case Spawned():
+            return _spawned(row, finish, trigger)
 
 
 def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) -> Outcome:
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
     run = _run(row, finish, RunStatus.DONE, result=returned.result)
-    moved_to = _moved(returned, finish) or _moved(row, finish)
-    following = Following(row.anchor, None) if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
-    runs, run_at = (run, *_skipped(row, finish, following)), moved_to or following.run_at
-    if run_at is None:
-        return Outcome(task=row, next=None, runs=runs)
     kept = evolve(_with_returned(row, finish, returned), last_error=None)
-    return Outcome(task=row, next=transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at), runs=runs)
+    return _advanced(row, finish, kept, _following(row, finish, trigger), run)
 
 
 def _with_returned(row: Task, finish: Finish, returned: Task) -> Task:
@@ -192,43 +176,121 @@ def without_next(row: Task, finish: Finish, error: str) -> Outcome:
             failed = transitions.fail(evolve(_with_returned(row, finish, task), last_error=error), now=finish.ended_at)
             return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.DONE, result=task.result),))
         case _:
-            return set_aside(row, finish, error)
+            failed = transitions.fail(evolve(row, last_error=error), now=finish.ended_at)
+            return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.FAILED, error),))
 
 
-def _failed(row: Task, finish: Finish, error: str, trigger: Trigger | None) -> Outcome:
+def _failed(row: Task, finish: Finish, raised: Raised, trigger: Trigger | None) -> Outcome:
+    if row.crashes >= CRASH_LIMIT:
+        return _set_aside(row, finish, _following(row, finish, trigger), _run(row, finish, RunStatus.FAILED, raised.error))
+    at = _retry_at(row, finish, raised)
+    if at is None or _is_taken_over(row, trigger, at):
+        return _over(row, finish, trigger, RunStatus.FAILED, raised.error)
+    waiting = transitions.retry(evolve(row, last_error=raised.error), now=finish.ended_at, at=at)
+    return Outcome(task=row, next=waiting, runs=(_run(row, finish, RunStatus.RETRIED, raised.error),))
+
+
+def _retry_at(row: Task, finish: Finish, raised: Raised) -> datetime | None:
+    """Return when the run is tried again, None when it is not."""
     policy, failures = row.options.retry, row.attempt - row.crashes
     age = finish.ended_at - (row.first_run_at or finish.started_at)
-    is_retryable = row.options.consistency is Consistency.AT_LEAST_ONCE and row.crashes < CRASH_LIMIT
-    if is_retryable and policy.allows(failures=failures, age=age):
-        at = finish.ended_at + policy.backoff(failures, _spread(row.lease_id))
-        waiting = transitions.retry(evolve(row, last_error=error), now=finish.ended_at, at=at)
-        return Outcome(task=row, next=waiting, runs=(_run(row, finish, RunStatus.RETRIED, error),))
-    if row.crashes >= CRASH_LIMIT:
-        return set_aside(row, finish, error)
-    return _over(row, finish, trigger, RunStatus.FAILED, error)
+    is_ruled_out = raised.is_final or (raised.after is None and not set(raised.names).isdisjoint(policy.never))
+    if is_ruled_out or row.options.consistency is Consistency.AT_MOST_ONCE or not policy.allows(failures=failures, age=age):
+        return None
+    wait = policy.backoff(failures, _spread(row.lease_id)) if raised.after is None else raised.after
+    return finish.ended_at + min(wait, END_OF_TIME - finish.ended_at)
+
+
+def _is_taken_over(row: Task, trigger: Trigger | None, at: datetime) -> bool:
+    """Tell whether the next fire would have cancelled the retry before it began."""
+    following = _cancel_at(row, trigger, fires_due(trigger, row, first_locked(row)))
+    return following is not None and following <= at
 
 
 def _over(row: Task, finish: Finish, trigger: Trigger | None, status: RunStatus, error: str) -> Outcome:
     """Give the fire up: a schedule waits for its next one; a one-off, and a schedule without a next one, is set aside."""
-    following = Following(row.anchor, None) if trigger is None else follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
-    run_at = _moved(row, finish) or following.run_at
-    kept = evolve(row, last_error=error, anchor=following.anchor)
-    if run_at is None:
-        given_up = transitions.fail(evolve(kept, run_at=finish.fire_time), now=finish.ended_at)  # a restart is for this very fire
-    else:
-        given_up = transitions.advance(kept, now=finish.ended_at, anchor=following.anchor, run_at=run_at)
-    return Outcome(task=row, next=given_up, runs=(_run(row, finish, status, error), *_skipped(row, finish, following)))
+    following, run = _following(row, finish, trigger), _run(row, finish, status, error)
+    if following.run_at is None:
+        return _set_aside(row, finish, following, run)
+    is_paused = row.paused or (row.options.pause_on_failure and status is RunStatus.FAILED)
+    return _advanced(row, finish, evolve(row, last_error=error, paused=is_paused), following, run)
 
 
-def _moved(task: Task, finish: Finish) -> datetime | None:
+def _set_aside(row: Task, finish: Finish, following: Following, run: Run) -> Outcome:
+    """Let the task wait as failed, until somebody restarts or deletes it; a restart is for this very fire, however late."""
+    owed = tuple(sorted({finish.fire_time, *following.owed}))
+    kept = evolve(row, last_error=run.error, anchor=following.anchor, owed=owed, run_at=owed[0])
+    return Outcome(task=row, next=transitions.fail(kept, now=finish.ended_at), runs=(run, *_skipped(row, finish, following.dropped)))
+
+
+def _cancelled(row: Task, finish: Finish, trigger: Trigger | None, reason: str) -> Outcome:
+    following = _following(row, finish, trigger)
+    return _advanced(row, finish, evolve(row, last_error=reason), following, _run(row, finish, RunStatus.CANCELLED, reason))
+
+
+def _missed(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
+    """Go on without a run; a one-off that came too late is over."""
+    following = follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
+    return _advanced(row, finish, row, evolve(following, run_at=_moved(row, finish) or following.run_at), fires=0)
+
+
+def _spawned(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
+    """Let each fire that is due live on as a one-off task, and wait for the next, all in one write."""
+    due = fires_due(trigger, row, first_locked(row))
+    fires = sorted({*row.owed, *due.kept})
+    left = len(fires) if row.options.max_fires is None else max(0, row.options.max_fires - row.fires)
+    dropped = (Dropped(LIMIT, len(fires) - left, fires[left]),) if left < len(fires) else ()
+    fires = fires[:left]
+    is_last = row.options.max_fires is not None and row.fires + len(fires) >= row.options.max_fires
+    run_at = None if is_last or trigger is None else next_fire_after(trigger, due.settled)
+    outcome = _advanced(row, finish, row, Following(due.settled, run_at, due.dropped + dropped), fires=len(fires))
+    return evolve(outcome, spawn=tuple(_one_off(row, fire) for fire in fires))
+
+
+def _one_off(row: Task, fire: datetime) -> Task:
+    return Task(
+        slug=spawned_slug(row.slug, fire),
+        kind=row.kind,
+        payload=row.payload,
+        payload_version=row.payload_version,
+        options=row.options,
+        metadata=row.metadata,
+        run_at=fire,
+        anchor=fire,
+    )
+
+
+def spawned_slug(slug: str, fire: datetime) -> str:
+    """Return the slug of the one-off task in which a fire of a schedule with `Overlap.ALLOW` lives."""
+    return f"{slug}@{fire.isoformat()}"
+
+
+def _following(row: Task, finish: Finish, trigger: Trigger | None) -> Following:
+    """Return where the task goes on after a fire that was run: where somebody moved it meanwhile, and not at all after its last."""
+    following = follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
+    most = row.options.max_fires
+    if most is not None and row.fires + 1 >= most:
+        waiting = (Dropped(LIMIT, len(following.owed), following.owed[0]),) if following.owed else ()
+        return evolve(following, run_at=None, owed=(), dropped=following.dropped + waiting)
+    return evolve(following, run_at=_moved(row, finish) or following.run_at)
+
+
+def _moved(row: Task, finish: Finish) -> datetime | None:
     """Return the instant that somebody, the job or an edit, moved the next run to while it was under way."""
-    return task.run_at if task.run_at != finish.task.run_at else None
+    returned = finish.ending.task if isinstance(finish.ending, Returned) else None
+    moved = (task.run_at for task in (returned, row) if task is not None and task.run_at != finish.task.run_at)
+    return next(moved, None)
 
 
-def set_aside(row: Task, finish: Finish, error: str) -> Outcome:
-    """Let the task wait as failed, with all it holds, until somebody restarts or deletes it."""
-    failed = transitions.fail(evolve(row, last_error=error), now=finish.ended_at)
-    return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.FAILED, error),))
+def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run: Run, fires: int = 1) -> Outcome:
+    """Write the fire's end; a task without a next one is removed."""
+    runs = (*run, *_skipped(row, finish, following.dropped))
+    if following.run_at is None:
+        return Outcome(task=row, next=None, runs=runs)
+    waits = transitions.advance(
+        kept, now=finish.ended_at, anchor=following.anchor, run_at=following.run_at, owed=following.owed, fires=fires
+    )
+    return Outcome(task=row, next=waits, runs=runs)
 
 
 def _spread(lease_id: str | None) -> float:
@@ -253,18 +315,20 @@ def _run(row: Task, finish: Finish, status: RunStatus, error: str | None = None,
     )
 
 
-def _skipped(row: Task, finish: Finish, following: Following) -> tuple[Run, ...]:
+def _skipped(row: Task, finish: Finish, dropped: tuple[Dropped, ...]) -> tuple[Run, ...]:
     """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence."""
+    if not dropped:
+        return ()
     run = _run(row, finish, RunStatus.SKIPPED)
     return tuple(
         evolve(
             run,
-            id=f"{row.lease_id}.{dropped.reason}",
-            fire_time=dropped.first,
+            id=f"{row.lease_id}.{each.reason}",
+            fire_time=each.first,
             started_at=finish.ended_at,
-            count=dropped.count,
-            error=str(dropped),
+            count=each.count,
+            error=str(each),
             attempt=0,
         )
-        for dropped in following.dropped
+        for each in dropped
     )

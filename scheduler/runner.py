@@ -1,7 +1,6 @@
 """One run: the job called with its context, bounded by its time limit, and how it ended."""
 
 import asyncio
-import traceback
 from collections.abc import Awaitable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -12,12 +11,11 @@ from detent.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
 from detent.jobs.base import is_async
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
-from detent.jobs.storable import TEXT_LIMIT
 from detent.scheduler import waiting
 from detent.scheduler.clock import Clock
+from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, describe, ending_of
 from detent.scheduler.executors import CoroutineExecutor, ThreadExecutor
 from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.plan import Ending, Interrupted, Raised, Returned
 
 T = TypeVar("T")
 
@@ -89,7 +87,7 @@ class Runner:
         except asyncio.CancelledError as cancelled:
             return self._cut_short(live, cancelled)
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
-            return Raised(describe(error))
+            return ending_of(error)
 
     def _cut_short(self, live: LiveRun, cancelled: asyncio.CancelledError) -> Ending:
         if live.cut_short is None:
@@ -125,10 +123,3 @@ class Runner:
         """Take no more runs."""
         self._in_loop.close()
         self._in_threads.close()
-
-
-def describe(error: BaseException) -> str:
-    """Return an error with its traceback; of one that is too long, the start and, more of it, the end."""
-    text = "".join(traceback.format_exception(error)).rstrip()
-    room = TEXT_LIMIT // 4  # characters, of at most four bytes each
-    return text if len(text) <= room else f"{text[: room // 4]}\n...[cut]...\n{text[-room // 2 :]}"

@@ -1,7 +1,7 @@
 """What somebody asks to be scheduled, checked and made into a task. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from attrs import field, frozen
@@ -10,9 +10,7 @@ from detent.jobs import InvalidDelay, InvalidJob, Job, JobRegistry, Task, TaskOp
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
-from detent.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger, require_aware, require_trigger
-
-END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+from detent.triggers import END_OF_TIME, CountsFrom, Trigger, next_fire_after, parse_trigger, require_aware, require_trigger
 
 KindOrJob = str | Job | type[Job]
 """How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""

@@ -10,11 +10,11 @@ from importlib.metadata import version
 from attrs import evolve
 
 from detent.scheduler.dispatch import Dispatcher
+from detent.scheduler.endings import Interrupted
 from detent.scheduler.heartbeat import Heartbeat, HeartbeatThread
 from detent.scheduler.live import LiveRuns
 from detent.scheduler.loops import Loop
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import Interrupted
 from detent.scheduler.prune import Pruner
 from detent.scheduler.runner import Runner
 from detent.stores import Node

@@ -14,7 +14,7 @@ from detent.jobs import InvalidValue, RetryPolicy, TaskOptions
 
 JSON = dict[str, Any]
 
-_SPANS = frozenset({"time_limit", "min_backoff", "max_backoff", "age_limit"})
+_SPANS = frozenset({"time_limit", "misfire_grace_time", "min_backoff", "max_backoff", "age_limit", "delays"})
 
 
 def dump_options(options: TaskOptions) -> JSON:
@@ -52,6 +52,8 @@ def _dump(value: TaskOptions | RetryPolicy) -> JSON:
 def _plain(part: object) -> object:
     if isinstance(part, timedelta):
         return part / timedelta(seconds=1)
+    if isinstance(part, tuple):
+        return [_plain(each) for each in part]
     return _dump(part) if isinstance(part, RetryPolicy) else part
 
 
@@ -60,5 +62,7 @@ def _load(kind: type[TaskOptions | RetryPolicy], value: Mapping[str, Any]) -> JS
     return {name: _span(part) if name in _SPANS else part for name, part in value.items() if name in known}
 
 
-def _span(seconds: float | None) -> timedelta | None:
+def _span(seconds: Any) -> Any:  # noqa: ANN401 - as JSON has it: a number, some of them, or none
+    if isinstance(seconds, list):
+        return tuple(_span(each) for each in seconds)
     return None if seconds is None else timedelta(seconds=seconds)

@@ -7,7 +7,8 @@ r"""Every change of a task, as a pure function: what each store does, whatever i
                   |                  |  |                \--remove--> gone
                   edit (any state)   +--+ lock by another node, once the lease has ended
 
-The rules that hold in every state: `due_at` is None exactly if the task is paused or failed and nobody holds it;
+The rules that hold in every state: `due_at` is None exactly if the task is paused or failed, nobody holds it, and nobody asked
+for it to be run now;
 a held task has a lease id and a `due_at` that is the end of its lease; `version` grows with every write but `extend`.
 """
 
@@ -22,8 +23,11 @@ from detent.triggers import CountsFrom, missed, parse_trigger
 
 
 def due(task: Task) -> datetime | None:
-    """Return when a task that nobody holds may be locked: at its retry, else at its fire time; None = never."""
-    if task.paused or task.state is TaskState.FAILED:
+    """Return when a task that nobody holds may be locked: at its retry, else at its fire time; None = never.
+
+    A paused task that was asked to run now may be locked for this once.
+    """
+    if (task.paused or task.state is TaskState.FAILED) and task.request is not Request.RUN_NOW:
         return None
     return task.retry_at or task.run_at
 
@@ -121,7 +125,8 @@ def extend(task: Task, *, until: datetime) -> Task:
 
 
 def _released(task: Task, now: datetime, **changes: object) -> Task:
-    """Give a held task back: nobody's, its lease remembered, every request answered."""
+    """Give a held task back: nobody's, its lease remembered, every request answered unless `changes` keep it."""
+    changes.setdefault("request", Request.NONE)
     free = evolve(
         task,
         state=TaskState.SCHEDULED,
@@ -129,31 +134,36 @@ def _released(task: Task, now: datetime, **changes: object) -> Task:
         last_lease=task.lease_id,
         node=None,
         locked_at=None,
-        request=Request.NONE,
         **changes,  # type: ignore[arg-type]  # keywords of this module's own functions, each a field of Task
     )
     return _written(free, now)
 
 
-def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime) -> Task:
-    """Bring the current fire of a held task to its end and wait for the one at `run_at`."""
+def _unanswered(task: Task) -> Request:
+    """Return the request that stays with a fire which is not over: to run it now, also when its task is paused."""
+    return task.request if task.request is Request.RUN_NOW else Request.NONE
+
+
+def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, owed: tuple[datetime, ...] = (), fires: int = 1) -> Task:
+    """Bring the current fire of a held task to its end, or as many as `fires`, and wait for the one at `run_at`."""
     return _released(
         task,
         now,
         anchor=anchor,
         run_at=run_at,
+        owed=owed,
         retry_at=None,
         attempt=0,
         first_run_at=None,
         crashes=0,
-        fires=task.fires + 1,
+        fires=task.fires + fires,
         ended_at=now,
     )
 
 
 def retry(task: Task, *, now: datetime, at: datetime) -> Task:
-    """Wait for another attempt at the current fire of a held task."""
-    return _released(task, now, retry_at=at, ended_at=now)
+    """Wait for another attempt at the current fire of a held task; the fire is not over."""
+    return _released(task, now, retry_at=at, request=_unanswered(task))
 
 
 def fail(task: Task, *, now: datetime) -> Task:
@@ -165,12 +175,13 @@ def fail(task: Task, *, now: datetime) -> Task:
 def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
     """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was."""
     attempt = task.attempt - 1
-    return _released(task, now, attempt=attempt, first_run_at=task.first_run_at if attempt else None, retry_at=until)
+    first_run_at = task.first_run_at if attempt else None
+    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=until, request=_unanswered(task))
 
 
 def interrupt(task: Task, *, now: datetime) -> Task:
     """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due at once."""
-    return _released(task, now, attempt=task.attempt - 1, retry_at=now, ended_at=now)
+    return _released(task, now, attempt=task.attempt - 1, retry_at=now, ended_at=now, request=_unanswered(task))
 
 
 def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:
@@ -233,7 +244,13 @@ def restart(task: Task) -> Task:
 
 
 def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
-    """Give `row` the definition of `new`; None if it has that already, so that declaring it again is no write.
+    """Write `row` with the definition of `new`, as `redefine` does; None if it has that already: declaring it again is no write."""
+    redefined = redefine(row, new, now=now)
+    return None if redefined is None else edit(row, redefined, now=now)
+
+
+def redefine(row: Task, new: Task, *, now: datetime) -> Task | None:
+    """Give `row` the definition of `new`, as an edit of it; None if it has that already.
 
     Lease, pause, failure and attempts stay. The next fire changes only if the trigger's text did: it is then the new
     trigger's first after `now`, counted from the anchor, unless a fire is owed (passed, running or waiting for its
@@ -243,8 +260,8 @@ def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
     changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(row, name)}
     if not changes:
         return None
-    replaced = evolve(row, **changes)
-    return edit(row, _retimed(replaced, new, now) if "trigger" in changes else replaced, now=now)
+    redefined = evolve(row, **changes)
+    return _retimed(redefined, new, now) if "trigger" in changes else redefined
 
 
 def _retimed(task: Task, new: Task, now: datetime) -> Task:

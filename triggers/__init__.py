@@ -25,16 +25,17 @@ from detent.triggers.errors import DetentError, MissingExtra, NaiveDatetime, Tri
 from detent.triggers.excluding import DateRange, Except
 from detent.triggers.expression import format_trigger, parse_trigger, validate_trigger
 from detent.triggers.holidays import read_holidays
-from detent.triggers.instants import require_aware
+from detent.triggers.instants import END_OF_TIME, require_aware
 from detent.triggers.interval import Interval, format_interval, parse_interval
 from detent.triggers.jitter import Jittered
 from detent.triggers.localtime import DstFold, DstGap
 from detent.triggers.misfire import Missed, missed
-from detent.triggers.search import fire_times, last_fire_time
+from detent.triggers.search import fire_times, last_fire_time, latest_fires
 from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
 
 __all__ = [
     "DAILY",
+    "END_OF_TIME",
     "EVERY_FIFTEEN_MINUTES",
     "EVERY_FIVE_MINUTES",
     "EVERY_MINUTE",
@@ -74,6 +75,7 @@ __all__ = [
     "format_trigger",
     "hourly_at",
     "last_fire_time",
+    "latest_fires",
     "missed",
     "next_fire_after",
     "parse_interval",

@@ -1,5 +1,6 @@
 """Following a trigger's fire times, forwards one by one and backwards by bisection. Pure."""
 
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -7,9 +8,11 @@ from itertools import islice
 from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
 from detent.triggers.instants import TICK, require_aware
 
-__all__ = ["bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time"]
+__all__ = ["bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time", "latest_fires"]
 
 _MOST_FOLLOWED = 10_000
+_FEW = 100
+"""Fires that are sooner walked than jumped over."""
 _NARROWEST = timedelta(seconds=1)
 # Bisecting the whole calendar down to a microsecond takes about 60 steps; an irregular trigger may take a few more.
 _MOST_HALVINGS = 200
@@ -61,6 +64,29 @@ def last_fire_time(trigger: Trigger, after: datetime, until: datetime) -> dateti
     for last in islice(fire_times(trigger, after, until), _MOST_FOLLOWED):
         after = last
     return bisect_fires(trigger, after, until) or last
+
+
+@bounded_search()
+def latest_fires(trigger: Trigger, after: datetime, until: datetime, count: int) -> tuple[datetime, ...]:
+    """Return the latest `count` fire times f with after < f <= until in ascending order, following on from a fire at `after`.
+
+    All of them if there are fewer. A timetable is asked backwards where it has many more; any other trigger is followed for
+    10,000 fires, and of more only the latest is told.
+    """
+    if count <= 0 or after >= until:
+        return ()
+    jumps = trigger.counts_from is CountsFrom.TIMETABLE or isinstance(trigger, LooksBack)
+    most = _FEW + count if jumps else _MOST_FOLLOWED
+    walked = deque(islice(fire_times(trigger, after, until), most + 1), maxlen=most + 1)
+    if len(walked) <= most:
+        return tuple(walked)[-count:]
+    if not jumps:
+        latest = last_fire_time(trigger, after, until)
+        return () if latest is None else (latest,)
+    found: deque[datetime] = deque()
+    while len(found) < count and (latest := last_fire_time(trigger, after, found[0] - TICK if found else until)) is not None:
+        found.appendleft(latest)
+    return tuple(found)
 
 
 def bisect_fires(trigger: Trigger, after: datetime, until: datetime) -> datetime | None:

@@ -30,7 +30,7 @@ _TASK = (
 _RUN = ("id", "slug", "kind", "fire_time", "attempt", "node", "started_at", "finished_at", "status", "count", "error", "result")
 _NODE = ("name", "started_at", "seen_at", "until")
 
-TASK_FIELDS = (*_TASK, "options", "metadata")
+TASK_FIELDS = (*_TASK, "options", "metadata", "owed")
 """Every field of a task's document but `edited_at`."""
 
 EDITED_AT = "edited_at"
@@ -80,6 +80,8 @@ def dump_task(task: Task) -> dict[str, Any]:
         fields["options"] = _json(options)
     if task.metadata:
         fields["metadata"] = _json(task.metadata)
+    if task.owed:
+        fields["owed"] = list(task.owed)
     return fields
 
 
@@ -97,6 +99,7 @@ def load_task(row: Row, namespace: str) -> Task:
             namespace=namespace,
             options=load_options(json.loads(fields.get("options", "{}"))),
             metadata=json.loads(fields.get("metadata", "{}")),
+            owed=tuple(utc(fire) for fire in fields.get("owed", ())),
             etag=row,
         )
     except (DetentError, TypeError, ValueError) as error:

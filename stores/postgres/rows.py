@@ -12,14 +12,15 @@ from functools import lru_cache
 from typing import Any, Final
 
 from detent.jobs import Request, Task, TaskOptions, TaskState
-from detent.jobs.task import DEFAULT_OPTIONS, TriggerSource
+from detent.jobs.options import DEFAULT_OPTIONS
+from detent.jobs.task import TriggerSource
 from detent.stores.codec import JSON, dump_options, load_options
 from detent.stores.records import Node, Run, RunStatus
 
 Row = tuple[Any, ...]
 
 _TASK_FIELDS: Final = (
-    *("slug", "kind", "state", "trigger_from", "request", "options", "metadata", "payload", "payload_version", "trigger", "paused"),
+    *("slug", "kind", "state", "trigger_from", "request", "options", "metadata", "owed", "payload", "payload_version", "trigger", "paused"),
     *("anchor", "run_at", "due_at", "retry_at", "attempt", "first_run_at", "crashes", "fires", "ended_at"),
     *("lease_id", "last_lease", "node", "locked_at", "result", "last_error", "version", "created_at", "updated_at"),
 )
@@ -49,11 +50,12 @@ _STATUSES: Final = {status.value: status for status in RunStatus}
 
 def read_task(row: Row, namespace: str) -> Task:
     """Return the task in a row of `TASK_COLUMNS`."""
-    slug, kind, state, source, request, options, metadata, *rest = row
+    slug, kind, state, source, request, options, metadata, owed, *rest = row
     values = (
         *(slug, kind, _STATES[state], _SOURCES[source], _REQUESTS[request]),
         _read_options(options),
         {} if metadata == "{}" else json.loads(metadata),
+        tuple(owed),
         *rest,
         *(namespace, None),
     )
@@ -110,6 +112,8 @@ def progress(task: Task) -> JSON:
     return {
         **definition(task),
         "state": task.state,
+        "request": task.request,
+        "owed": [fire.isoformat() for fire in task.owed],
         "retry_at": _instant(task.retry_at),
         "attempt": task.attempt,
         "first_run_at": _instant(task.first_run_at),
@@ -128,7 +132,7 @@ def released(task: Task) -> JSON:
 
 def edited(task: Task, version: int) -> JSON:
     """Return an edit that was made on `version` of a task."""
-    return {**progress(task), "request": task.request, "version": version}
+    return {**progress(task), "version": version}
 
 
 def record(run: Run) -> JSON:

@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Consistency, JobRegistry, Request, Task, TaskOptions, TriggerSource
-from detent.scheduler.plan import CRASH_LIMIT, Ending, Raised, Stopped, plan_fire, trigger_of
+from detent.scheduler.endings import Ending, Raised, Stopped
+from detent.scheduler.plan import CRASH_LIMIT, plan_fire, trigger_of
 from detent.stores import transitions
 from detent.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError
 from support import tasks

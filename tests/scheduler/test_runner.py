@@ -10,9 +10,9 @@ from attrs import evolve
 
 from detent.jobs import FunctionJob, Job, JobContext, Task, TaskOptions
 from detent.jobs.registry import RegisteredJob
+from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped, describe
 from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.plan import Ending, Interrupted, Raised, Returned, Stopped
-from detent.scheduler.runner import Runner, describe
+from detent.scheduler.runner import Runner
 from detent.scheduler.testing import ManualClock
 from support.contexts import task_with
 from support.schedulers import HOUR, SECOND

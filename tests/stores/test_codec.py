@@ -42,7 +42,7 @@ def test_what_was_stored_comes_back_equal(value: TaskOptions) -> None:
 
 def test_what_a_newer_version_wrote_is_read_without_what_is_not_known_here() -> None:
     """An older node goes on working."""
-    newer = {"overlap": "allow", "time_limit": 5, "retry": {"limit": 1, "on": ["ValueError"]}}
+    newer = {"colour": "green", "time_limit": 5, "retry": {"limit": 1, "colour": ["green"]}}
 
     assert load_options(newer) == TaskOptions(time_limit=timedelta(seconds=5), retry=RetryPolicy(limit=1))
 

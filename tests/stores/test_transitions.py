@@ -166,7 +166,7 @@ LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
         lambda task: transitions.advance(task, now=END, anchor=NOON, run_at=LATER),
         SCHEDULED | {"anchor": NOON, "run_at": LATER, "due_at": LATER, "attempt": 0, "first_run_at": None, "fires": 1, "ended_at": END},
     ),
-    ("retry", lambda task: transitions.retry(task, now=END, at=LATER), SCHEDULED | {"retry_at": LATER, "due_at": LATER, "ended_at": END}),
+    ("retry", lambda task: transitions.retry(task, now=END, at=LATER), SCHEDULED | {"retry_at": LATER, "due_at": LATER}),
     ("fail", lambda task: transitions.fail(task, now=END), RELEASED | {"state": TaskState.FAILED, "due_at": None, "ended_at": END}),
     ("hand back", lambda task: transitions.hand_back(task, now=END), SCHEDULED | {"due_at": NOON, "attempt": 0, "first_run_at": None}),
     (

@@ -158,9 +158,10 @@ class TaskWalk(RuleBasedStateMachine):
 
     @invariant()
     def a_task_that_can_never_run_is_paused_failed_or_removed(self) -> None:
-        """And nothing else: what somebody holds is due when its lease ends."""
+        """And nothing else: what somebody holds is due when its lease ends, what is asked to run now is due all the same."""
         if (row := self.row) is not None:
-            assert (row.due_at is None) == (row.lease_id is None and (row.paused or row.state is TaskState.FAILED))
+            is_set_aside = row.paused or row.state is TaskState.FAILED
+            assert (row.due_at is None) == (row.lease_id is None and is_set_aside and row.request is not Request.RUN_NOW)
 
     @invariant()
     def a_held_task_has_all_of_its_lease_and_a_free_one_nothing(self) -> None:

@@ -8,7 +8,7 @@ WITH given AS MATERIALIZED (
          slug text, version bigint,
          kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb, metadata jsonb,
          state text, paused boolean, anchor timestamptz, run_at timestamptz, retry_at timestamptz,
-         attempt bigint, first_run_at timestamptz, crashes bigint, fires bigint, ended_at timestamptz,
+         attempt bigint, first_run_at timestamptz, crashes bigint, fires bigint, ended_at timestamptz, owed timestamptz[],
          request text, result text, last_error text)
    ORDER BY slug
 ), unchanged AS MATERIALIZED (
@@ -34,13 +34,14 @@ WITH given AS MATERIALIZED (
          anchor = e.anchor,
          run_at = e.run_at,
          due_at = CASE WHEN t.lease_id IS NOT NULL THEN t.due_at
-                       WHEN NOT e.paused AND e.state <> 'failed' THEN coalesce(e.retry_at, e.run_at) END,
+                       WHEN e.request = 'run_now' OR (NOT e.paused AND e.state <> 'failed') THEN coalesce(e.retry_at, e.run_at) END,
          retry_at = e.retry_at,
          attempt = e.attempt,
          first_run_at = e.first_run_at,
          crashes = e.crashes,
          fires = e.fires,
          ended_at = e.ended_at,
+         owed = e.owed,
          request = e.request,
          result = e.result,
          last_error = e.last_error,

@@ -7,8 +7,8 @@ WITH given AS MATERIALIZED (
          place int, slug text, lease_id text, version bigint, gone boolean,
          kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb, metadata jsonb,
          state text, paused boolean, anchor timestamptz, run_at timestamptz, due_at timestamptz, retry_at timestamptz,
-         attempt bigint, first_run_at timestamptz, crashes bigint, fires bigint, ended_at timestamptz,
-         result text, last_error text, updated_at timestamptz)
+         attempt bigint, first_run_at timestamptz, crashes bigint, fires bigint, ended_at timestamptz, owed timestamptz[],
+         request text, result text, last_error text, updated_at timestamptz)
 ), mine AS MATERIALIZED (
   SELECT t.tid, o.*
     FROM given o
@@ -44,11 +44,12 @@ WITH given AS MATERIALIZED (
          crashes = m.crashes,
          fires = m.fires,
          ended_at = m.ended_at,
+         owed = m.owed,
          lease_id = NULL,
          last_lease = t.lease_id,
          node = NULL,
          locked_at = NULL,
-         request = 'none',
+         request = m.request,
          result = m.result,
          last_error = m.last_error,
          version = t.version + 1,

@@ -1,0 +1,94 @@
+"""How a task is run: the policies that its job gives it, and that a single task may override."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import TypedDict
+
+from attrs import field, frozen
+
+from detent.jobs.retry import RetryPolicy
+from detent.jobs.validators import at_least, boolean, choice_of, instance_of, or_none, positive, up_to
+
+FIRES_MAX = 1000
+"""Most fires that may wait for their turn: they stand in the task's own record."""
+
+
+class Consistency(StrEnum):
+    """What a crash in the middle of a run means for its fire."""
+
+    AT_LEAST_ONCE = "at_least_once"
+    """Run it again: a job may see the same fire twice."""
+    AT_MOST_ONCE = "at_most_once"
+    """Never run it again: the lock itself consumes the fire."""
+
+
+class Misfire(StrEnum):
+    """What becomes of a schedule's fires that passed while nobody ran it, when somebody does."""
+
+    FIRE_ONCE = "fire_once"
+    """The latest is run, at once."""
+    FIRE_ALL = "fire_all"
+    """Each is run, in order, for its own fire time; the latest `catch_up_limit` of them, if there are more."""
+    SKIP = "skip"
+    """None is run that comes late."""
+
+
+class Overlap(StrEnum):
+    """What becomes of a schedule's fires that passed while its previous run, the retries included, was still going."""
+
+    SKIP = "skip"
+    """None is run."""
+    QUEUE_ONE = "queue_one"
+    """The latest is run when the run has ended."""
+    QUEUE_ALL = "queue_all"
+    """Each is run in turn; at most `queue_limit` wait at a time."""
+    CANCEL_RUNNING = "cancel_running"
+    """The next fire cancels the run, and takes its place."""
+    ALLOW = "allow"
+    """Each is run at its time, side by side: every fire is a one-off task of its own, `slug@fire-time`."""
+
+
+@frozen(kw_only=True)
+class TaskOptions:
+    """How a task is run; set on its job, or for a single task when it is scheduled.
+
+    `time_limit` bounds each run, `None` leaves it unbounded. An `async def` job is cancelled at the limit. A thread
+    cannot be killed: its context asks it to stop, and its run is given up.
+
+    `misfire_grace_time` is how late a fire may be run; what could not be locked by then is dropped. None means however
+    late, but for `Misfire.SKIP`, where it means a minute: a fire is always locked a moment after its time. A one-off is
+    run however late, unless a grace time is set.
+    """
+
+    retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))
+    consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=choice_of(Consistency, "consistency"))
+    time_limit: timedelta | None = field(default=None, validator=or_none(positive))
+    misfire: Misfire = field(default=Misfire.FIRE_ONCE, converter=choice_of(Misfire, "misfire"))
+    misfire_grace_time: timedelta | None = field(default=None, validator=or_none(positive))
+    catch_up_limit: int = field(default=100, validator=up_to(FIRES_MAX))
+    """Most fires that `Misfire.FIRE_ALL` makes up at a time."""
+    overlap: Overlap = field(default=Overlap.SKIP, converter=choice_of(Overlap, "overlap"))
+    queue_limit: int = field(default=100, validator=up_to(FIRES_MAX))
+    """Most fires that wait under `Overlap.QUEUE_ALL`; of more, the latest wait."""
+    max_fires: int | None = field(default=None, validator=or_none(at_least(1)))
+    """The schedule ends after so many fires that were run; None = never. What was dropped does not count."""
+    pause_on_failure: bool = field(default=False, validator=boolean)
+    """Whether a fire that failed for good pauses the task, until somebody resumes it."""
+
+
+DEFAULT_OPTIONS = TaskOptions()
+
+
+class OptionValues(TypedDict, total=False):
+    """The fields of `TaskOptions`, as keywords."""
+
+    retry: RetryPolicy
+    consistency: Consistency | str
+    time_limit: timedelta | None
+    misfire: Misfire | str
+    misfire_grace_time: timedelta | None
+    catch_up_limit: int
+    overlap: Overlap | str
+    queue_limit: int
+    max_fires: int | None
+    pause_on_failure: bool

@@ -1,0 +1,91 @@
+"""How a run ended, and what a raised error means for it."""
+
+import traceback
+from datetime import timedelta
+
+from attrs import frozen
+
+from detent.jobs import Task
+from detent.jobs.ending import Cancel, Fail, Retry
+from detent.jobs.retry import class_name
+from detent.jobs.storable import TEXT_LIMIT
+
+
+@frozen
+class Returned:
+    """The job returned a task to go on with, or None to have it removed."""
+
+    task: Task | None
+
+
+@frozen
+class Raised:
+    """The job failed."""
+
+    error: str
+    """The error with its traceback."""
+    names: tuple[str, ...] = ()
+    """The qualified names of the error's class and of those it is derived from."""
+    after: timedelta | None = None
+    """How long the job itself wants to wait before the retry."""
+    is_final: bool = False
+    """Whether there is to be no retry, whatever the policy says."""
+
+
+@frozen
+class Cancelled:
+    """The job said that its work is not wanted any more."""
+
+    reason: str
+
+
+@frozen
+class Interrupted:
+    """The run was cut short by no fault of its own, as at the end of a shutdown's grace."""
+
+    reason: str
+
+
+@frozen
+class Stopped:
+    """Somebody, or the next fire, asked for the run to be stopped."""
+
+    reason: str
+
+
+@frozen
+class Missed:
+    """There was no run: every fire that had passed came too late."""
+
+
+@frozen
+class Spawned:
+    """There was no run: each of these fires lives on as a one-off task of its own."""
+
+
+Ending = Returned | Raised | Cancelled | Interrupted | Stopped | Missed | Spawned
+
+
+def ending_of(error: BaseException) -> Raised | Cancelled:
+    """Return what an error that ended a job means for its run: what the job said by it, else a failure.
+
+    An error from elsewhere, as another process, brings its `text` and the `names` of its classes.
+    """
+    match error:
+        case Retry(after=after, reason=reason):
+            return Raised(reason, after=after)
+        case Fail(reason=reason):
+            return Raised(reason, is_final=True)
+        case Cancel(reason=reason):
+            return Cancelled(reason)
+    text, names = getattr(error, "text", None), getattr(error, "names", None)
+    if isinstance(text, str) and isinstance(names, tuple):
+        return Raised(text, names)
+    return Raised(describe(error), tuple(class_name(each) for each in type(error).__mro__))
+
+
+def describe(error: BaseException) -> str:
+    """Return an error with its traceback; of one that is too long, the start and, more of it, the end."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    room = TEXT_LIMIT // 4  # characters, of at most four bytes each
+    return text if len(text) <= room else f"{text[: room // 4]}\n...[cut]...\n{text[-room // 2 :]}"
