@@ -19,6 +19,7 @@ from detent.jobs.validators import (
     texts,
     trigger_text,
     utc,
+    utc_each,
     utc_or_none,
 )
 
@@ -86,7 +87,7 @@ class Task:
     """Earliest instant at which the task may be locked: its fire time, its retry time or the end of its lease; None = never."""
     retry_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the failed or handed-back run of the current fire is tried again."""
-    owed: tuple[datetime, ...] = field(default=(), converter=tuple, validator=instants)
+    owed: tuple[datetime, ...] = field(default=(), converter=utc_each, validator=instants)
     """Fires that passed and are still to be run, each at its own fire time, the oldest first and next: then `run_at` is the first."""
     attempt: int = 0
     """Runs of the current fire that were started and not refunded."""

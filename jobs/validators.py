@@ -1,6 +1,6 @@
 """Validators for the fields of attrs classes; each refusal names the field, the value and what is expected."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -142,10 +142,15 @@ def choice_of(kind: type[E], field: str) -> Callable[[E | str], E]:
     return convert
 
 
+def utc_each(value: Iterable[datetime]) -> tuple[datetime, ...]:
+    """Convert aware datetimes to UTC."""
+    return tuple(utc(each) for each in value)
+
+
 def instants(_: object, attribute: "Attribute[Any]", value: tuple[datetime, ...]) -> None:
-    """Accept aware instants in ascending order."""
-    if not all(isinstance(each, datetime) and each.tzinfo is not None for each in value) or any(a >= b for a, b in pairwise(value)):
-        raise InvalidValue(attribute.name, value, "aware datetimes in ascending order")
+    """Accept instants in ascending order."""
+    if any(a >= b for a, b in pairwise(value)):
+        raise InvalidValue(attribute.name, value, "instants in ascending order")
 
 
 def or_none(check: Validator) -> Validator:

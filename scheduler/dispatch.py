@@ -12,12 +12,12 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from detent.jobs import Request, Task
-from detent.scheduler.endings import Ending, Interrupted, Returned, Stopped
+from detent.scheduler.endings import Ending, Finish, Interrupted, Returned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import NEXT_FIRE, Finish, decide, plan_fire, trigger_of, without_next
+from detent.scheduler.plan import NEXT_FIRE, decide, plan_fire, trigger_of, without_next
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled, share_out
 from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions

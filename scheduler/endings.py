@@ -1,7 +1,7 @@
 """How a run ended, and what a raised error means for it."""
 
 import traceback
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
@@ -59,11 +59,28 @@ class Missed:
 
 
 @frozen
+class Moved:
+    """There was no run: somebody moved it ahead while a node held the task that let its lease end."""
+
+
+@frozen
 class Spawned:
     """There was no run: each of these fires lives on as a one-off task of its own."""
 
 
-Ending = Returned | Raised | Cancelled | Interrupted | Stopped | Missed | Spawned
+Ending = Returned | Raised | Cancelled | Interrupted | Stopped | Missed | Moved | Spawned
+
+
+@frozen(kw_only=True)
+class Finish:
+    """A run that ended."""
+
+    task: Task
+    """As it was locked, and given to the job."""
+    fire_time: datetime
+    started_at: datetime
+    ended_at: datetime
+    ending: Ending
 
 
 def ending_of(error: BaseException) -> Raised | Cancelled:

@@ -12,8 +12,10 @@ from attrs import evolve, frozen
 
 from detent.jobs import Consistency, Overlap, Request, Task
 from detent.jobs.registry import RegisteredJob
-from detent.scheduler.endings import Cancelled, Ending, Interrupted, Missed, Raised, Returned, Spawned, Stopped
+from detent.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
 from detent.scheduler.follow import LIMIT, Dropped, Due, Following, fires_due, first_locked, follow, is_owed
+from detent.scheduler.history import run_of, skipped_of
+from detent.scheduler.scheduling import spawned_slug
 from detent.stores import Outcome, Run, RunStatus, transitions
 from detent.triggers import END_OF_TIME, CountsFrom, Trigger, next_fire_after, parse_trigger
 
@@ -24,23 +26,11 @@ CRASH_LIMIT = 3
 
 
 @frozen(kw_only=True)
-class Finish:
-    """A run that ended."""
-
-    task: Task
-    """As it was locked, and given to the job."""
-    fire_time: datetime
-    started_at: datetime
-    ended_at: datetime
-    ending: Ending
-
-
-@frozen(kw_only=True)
 class Fire:
     """What a locked task is run for."""
 
     fire_time: datetime
-    instead: Raised | Stopped | Missed | Spawned | None = None
+    instead: Raised | Stopped | Missed | Moved | Spawned | None = None
     """Set when it must not be run: how the fire is accounted for instead."""
     at: datetime
     """When the fire was first locked; of one that must not be run, when it came to its end."""
@@ -76,6 +66,8 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
     """
     at = first_locked(task)
     lost_at, locked_at = task.ended_at or at, task.locked_at or at
+    if task.run_at > locked_at:
+        return Fire(fire_time=task.run_at, instead=Moved(), at=locked_at)
     try:
         due = fires_due(trigger, task, at)
         cancel_at = _cancel_at(task, trigger, due)
@@ -134,27 +126,22 @@ def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
         case Returned(Task() as task):
             return _done(row, finish, task, trigger)
         case Returned():
-            return Outcome(task=row, next=None, runs=(_run(row, finish, RunStatus.DONE),))
+            return Outcome(task=row, next=None, runs=(run_of(row, finish, RunStatus.DONE),))
         case Raised() as raised:
             return _failed(row, finish, raised, trigger)
         case Stopped(reason):
             return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
         case Cancelled(reason):
             return _cancelled(row, finish, trigger, reason)
-        case Interrupted(reason) if row.options.consistency is Consistency.AT_MOST_ONCE:
-            return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
         case Interrupted(reason):
-            back = transitions.interrupt(row, now=finish.ended_at)
-            return Outcome(task=row, next=back, runs=(_run(row, finish, RunStatus.CANCELLED, reason),))
-        case Missed():
-            return _missed(row, finish, trigger)
-        case Spawned():
-            return _spawned(row, finish, trigger)
+            return _interrupted(row, finish, trigger, reason)
+        case Missed() | Moved() | Spawned():
+            return _without_run(row, finish, trigger)
 
 
 def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) -> Outcome:
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
-    run = _run(row, finish, RunStatus.DONE, result=returned.result)
+    run = run_of(row, finish, RunStatus.DONE, result=returned.result)
     kept = evolve(_with_returned(row, finish, returned), last_error=None)
     return _advanced(row, finish, kept, _following(row, finish, trigger), run)
 
@@ -174,42 +161,44 @@ def without_next(row: Task, finish: Finish, error: str) -> Outcome:
     match finish.ending:
         case Returned(Task() as task):
             failed = transitions.fail(evolve(_with_returned(row, finish, task), last_error=error), now=finish.ended_at)
-            return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.DONE, result=task.result),))
+            return Outcome(task=row, next=failed, runs=(run_of(row, finish, RunStatus.DONE, result=task.result),))
         case _:
             failed = transitions.fail(evolve(row, last_error=error), now=finish.ended_at)
-            return Outcome(task=row, next=failed, runs=(_run(row, finish, RunStatus.FAILED, error),))
+            return Outcome(task=row, next=failed, runs=(run_of(row, finish, RunStatus.FAILED, error),))
 
 
 def _failed(row: Task, finish: Finish, raised: Raised, trigger: Trigger | None) -> Outcome:
     if row.crashes >= CRASH_LIMIT:
-        return _set_aside(row, finish, _following(row, finish, trigger), _run(row, finish, RunStatus.FAILED, raised.error))
+        return _set_aside(row, finish, _following(row, finish, trigger), run_of(row, finish, RunStatus.FAILED, raised.error))
     at = _retry_at(row, finish, raised)
-    if at is None or _is_taken_over(row, trigger, at):
+    if at is None or _is_taken_over(row, finish, trigger, at):
         return _over(row, finish, trigger, RunStatus.FAILED, raised.error)
     waiting = transitions.retry(evolve(row, last_error=raised.error), now=finish.ended_at, at=at)
-    return Outcome(task=row, next=waiting, runs=(_run(row, finish, RunStatus.RETRIED, raised.error),))
+    return Outcome(task=row, next=waiting, runs=(run_of(row, finish, RunStatus.RETRIED, raised.error),))
 
 
 def _retry_at(row: Task, finish: Finish, raised: Raised) -> datetime | None:
     """Return when the run is tried again, None when it is not."""
     policy, failures = row.options.retry, row.attempt - row.crashes
     age = finish.ended_at - (row.first_run_at or finish.started_at)
-    is_ruled_out = raised.is_final or (raised.after is None and not set(raised.names).isdisjoint(policy.never))
+    is_ruled_out = (
+        raised.is_final or _moved(row, finish) is not None or (raised.after is None and not set(raised.names).isdisjoint(policy.never))
+    )
     if is_ruled_out or row.options.consistency is Consistency.AT_MOST_ONCE or not policy.allows(failures=failures, age=age):
         return None
     wait = policy.backoff(failures, _spread(row.lease_id)) if raised.after is None else raised.after
     return finish.ended_at + min(wait, END_OF_TIME - finish.ended_at)
 
 
-def _is_taken_over(row: Task, trigger: Trigger | None, at: datetime) -> bool:
+def _is_taken_over(row: Task, finish: Finish, trigger: Trigger | None, at: datetime) -> bool:
     """Tell whether the next fire would have cancelled the retry before it began."""
-    following = _cancel_at(row, trigger, fires_due(trigger, row, first_locked(row)))
+    following = _cancel_at(row, trigger, _due(row, finish, trigger))
     return following is not None and following <= at
 
 
 def _over(row: Task, finish: Finish, trigger: Trigger | None, status: RunStatus, error: str) -> Outcome:
     """Give the fire up: a schedule waits for its next one; a one-off, and a schedule without a next one, is set aside."""
-    following, run = _following(row, finish, trigger), _run(row, finish, status, error)
+    following, run = _following(row, finish, trigger), run_of(row, finish, status, error)
     if following.run_at is None:
         return _set_aside(row, finish, following, run)
     is_paused = row.paused or (row.options.pause_on_failure and status is RunStatus.FAILED)
@@ -220,23 +209,35 @@ def _set_aside(row: Task, finish: Finish, following: Following, run: Run) -> Out
     """Let the task wait as failed, until somebody restarts or deletes it; a restart is for this very fire, however late."""
     owed = tuple(sorted({finish.fire_time, *following.owed}))
     kept = evolve(row, last_error=run.error, anchor=following.anchor, owed=owed, run_at=owed[0])
-    return Outcome(task=row, next=transitions.fail(kept, now=finish.ended_at), runs=(run, *_skipped(row, finish, following.dropped)))
+    return Outcome(task=row, next=transitions.fail(kept, now=finish.ended_at), runs=(run, *skipped_of(row, finish, following.dropped)))
 
 
 def _cancelled(row: Task, finish: Finish, trigger: Trigger | None, reason: str) -> Outcome:
     following = _following(row, finish, trigger)
-    return _advanced(row, finish, evolve(row, last_error=reason), following, _run(row, finish, RunStatus.CANCELLED, reason))
+    return _advanced(row, finish, evolve(row, last_error=reason), following, run_of(row, finish, RunStatus.CANCELLED, reason))
 
 
-def _missed(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
-    """Go on without a run; a one-off that came too late is over."""
-    following = follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
+def _interrupted(row: Task, finish: Finish, trigger: Trigger | None, reason: str) -> Outcome:
+    """Let the fire be run again, unless it must not be, or the next run was moved to a time of its own."""
+    if row.options.consistency is Consistency.AT_MOST_ONCE or _moved(row, finish) is not None:
+        return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
+    back = transitions.interrupt(row, now=finish.ended_at)
+    return Outcome(task=row, next=back, runs=(run_of(row, finish, RunStatus.CANCELLED, reason),))
+
+
+def _without_run(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
+    """Go on, though nothing was run; a one-off that came too late is over."""
+    if finish.ending == Spawned():
+        return _spawned(row, finish, trigger)
+    if finish.ending == Moved():
+        return _advanced(row, finish, row, Following(row.anchor, row.run_at, owed=row.owed), fires=0)
+    following = follow(trigger, _as_locked(row, finish), fire_time=finish.fire_time, until=finish.ended_at)
     return _advanced(row, finish, row, evolve(following, run_at=_moved(row, finish) or following.run_at), fires=0)
 
 
 def _spawned(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
     """Let each fire that is due live on as a one-off task, and wait for the next, all in one write."""
-    due = fires_due(trigger, row, first_locked(row))
+    due = _due(row, finish, trigger)
     fires = sorted({*row.owed, *due.kept})
     left = len(fires) if row.options.max_fires is None else max(0, row.options.max_fires - row.fires)
     dropped = (Dropped(LIMIT, len(fires) - left, fires[left]),) if left < len(fires) else ()
@@ -260,19 +261,24 @@ def _one_off(row: Task, fire: datetime) -> Task:
     )
 
 
-def spawned_slug(slug: str, fire: datetime) -> str:
-    """Return the slug of the one-off task in which a fire of a schedule with `Overlap.ALLOW` lives."""
-    return f"{slug}@{fire.isoformat()}"
-
-
 def _following(row: Task, finish: Finish, trigger: Trigger | None) -> Following:
     """Return where the task goes on after a fire that was run: where somebody moved it meanwhile, and not at all after its last."""
-    following = follow(trigger, row, fire_time=finish.fire_time, until=finish.ended_at)
+    following = follow(trigger, _as_locked(row, finish), fire_time=finish.fire_time, until=finish.ended_at)
     most = row.options.max_fires
     if most is not None and row.fires + 1 >= most:
         waiting = (Dropped(LIMIT, len(following.owed), following.owed[0]),) if following.owed else ()
         return evolve(following, run_at=None, owed=(), dropped=following.dropped + waiting)
     return evolve(following, run_at=_moved(row, finish) or following.run_at)
+
+
+def _due(row: Task, finish: Finish, trigger: Trigger | None) -> Due:
+    locked = _as_locked(row, finish)
+    return fires_due(trigger, locked, first_locked(locked))
+
+
+def _as_locked(row: Task, finish: Finish) -> Task:
+    """Return the row with the fire that it was locked for, wherever its next run was moved to since."""
+    return row if row.run_at == finish.task.run_at else evolve(row, run_at=finish.task.run_at)
 
 
 def _moved(row: Task, finish: Finish) -> datetime | None:
@@ -284,7 +290,7 @@ def _moved(row: Task, finish: Finish) -> datetime | None:
 
 def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run: Run, fires: int = 1) -> Outcome:
     """Write the fire's end; a task without a next one is removed."""
-    runs = (*run, *_skipped(row, finish, following.dropped))
+    runs = (*run, *skipped_of(row, finish, following.dropped))
     if following.run_at is None:
         return Outcome(task=row, next=None, runs=runs)
     waits = transitions.advance(
@@ -296,39 +302,3 @@ def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run:
 def _spread(lease_id: str | None) -> float:
     """Return a number in [0, 1) that is another for every run, and the same whenever the decision is made anew."""
     return int.from_bytes(blake2b((lease_id or "").encode(), digest_size=7).digest()) / 2**56
-
-
-def _run(row: Task, finish: Finish, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
-    return Run(
-        id=row.lease_id or "",
-        slug=row.slug,
-        kind=row.kind,
-        namespace=row.namespace,
-        fire_time=finish.fire_time,
-        attempt=row.attempt,
-        node=row.node,
-        started_at=finish.started_at,
-        finished_at=finish.ended_at,
-        status=status,
-        error=error,
-        result=result,
-    )
-
-
-def _skipped(row: Task, finish: Finish, dropped: tuple[Dropped, ...]) -> tuple[Run, ...]:
-    """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence."""
-    if not dropped:
-        return ()
-    run = _run(row, finish, RunStatus.SKIPPED)
-    return tuple(
-        evolve(
-            run,
-            id=f"{row.lease_id}.{each.reason}",
-            fire_time=each.first,
-            started_at=finish.ended_at,
-            count=each.count,
-            error=str(each),
-            attempt=0,
-        )
-        for each in dropped
-    )

@@ -6,11 +6,22 @@ from typing import TypedDict
 
 from attrs import field, frozen
 
-from detent.jobs import InvalidDelay, InvalidJob, Job, JobRegistry, Task, TaskOptions, TriggerSource
+from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, Job, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
+from detent.jobs.validators import NAME_LIMIT
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
-from detent.triggers import END_OF_TIME, CountsFrom, Trigger, next_fire_after, parse_trigger, require_aware, require_trigger
+from detent.triggers import (
+    END_OF_TIME,
+    Between,
+    CountsFrom,
+    Jittered,
+    Trigger,
+    next_fire_after,
+    parse_trigger,
+    require_aware,
+    require_trigger,
+)
 
 KindOrJob = str | Job | type[Job]
 """How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
@@ -22,6 +33,9 @@ class When(TypedDict, total=False):
     trigger: Trigger | str | None
     at: datetime | None
     delay: timedelta | None
+    start_at: datetime | None
+    end_at: datetime | None
+    jitter: timedelta | None
     payload: bytes
     payload_version: int
     options: TaskOptions | None
@@ -43,6 +57,12 @@ class NewTask:
     trigger: Trigger | str | None = field(default=None, kw_only=True)
     at: datetime | None = field(default=None, kw_only=True)
     delay: timedelta | None = field(default=None, kw_only=True)
+    start_at: datetime | None = field(default=None, kw_only=True)
+    """The trigger's fires before this are left out. Together with the next two, it makes the trigger the task's own."""
+    end_at: datetime | None = field(default=None, kw_only=True)
+    """The last instant at which it may fire."""
+    jitter: timedelta | None = field(default=None, kw_only=True)
+    """Each fire is up to so much late, by a hash of slug and fire time, and never past the next one."""
     payload: bytes = field(default=b"", kw_only=True)
     payload_version: int = field(default=1, kw_only=True)
     options: TaskOptions | None = field(default=None, kw_only=True)
@@ -78,10 +98,10 @@ def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit
     kind = kind_of(new.job)
     registered = None if new.remote and kind not in registry else registry.get(kind)
     trigger, source = _trigger(new, registered)
-    first = _own_first_fire(new, now)
+    first = _ownfirst_fire(new, now)
     if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING:
         first = _delayed(new, trigger, first, now)
-    return Task(
+    task = Task(
         slug=new.slug,
         kind=kind,
         payload=check_payload(new.payload, payload_limit),
@@ -91,11 +111,59 @@ def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit
         options=new.options or (registered.options if registered else TaskOptions()),
         metadata=new.metadata,
         anchor=first or now,
-        run_at=first or _first_fire(trigger, new.slug, now),
+        run_at=first or first_fire(trigger, new.slug, now),
     )
+    check_spawning(task)
+    return task
+
+
+def check_spawning(task: Task) -> None:
+    """Refuse a slug that leaves no room for the fire time, if each fire of the task is to be a task of its own.
+
+    Raises:
+        InvalidSlug: it is too long.
+
+    """
+    most = NAME_LIMIT - len(spawned_slug("", END_OF_TIME))
+    if task.options.overlap is Overlap.ALLOW and task.recurring and len(task.slug) > most:
+        raise InvalidSlug("slug", task.slug, f"text of at most {most} characters, because overlap='allow' adds the fire time")
+
+
+def spawned_slug(slug: str, fire: datetime) -> str:
+    """Return the slug of the one-off task in which a fire of a schedule with `Overlap.ALLOW` lives."""
+    return f"{slug}@{fire.isoformat()}"
+
+
+def own_trigger(trigger: Trigger | str, slug: str) -> tuple[Trigger, str]:
+    """Return a trigger for one task alone, and its text.
+
+    Raises:
+        TriggerError: it is none, or its text cannot be parsed.
+        InvalidSchedule: it has no text form.
+
+    """
+    parsed = _parse(trigger, slug)
+    text = _text(parsed, TriggerSource.TASK, slug)
+    assert text is not None  # noqa: S101 - or it was refused
+    return parsed, text
 
 
 def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | None, TriggerSource]:
+    trigger, source = _plain_trigger(new, registered)
+    if new.start_at is None and new.end_at is None and new.jitter is None:
+        return trigger, source
+    if trigger is None:
+        given = {"start_at": new.start_at, "end_at": new.end_at, "jitter": new.jitter}
+        named = ", ".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        raise InvalidSchedule(new.slug, f"{named} without a trigger: expected one, of the task or its job")
+    if new.jitter is not None:
+        trigger = Jittered(trigger, new.jitter, hash_id=new.slug)
+    if new.start_at is not None or new.end_at is not None:
+        trigger = Between(trigger, start=new.start_at, end=new.end_at)
+    return trigger, TriggerSource.TASK
+
+
+def _plain_trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | None, TriggerSource]:
     if new.trigger is not None:
         return _parse(new.trigger, new.slug), TriggerSource.TASK
     if registered is not None and registered.trigger is not None:
@@ -106,7 +174,7 @@ def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | 
 def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: datetime) -> datetime:
     """Return the fire time of the one-off that `@after` makes: it stands in the row, so that scheduling it anew does not move it."""
     if first is None:
-        return _first_fire(trigger, new.slug, now)
+        return first_fire(trigger, new.slug, now)
     if new.trigger is not None:
         raise InvalidSchedule(new.slug, f"both a first fire ({first}) and {trigger.to_text()!r} are given: expected one of them")
     return first
@@ -128,7 +196,7 @@ def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:
     return text
 
 
-def _own_first_fire(new: NewTask, now: datetime) -> datetime | None:
+def _ownfirst_fire(new: NewTask, now: datetime) -> datetime | None:
     if new.at is not None and new.delay is not None:
         raise InvalidSchedule(new.slug, f"both at={new.at!r} and delay={new.delay!r} are given: expected at most one of them")
     if new.delay is not None:
@@ -138,7 +206,7 @@ def _own_first_fire(new: NewTask, now: datetime) -> datetime | None:
     return None if new.at is None else require_aware(new.at, "at")
 
 
-def _first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:
+def first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:
     """Return the first fire from now on: a first registration does not fire for what was before it."""
     if trigger is None:
         return now

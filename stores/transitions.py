@@ -176,7 +176,8 @@ def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Ta
     """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was."""
     attempt = task.attempt - 1
     first_run_at = task.first_run_at if attempt else None
-    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=until, request=_unanswered(task))
+    retry_at = None if until is None else max(until, task.run_at)  # the next run may have been moved ahead meanwhile
+    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=_unanswered(task))
 
 
 def interrupt(task: Task, *, now: datetime) -> Task:

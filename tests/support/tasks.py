@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from detent.jobs import Consistency, RetryPolicy, Task, TaskOptions
-from detent.scheduler.endings import Ending
-from detent.scheduler.plan import Finish, plan_fire
+from detent.scheduler.endings import Ending, Finish
+from detent.scheduler.plan import plan_fire
 from detent.stores import transitions
 from detent.triggers import CronTrigger, SimpleTrigger, Trigger, next_fire_after, parse_trigger
 

@@ -1,0 +1,96 @@
+"""What people ask of a task, as edits of its row. Pure; legal in every state, also while the task runs, whose lease they leave alone."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypedDict
+
+from attrs import evolve
+
+from detent.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
+from detent.jobs.options import FIRES_MAX
+from detent.jobs.payload import check_payload
+from detent.scheduler.errors import InvalidSchedule
+from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
+from detent.stores import transitions
+from detent.triggers import Trigger, next_fire_after
+
+
+class Changes(TypedDict, total=False):
+    """What `update_job` changes; what is not given stays as it is."""
+
+    payload: bytes
+    payload_version: int
+    trigger: Trigger | str
+    options: TaskOptions
+    metadata: Mapping[str, str]
+
+
+def run_now(task: Task, trigger: Trigger | None, now: datetime) -> Task:
+    """Let the task be run once at once; also when it is paused, and then for this once.
+
+    A schedule gets a further fire, with `now` as its fire time, and keeps its own; one that runs has it when that run has
+    ended, one that has fires waiting runs the oldest of them. A one-off is moved to `now`, a waiting retry is made at
+    once, and what was set aside is restarted.
+
+    Raises:
+        InvalidSchedule: as many fires wait already as there may.
+
+    """
+    if task.lease_id is not None:
+        return _owing(task, now)
+    asked = evolve(transitions.restart(task) if task.state is TaskState.FAILED else task, request=Request.RUN_NOW)
+    if task.retry_at is not None:
+        return evolve(asked, retry_at=min(task.retry_at, now))
+    if task.owed or task.state is TaskState.FAILED:
+        return asked
+    if not task.recurring:
+        return evolve(asked, run_at=min(task.run_at, now))
+    follows = trigger is not None and next_fire_after(trigger, task.anchor) == task.run_at
+    owed = tuple(sorted({now} if follows else {now, task.run_at}))  # a time of its own would not be found again by the trigger
+    return evolve(asked, owed=owed, run_at=owed[0])
+
+
+def _owing(task: Task, now: datetime) -> Task:
+    if task.owed and task.owed[-1] >= now:
+        return task
+    if len(task.owed) >= FIRES_MAX:
+        raise InvalidSchedule(task.slug, f"{len(task.owed)} fires wait for their turn already: expected fewer than {FIRES_MAX}")
+    return evolve(task, owed=(*task.owed, now))
+
+
+def stop(task: Task) -> Task | None:
+    """Ask the node that runs the task to stop the run; None when nobody runs it, or was asked before."""
+    return None if task.lease_id is None or task.request is Request.STOP else evolve(task, request=Request.STOP)
+
+
+def move(task: Task, at: datetime) -> Task:
+    """Let the next run be at `at`; after it the trigger goes on as before.
+
+    A run that is under way goes on, but is not tried again. A waiting retry is given up, and a task that was set aside runs again.
+    """
+    if task.lease_id is not None:
+        return evolve(task, run_at=at)
+    return evolve(transitions.restart(task), run_at=at, request=Request.NONE)
+
+
+def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int) -> Task | None:
+    """Change a task's definition; None when it is this already.
+
+    The next fire is computed anew if the trigger's text changes: the new trigger's first one after `now`. A fire that has
+    passed, runs or waits for its retry stays, and the new trigger rules from then on.
+
+    Raises:
+        TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
+        InvalidSchedule: the trigger has no text form.
+        InvalidValue, PayloadTooLarge: a value cannot be kept.
+
+    """
+    plain = {name: value for name, value in changes.items() if name != "trigger"}
+    new = evolve(task, **plain)  # type: ignore[arg-type]  # fields of Task, by name
+    check_payload(new.payload, payload_limit)
+    if "trigger" in changes:
+        trigger, text = own_trigger(changes["trigger"], task.slug)
+        run_at = first_fire(trigger, task.slug, now)
+        new = evolve(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at)
+    check_spawning(new)
+    return transitions.redefine(task, new, now=now)

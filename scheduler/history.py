@@ -1,0 +1,45 @@
+"""What goes into the history: a record for a run that ended, and one for fires that were dropped. Pure."""
+
+from attrs import evolve
+
+from detent.jobs import Task
+from detent.scheduler.endings import Finish
+from detent.scheduler.follow import Dropped
+from detent.stores import Run, RunStatus
+
+
+def run_of(row: Task, finish: Finish, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
+    """Return the record of a run; its id is that of its lease."""
+    return Run(
+        id=row.lease_id or "",
+        slug=row.slug,
+        kind=row.kind,
+        namespace=row.namespace,
+        fire_time=finish.fire_time,
+        attempt=row.attempt,
+        node=row.node,
+        started_at=finish.started_at,
+        finished_at=finish.ended_at,
+        status=status,
+        error=error,
+        result=result,
+    )
+
+
+def skipped_of(row: Task, finish: Finish, dropped: tuple[Dropped, ...]) -> tuple[Run, ...]:
+    """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence."""
+    if not dropped:
+        return ()
+    run = run_of(row, finish, RunStatus.SKIPPED)
+    return tuple(
+        evolve(
+            run,
+            id=f"{row.lease_id}.{each.reason}",
+            fire_time=each.first,
+            started_at=finish.ended_at,
+            count=each.count,
+            error=str(each),
+            attempt=0,
+        )
+        for each in dropped
+    )
