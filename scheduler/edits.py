@@ -14,6 +14,9 @@ from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
 from detent.stores import transitions
 from detent.triggers import Trigger, next_fire_after
 
+STOP_REQUESTED = "somebody asked for it to be stopped"
+"""Why a run is cut short that `stop` asked for."""
+
 
 class Changes(TypedDict, total=False):
     """What `update_job` changes; what is not given stays as it is."""

@@ -14,6 +14,7 @@ from typing import ParamSpec
 
 from attrs import evolve
 
+from detent.scheduler.edits import STOP_REQUESTED
 from detent.scheduler.endings import Interrupted, Stopped
 from detent.scheduler.events import LeaseLost, LoopFailed
 from detent.scheduler.live import LiveRun, LiveRuns
@@ -81,7 +82,7 @@ class Heartbeat:
         run.held = kept
         run.trusted_until = max(run.trusted_until, trusted_until)
         if kept.stop:
-            self._call_home(run.end_early, Stopped("somebody asked for it to be stopped"))
+            self._call_home(run.end_early, Stopped(STOP_REQUESTED))
 
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.is_lost = True

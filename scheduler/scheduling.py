@@ -98,7 +98,7 @@ def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit
     kind = kind_of(new.job)
     registered = None if new.remote and kind not in registry else registry.get(kind)
     trigger, source = _trigger(new, registered)
-    first = _ownfirst_fire(new, now)
+    first = _own_first_fire(new, now)
     if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING:
         first = _delayed(new, trigger, first, now)
     task = Task(
@@ -196,14 +196,24 @@ def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:
     return text
 
 
-def _ownfirst_fire(new: NewTask, now: datetime) -> datetime | None:
-    if new.at is not None and new.delay is not None:
-        raise InvalidSchedule(new.slug, f"both at={new.at!r} and delay={new.delay!r} are given: expected at most one of them")
-    if new.delay is not None:
-        if not isinstance(new.delay, timedelta) or not timedelta(0) <= new.delay <= END_OF_TIME - now:
-            raise InvalidDelay("delay", new.delay, "a timedelta of 0 or more, which ends before the year 10000")
-        return now + new.delay
-    return None if new.at is None else require_aware(new.at, "at")
+def _own_first_fire(new: NewTask, now: datetime) -> datetime | None:
+    return None if new.at is None and new.delay is None else moment(new.slug, new.at, new.delay, now)
+
+
+def moment(slug: str, at: datetime | None, delay: timedelta | None, now: datetime) -> datetime:
+    """Return the instant that one of `at` and `delay` says.
+
+    Raises:
+        InvalidSchedule: both are given, or none. NaiveDatetime: `at` has no time zone. InvalidDelay: `delay` is negative, or too long.
+
+    """
+    if (at is None) == (delay is None):
+        raise InvalidSchedule(slug, f"at={at!r} and delay={delay!r} are given: expected one of them")
+    if at is not None:
+        return require_aware(at, "at")
+    if not isinstance(delay, timedelta) or not timedelta(0) <= delay <= END_OF_TIME - now:
+        raise InvalidDelay("delay", delay, "a timedelta of 0 or more, which ends before the year 10000")
+    return now + delay
 
 
 def first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:

@@ -2,27 +2,28 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Self, TypeVar, Unpack
 
-from detent.jobs import Job, JobRegistry, Task
-from detent.jobs.registry import OptionValues
+from detent.jobs import JobRegistry
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
 from detent.scheduler.config import SchedulerConfig, Settings, store_url
+from detent.scheduler.edits import STOP_REQUESTED
+from detent.scheduler.endings import Stopped
 from detent.scheduler.errors import SchedulerClosed
 from detent.scheduler.events import Events, Subscriber
+from detent.scheduler.face import TaskFace
 from detent.scheduler.parts import Parts
-from detent.scheduler.scheduling import KindOrJob, NewTask, When, to_task
+from detent.scheduler.scheduling import NewTask
 from detent.scheduler.signals import stop_signals
 from detent.scheduler.works import Works
-from detent.stores import IfExists, JobStore, Node, Page, Run, RunQuery, TaskQuery, open_store
-from detent.triggers import Trigger
+from detent.stores import JobStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class StdScheduler:
+class StdScheduler(TaskFace):
     """Schedules tasks, and runs them when they are due, together with every other node on the same store.
 
     ::
@@ -55,103 +56,26 @@ class StdScheduler:
 
         """
         self.config = SchedulerConfig(**settings)
-        self.jobs = JobRegistry() if jobs is None else jobs
-        self._store = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
         self.clock = clock or SystemClock()
-        self._clock = StoreClock(self.clock)
-        self._events = Events()
-        self._parts = Parts(store=self._store, registry=self.jobs, clock=self._clock, events=self._events, config=self.config)
+        opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
+        registry = JobRegistry() if jobs is None else jobs
+        super().__init__(Parts(store=opened, registry=registry, clock=StoreClock(self.clock), events=Events(), config=self.config))
         self._works: Works | None = None
         self._changing = asyncio.Lock()
         """Held while it is started or drained, so that each of the two is whole."""
 
-    # -- jobs
-
-    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> None:
-        """Make a job known under its kind; schedules nothing. See `JobRegistry.register_job`."""
-        self.jobs.register_job(job, trigger=trigger, **options)
-
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> Callable[[F], F]:
-        """Register the decorated function as a job. See `JobRegistry.job`."""
-        return self.jobs.job(kind, trigger=trigger, **options)
-
-    def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **options: Unpack[OptionValues]
-    ) -> Callable[[F], F]:
-        """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
-        return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **options)
-
-    # -- tasks
-
-    async def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
-        """Schedule one task; return whether it was written: not if it was kept, or had this very definition already.
-
-        `when` are the fields of `NewTask`: `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`.
-
-        Raises:
-            JobAlreadyScheduled: the slug exists, and `if_exists` is `"error"`.
-            DetentError: what `to_task` refuses; nothing is written then.
-
-        """
-        return bool(await self.schedule_jobs([NewTask(slug, job, **when)], if_exists=if_exists))
-
-    async def schedule_jobs(self, tasks: Iterable[NewTask], *, if_exists: IfExists = "error") -> list[str]:
-        """Schedule one or thousands in one write, all checked before; return the slugs that were written.
-
-        Raises:
-            JobAlreadyScheduled: some slugs exist, and `if_exists` is `"error"`; then none is written.
-            DetentError: what `to_task` refuses; nothing is written then.
-
-        """
-        now, limit = self._clock.now(), self.config.payload_limit
-        new = [to_task(each, self.jobs, now=now, payload_limit=limit) for each in tasks]
-        written = await self._store.create(now, new, if_exists=if_exists)
-        if written and self._works is not None:
+    def _made_due(self) -> None:
+        if self._works is not None:
             self._works.dispatcher.loop.wake.ring()
-        return written
 
-    async def get_job_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
-        """Return up to `limit` slugs of tasks, in order, that start with `prefix` and come after `after`."""
-        return await self._store.get_slugs(prefix=prefix, limit=limit, after=after)
-
-    async def get_scheduled_job(self, slug: str) -> Task:
-        """Return the task as the store has it now.
-
-        Raises:
-            JobNotFound: there is none.
-
-        """
-        return await self._store.get(slug)
-
-    async def search_jobs(self, query: TaskQuery) -> Page[Task]:
-        """Return the tasks that match, a page at a time."""
-        return await self._store.search(query)
-
-    async def delete_job(self, slug: str) -> None:
-        """Delete the task; a run of it that is under way is cancelled at its node's next heartbeat.
-
-        Raises:
-            JobNotFound: there is none.
-
-        """
-        await self._store.delete(slug)
-
-    async def clear(self) -> int:
-        """Delete every task of the namespace; return how many there were."""
-        return await self._store.clear()
-
-    async def runs(self, query: RunQuery) -> Page[Run]:
-        """Return the runs that match, newest first, a page at a time."""
-        return await self._store.runs(query)
-
-    async def nodes(self) -> list[Node]:
-        """Return the nodes that are alive, by what they last said of themselves."""
-        now = self._clock.now()
-        return [node for node in await self._store.nodes() if node.until > now]
+    def _asked_to_stop(self, slug: str) -> None:
+        for run in self._works.runs if self._works is not None else ():
+            if run.task.slug == slug:
+                run.end_early(Stopped(STOP_REQUESTED))
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell `subscriber` every event of this node, until the callable that is returned is called."""
-        return self._events.subscribe(subscriber)
+        return self._parts.events.subscribe(subscriber)
 
     # -- life
 
@@ -181,13 +105,13 @@ class StdScheduler:
             if self._works is not None:
                 return
             try:
-                await self._store.open()
-                sent = self._clock.monotonic()
-                self._clock.observe(await self._store.now(), sent=sent, received=self._clock.monotonic())
+                await self._parts.store.open()
+                sent = self._parts.clock.monotonic()
+                self._parts.clock.observe(await self._parts.store.now(), sent=sent, received=self._parts.clock.monotonic())
                 declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
                 await self.schedule_jobs(declared, if_exists="replace")
             except BaseException:
-                await self._store.close()
+                await self._parts.store.close()
                 raise
             self._works = Works(self._parts)
             self._works.start()
@@ -227,7 +151,7 @@ class StdScheduler:
             self.hurry()
             await self.drain(timedelta(0))
         finally:
-            await self._store.close()
+            await self._parts.store.close()
             self._changing = asyncio.Lock()  # it is bound to an event loop, and the next start may be in another
 
     async def run(self) -> None:

@@ -51,7 +51,8 @@ def running_scheduler(jobs: JobRegistry) -> Iterator[BlockingScheduler]:
 
 def public(face: type) -> dict[str, object]:
     """Return the public members of a class by name."""
-    return {name: member for name, member in vars(face).items() if not name.startswith("_")}
+    classes = [each for each in reversed(face.__mro__) if each is not object]
+    return {name: member for each in classes for name, member in vars(each).items() if not name.startswith("_")}
 
 
 # -- the same face

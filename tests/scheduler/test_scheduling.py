@@ -220,7 +220,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[DetentError], str, str]] = [
     ("a delay barely below zero", {"delay": -timedelta(microseconds=1)}, InvalidDelay, "-1", "0 or more"),
     ("a delay in seconds", {"delay": 5}, InvalidDelay, "5", "a timedelta"),
     ("a delay beyond the calendar", {"delay": timedelta.max}, InvalidDelay, "999999999", "year 10000"),
-    ("both at and delay", {"at": NOON, "delay": SECOND}, InvalidSchedule, "datetime.timedelta(seconds=1)", "at most one"),
+    ("both at and delay", {"at": NOON, "delay": SECOND}, InvalidSchedule, "datetime.timedelta(seconds=1)", "expected one of them"),
     ("two first fires", {"at": NOON, "trigger": "@after 1h"}, InvalidSchedule, "'@after 1h'", "one of them"),
     (
         "parts that never meet",

@@ -1,0 +1,225 @@
+"""What a scheduler offers on jobs and tasks: it needs a store, a clock and a registry, and no node that runs."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import TypeVar, Unpack
+
+from detent.jobs import Job, JobRegistry, Task
+from detent.jobs.options import OptionValues
+from detent.scheduler import edits
+from detent.scheduler.edits import Changes
+from detent.scheduler.parts import Parts
+from detent.scheduler.plan import trigger_of
+from detent.scheduler.scheduling import KindOrJob, NewTask, When, moment, to_task
+from detent.stores import Conflict, IfExists, Node, Page, Run, RunQuery, TaskQuery, transitions
+from detent.triggers import Trigger
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_TRIES = 20
+"""How often an edit is made anew because somebody else was faster."""
+
+
+class TaskFace:
+    """The half of a scheduler that schedules; every method may be called while the tasks run, here or on other nodes."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Act on the tasks in the store of `parts`."""
+        self._parts = parts
+
+    @property
+    def jobs(self) -> JobRegistry:
+        """The jobs it knows."""
+        return self._parts.registry
+
+    def _made_due(self) -> None:
+        """Something may be due sooner than was known; a node that runs looks at once."""
+
+    def _asked_to_stop(self, slug: str) -> None:
+        """A run of the task was asked to stop; if it is here, it need not wait for the next heartbeat."""
+
+    # -- jobs
+
+    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> None:
+        """Make a job known under its kind; schedules nothing. See `JobRegistry.register_job`."""
+        self.jobs.register_job(job, trigger=trigger, **options)
+
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> Callable[[F], F]:
+        """Register the decorated function as a job. See `JobRegistry.job`."""
+        return self.jobs.job(kind, trigger=trigger, **options)
+
+    def scheduled(
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **options: Unpack[OptionValues]
+    ) -> Callable[[F], F]:
+        """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
+        return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **options)
+
+    # -- tasks
+
+    async def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
+        """Schedule one task; return whether it was written: not if it was kept, or had this very definition already.
+
+        `when` are the fields of `NewTask`: `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`.
+
+        Raises:
+            JobAlreadyScheduled: the slug exists, and `if_exists` is `"error"`.
+            DetentError: what `to_task` refuses; nothing is written then.
+
+        """
+        return bool(await self.schedule_jobs([NewTask(slug, job, **when)], if_exists=if_exists))
+
+    async def schedule_jobs(self, tasks: Iterable[NewTask], *, if_exists: IfExists = "error") -> list[str]:
+        """Schedule one or thousands in one write, all checked before; return the slugs that were written.
+
+        Raises:
+            JobAlreadyScheduled: some slugs exist, and `if_exists` is `"error"`; then none is written.
+            DetentError: what `to_task` refuses; nothing is written then.
+
+        """
+        now, limit = self._parts.clock.now(), self._parts.config.payload_limit
+        new = [to_task(each, self.jobs, now=now, payload_limit=limit) for each in tasks]
+        written = await self._parts.store.create(now, new, if_exists=if_exists)
+        if written:
+            self._made_due()
+        return written
+
+    async def get_job_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
+        """Return up to `limit` slugs of tasks, in order, that start with `prefix` and come after `after`."""
+        return await self._parts.store.get_slugs(prefix=prefix, limit=limit, after=after)
+
+    async def get_scheduled_job(self, slug: str) -> Task:
+        """Return the task as the store has it now.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        return await self._parts.store.get(slug)
+
+    async def search_jobs(self, query: TaskQuery) -> Page[Task]:
+        """Return the tasks that match, a page at a time."""
+        return await self._parts.store.search(query)
+
+    async def delete_job(self, slug: str) -> None:
+        """Delete the task; a run of it that is under way is cancelled at its node's next heartbeat.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        await self._parts.store.delete(slug)
+
+    async def clear(self) -> int:
+        """Delete every task of the namespace; return how many there were."""
+        return await self._parts.store.clear()
+
+    # -- edits
+
+    async def pause_job(self, slug: str) -> Task:
+        """Let the task not be run any more until it is resumed; a run that is under way goes on. Return the task as it is now.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        return await self._edit(slug, transitions.pause)
+
+    async def resume_job(self, slug: str) -> Task:
+        """Let a paused task be run again; of the fires that it missed those that its misfire policy says, at once.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        return await self._edit(slug, transitions.resume)
+
+    async def trigger_job(self, slug: str) -> Task:
+        """Run the task now, once, also when it is paused; its own fires do not move. See `detent.scheduler.edits.run_now`.
+
+        Raises:
+            JobNotFound: there is none.
+            InvalidSchedule: as many fires wait already as there may.
+
+        """
+        return await self._edit(slug, lambda task: edits.run_now(task, self._trigger_of(task), self._parts.clock.now()))
+
+    async def stop_job(self, slug: str) -> bool:
+        """Ask the node that runs the task to stop this run; return False if nobody runs it.
+
+        Its coroutine is cancelled, its thread is told by its context, its process is ended: at the node's next heartbeat at
+        the latest. The run is recorded as cancelled; a schedule waits for its next fire, a one-off is set aside.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        task = await self._edit(slug, edits.stop)
+        if task.lease_id is not None:
+            self._asked_to_stop(slug)
+        return task.lease_id is not None
+
+    async def restart_job(self, slug: str) -> Task:
+        """Give a task that failed, or waits for its retry, a new budget of attempts; it is due at once, for the same fire time.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        return await self._edit(slug, transitions.restart)
+
+    async def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
+        """Change payload, trigger, options or metadata; what is not given stays. See `detent.scheduler.edits.update`.
+
+        A run that is under way goes on with what it was given; the change counts from the next one on.
+
+        Raises:
+            JobNotFound: there is none.
+            DetentError: what `update` refuses; nothing is written then.
+
+        """
+        limit = self._parts.config.payload_limit
+        return await self._edit(slug, lambda task: edits.update(task, changes, now=self._parts.clock.now(), payload_limit=limit))
+
+    async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
+        """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `detent.scheduler.edits.move`.
+
+        Raises:
+            JobNotFound: there is none.
+            InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant.
+
+        """
+        to = moment(slug, at, delay, self._parts.clock.now())
+        return await self._edit(slug, lambda task: edits.move(task, to))
+
+    def _trigger_of(self, task: Task) -> Trigger | None:
+        if task.trigger is None and task.kind not in self.jobs:
+            return None  # it is in the code of another node
+        return trigger_of(task, self.jobs.get(task.kind))
+
+    async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
+        """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""
+        for left in reversed(range(_TRIES)):
+            task = await self._parts.store.get(slug)
+            changed = change(task)
+            if changed is None or changed == task:
+                return task
+            try:
+                written = await self._parts.store.update(self._parts.clock.now(), changed)
+            except Conflict:
+                if not left:
+                    raise
+            else:
+                self._made_due()
+                return written
+        raise AssertionError("the last try returns or raises")
+
+    # -- history and nodes
+
+    async def runs(self, query: RunQuery) -> Page[Run]:
+        """Return the runs that match, newest first, a page at a time."""
+        return await self._parts.store.runs(query)
+
+    async def nodes(self) -> list[Node]:
+        """Return the nodes that are alive, by what they last said of themselves."""
+        now = self._parts.clock.now()
+        return [node for node in await self._parts.store.nodes() if node.until > now]
