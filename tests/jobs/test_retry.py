@@ -1,6 +1,7 @@
 """When a failed run is tried again."""
 
 from datetime import timedelta
+from json import JSONDecodeError
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,8 @@ def test_a_wider_spread_waits_no_less(policy: RetryPolicy, retry: int, spread: f
         ("max_backoff", -SECOND),
         ("multiplier", 0.9),
         ("multiplier", float("nan")),
+        ("jitter", 1.1),
+        ("jitter", True),
     ],
 )
 def test_an_impossible_policy_is_refused(field: str, value: object) -> None:
@@ -117,6 +120,47 @@ def test_an_impossible_policy_is_refused(field: str, value: object) -> None:
 
     assert (caught.value.field, caught.value.value) == (field, value)
     assert caught.value.expected
+
+
+def test_fixed_delays_are_kept_to_and_the_last_one_goes_on() -> None:
+    """Whatever the place in the jitter."""
+    policy = RetryPolicy(delays=[SECOND, 10 * SECOND, HOUR])
+
+    assert [policy.backoff(retry, 0.7) for retry in (1, 2, 3, 4, 99)] == [SECOND, 10 * SECOND, HOUR, HOUR, HOUR]
+
+
+@pytest.mark.parametrize(("jitter", "least", "most"), [(1, 1, 8), (0, 8, 8), (0.5, 4.5, 8)])
+def test_jitter_is_the_part_of_the_wait_that_is_left_to_chance(jitter: float, least: float, most: float) -> None:
+    """The third retry reaches eight seconds, one of which is the floor."""
+    policy = RetryPolicy(jitter=jitter)
+
+    assert policy.backoff(3, 0) == least * SECOND
+    assert (most - 0.01) * SECOND < policy.backoff(3, 0.999999) <= most * SECOND
+
+
+def test_exceptions_are_kept_by_name() -> None:
+    """A class, several, or their names: what a store keeps is text."""
+    names = ("builtins.KeyError", "json.decoder.JSONDecodeError")
+
+    assert RetryPolicy(never=(KeyError, JSONDecodeError)).never == RetryPolicy(never=names).never == names
+    assert RetryPolicy(never=KeyError).never == ("builtins.KeyError",)
+    assert hash(RetryPolicy(never=[KeyError], delays=[SECOND]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("delays", [SECOND, -SECOND], r"delays\[1\]"),
+        ("delays", [5], r"delays\[0\]"),
+        ("delays", [SECOND] * 101, "at most 100"),
+        ("never", [KeyError, 5], r"never\[1\]"),
+        ("never", [""], r"never\[0\]"),
+    ],
+)
+def test_a_bad_item_of_a_list_is_named(field: str, value: object, named: str) -> None:
+    """By its place."""
+    with pytest.raises(InvalidValue, match=named):
+        RetryPolicy(**{field: value})  # type: ignore[arg-type]  # on purpose
 
 
 def test_no_wait_at_all_is_possible() -> None:

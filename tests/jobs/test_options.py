@@ -1,0 +1,54 @@
+"""How a task is run: what options may say."""
+
+from datetime import timedelta
+
+import pytest
+
+from detent.jobs import Consistency, InvalidValue, JobRegistry, Misfire, Overlap, TaskOptions
+from detent.jobs.options import FIRES_MAX, OptionValues
+
+SECOND = timedelta(seconds=1)
+
+
+def test_a_policy_may_be_named_by_its_text() -> None:
+    """As the configuration of a program has it."""
+    options = TaskOptions(misfire="fire_all", overlap="queue_one", consistency="at_most_once")
+
+    assert (options.misfire, options.overlap, options.consistency) == (Misfire.FIRE_ALL, Overlap.QUEUE_ONE, Consistency.AT_MOST_ONCE)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("misfire", "later", "'fire_once' or 'fire_all' or 'skip'"),
+        ("overlap", None, "'skip' or 'queue_one' or 'queue_all' or 'cancel_running' or 'allow'"),
+        ("consistency", "exactly_once", "'at_least_once' or 'at_most_once'"),
+        ("misfire_grace_time", timedelta(0), "longer than 0"),
+        ("misfire_grace_time", 60, "timedelta"),
+        ("time_limit", -SECOND, "longer than 0"),
+        ("catch_up_limit", 0, f"1 to {FIRES_MAX}"),
+        ("catch_up_limit", FIRES_MAX + 1, f"1 to {FIRES_MAX}"),
+        ("queue_limit", True, f"1 to {FIRES_MAX}"),
+        ("queue_limit", 2.0, f"1 to {FIRES_MAX}"),
+        ("max_fires", 0, "whole number from 1"),
+        ("pause_on_failure", "no", "True or False"),
+        ("retry", 3, "RetryPolicy"),
+    ],
+)
+def test_an_option_out_of_its_range_is_refused(field: str, value: object, expected: str) -> None:
+    """The error names the field, the value and what is allowed."""
+    with pytest.raises(InvalidValue, match=field) as caught:
+        TaskOptions(**{field: value})  # type: ignore[arg-type]  # on purpose
+
+    assert (caught.value.field, caught.value.value) == (field, value)
+    assert expected in caught.value.expected
+
+
+def test_every_option_may_be_given_when_a_job_is_registered() -> None:
+    """As a keyword of the same name, which is then the default of its tasks."""
+    assert list(OptionValues.__annotations__) == list(TaskOptions.__annotations__)
+    registry = JobRegistry()
+    registry.job("report", overlap="allow", misfire_grace_time=SECOND, max_fires=3, pause_on_failure=True)(lambda: None)
+
+    expected = TaskOptions(overlap=Overlap.ALLOW, misfire_grace_time=SECOND, max_fires=3, pause_on_failure=True)
+    assert registry.get("report").options == expected

@@ -1,0 +1,50 @@
+"""The latest fire times of a trigger, forwards and backwards."""
+
+from datetime import datetime, timedelta
+from itertools import islice
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from detent.triggers import CronTrigger, SimpleTrigger, Trigger, fire_times, latest_fires
+from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, triggers
+
+_FOLLOWED = 3000
+"""As many fires as are walked here; what comes before a walk's end matters more than its length."""
+
+
+@given(triggers, st.timedeltas(timedelta(0), 3 * DAY), st.integers(1, 8))
+@settings(max_examples=100, deadline=None)
+def test_the_latest_fires_are_the_last_ones_of_a_walk(trigger: Trigger, span: timedelta, count: int) -> None:
+    """However many there are in between, and whether the trigger can be asked backwards or not."""
+    walked = list(islice(fire_times(trigger, NOON, NOON + span), _FOLLOWED + 1))
+    assume(len(walked) <= _FOLLOWED)
+
+    assert latest_fires(trigger, NOON, NOON + span, count) == tuple(walked)[-count:]
+
+
+def test_a_year_of_every_second_is_not_walked() -> None:
+    """A cron expression and an interval are asked backwards; either answers in the steps of one search."""
+    for trigger in (CronTrigger("* * * * * *", "America/New_York"), SimpleTrigger(SECOND)):
+        latest = latest_fires(trigger, NOON, NOON + 365 * DAY, 1000)
+        assert (len(latest), latest[0], latest[-1]) == (1000, NOON + 365 * DAY - 999 * SECOND, NOON + 365 * DAY)
+
+
+class EveryMinute(Trigger):
+    """A trigger of the user's own, which can only be followed."""
+
+    def next_fire_time(self, prev: datetime) -> datetime:
+        """A minute later."""
+        return prev + MINUTE
+
+
+def test_a_trigger_that_can_only_be_followed_tells_the_latest_of_very_many() -> None:
+    """Ten thousand are followed; beyond them the latest is found by bisection."""
+    assert latest_fires(EveryMinute(), NOON, NOON + HOUR, 2) == (NOON + 59 * MINUTE, NOON + HOUR)
+    (latest,) = latest_fires(EveryMinute(), NOON, NOON + 30 * DAY, 2)
+    assert NOON + 30 * DAY - MINUTE < latest <= NOON + 30 * DAY
+
+
+def test_no_fires_are_asked_for() -> None:
+    """None is told."""
+    assert latest_fires(EveryMinute(), NOON, NOON + HOUR, 0) == latest_fires(EveryMinute(), NOON, NOON, 5) == ()
