@@ -16,6 +16,7 @@ from detent.jobs.errors import (
     PayloadTooLarge,
     TimeLimitExceeded,
 )
+from detent.jobs.logs import RunFacts, RunLogFilter, current_run
 from detent.jobs.options import Consistency, Misfire, Overlap, TaskOptions
 from detent.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
 from detent.jobs.print import PrintJob
@@ -56,6 +57,8 @@ __all__ = [
     "Request",
     "Retry",
     "RetryPolicy",
+    "RunFacts",
+    "RunLogFilter",
     "ShellFailed",
     "ShellJob",
     "Task",
@@ -63,4 +66,5 @@ __all__ = [
     "TaskState",
     "TimeLimitExceeded",
     "TriggerSource",
+    "current_run",
 ]

@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
+from detent.jobs.logs import RunFacts, RunLogger
+
 T = TypeVar("T")
 
 
@@ -48,6 +50,16 @@ class JobContext:
     _waiting: Waiting = field(repr=False, eq=False)
     _stop: StopSignal = field(repr=False, eq=False)
     _lease_valid: Callable[[], bool] = field(repr=False, eq=False)
+
+    @property
+    def facts(self) -> RunFacts:
+        """Which run this is, as a plain value: what its log lines carry."""
+        return RunFacts(slug=self.slug, kind=self.kind, attempt=self.attempt, fire_time=self.fire_time, run_id=self.run_id)
+
+    @property
+    def log(self) -> RunLogger:
+        """A logger, `detent.job.<kind>`, whose messages begin with this run and whose records carry it as attributes."""
+        return RunLogger(self.facts)
 
     @property
     def run_key(self) -> str:

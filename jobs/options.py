@@ -7,7 +7,7 @@ from typing import TypedDict
 from attrs import field, frozen
 
 from detent.jobs.retry import RetryPolicy
-from detent.jobs.validators import at_least, boolean, choice_of, instance_of, or_none, positive, up_to
+from detent.jobs.validators import at_least, boolean, choice, instance_of, or_none, positive, up_to
 
 FIRES_MAX = 1000
 """Most fires that may wait for their turn: they stand in the task's own record."""
@@ -48,6 +48,18 @@ class Overlap(StrEnum):
     """Each is run at its time, side by side: every fire is a one-off task of its own, `slug@fire-time`."""
 
 
+def _consistency(value: Consistency | str) -> Consistency:
+    return choice(Consistency, "consistency", value)
+
+
+def _misfire(value: Misfire | str) -> Misfire:
+    return choice(Misfire, "misfire", value)
+
+
+def _overlap(value: Overlap | str) -> Overlap:
+    return choice(Overlap, "overlap", value)
+
+
 @frozen(kw_only=True)
 class TaskOptions:
     """How a task is run; set on its job, or for a single task when it is scheduled.
@@ -61,13 +73,13 @@ class TaskOptions:
     """
 
     retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))
-    consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=choice_of(Consistency, "consistency"))
+    consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=_consistency)
     time_limit: timedelta | None = field(default=None, validator=or_none(positive))
-    misfire: Misfire = field(default=Misfire.FIRE_ONCE, converter=choice_of(Misfire, "misfire"))
+    misfire: Misfire = field(default=Misfire.FIRE_ONCE, converter=_misfire)
     misfire_grace_time: timedelta | None = field(default=None, validator=or_none(positive))
     catch_up_limit: int = field(default=100, validator=up_to(FIRES_MAX))
     """Most fires that `Misfire.FIRE_ALL` makes up at a time."""
-    overlap: Overlap = field(default=Overlap.SKIP, converter=choice_of(Overlap, "overlap"))
+    overlap: Overlap = field(default=Overlap.SKIP, converter=_overlap)
     queue_limit: int = field(default=100, validator=up_to(FIRES_MAX))
     """Most fires that wait under `Overlap.QUEUE_ALL`; of more, the latest wait."""
     max_fires: int | None = field(default=None, validator=or_none(at_least(1)))

@@ -130,16 +130,12 @@ def boolean(_: object, attribute: "Attribute[Any]", value: object) -> None:
         raise InvalidValue(attribute.name, value, "True or False")
 
 
-def choice_of(kind: type[E], field: str) -> Callable[[E | str], E]:
+def choice(kind: type[E], field: str, value: E | str) -> E:
     """Convert one of an enumeration's texts to its member, and refuse any other by naming all of them."""
-
-    def convert(value: E | str) -> E:
-        try:
-            return kind(value)
-        except ValueError:
-            raise InvalidValue(field, value, " or ".join(repr(member.value) for member in kind)) from None
-
-    return convert
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidValue(field, value, " or ".join(repr(member.value) for member in kind)) from None
 
 
 def utc_each(value: Iterable[datetime]) -> tuple[datetime, ...]:

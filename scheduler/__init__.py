@@ -25,9 +25,21 @@ from detent.scheduler.errors import (
     TriggerNeverFires,
     WrongThread,
 )
-from detent.scheduler.events import Event, HandedBack, LeaseLost, LoopFailed, RunEnded, RunStarted
+from detent.scheduler.events import (
+    Event,
+    EventsDropped,
+    HandedBack,
+    LeaseLost,
+    LoopFailed,
+    NodeStarted,
+    NodeStopped,
+    RunEnded,
+    RunLost,
+    RunStarted,
+)
 from detent.scheduler.scheduling import NewTask
 from detent.scheduler.std import StdScheduler
+from detent.scheduler.streams import EventStream
 from detent.stores import (
     ClockSkew,
     Conflict,
@@ -49,6 +61,8 @@ __all__ = [
     "Conflict",
     "DetentError",
     "Event",
+    "EventStream",
+    "EventsDropped",
     "ForkedScheduler",
     "HandedBack",
     "InvalidDelay",
@@ -69,9 +83,12 @@ __all__ = [
     "MissingExtra",
     "NaiveDatetime",
     "NewTask",
+    "NodeStarted",
+    "NodeStopped",
     "NotMainThread",
     "PayloadTooLarge",
     "RunEnded",
+    "RunLost",
     "RunStarted",
     "SchedulerClosed",
     "SchedulerConfig",

@@ -14,10 +14,11 @@ from detent.scheduler.blocking_face import BlockingTaskFace
 from detent.scheduler.clock import Clock
 from detent.scheduler.config import SchedulerConfig, Settings
 from detent.scheduler.errors import NotMainThread, SchedulerClosed
-from detent.scheduler.events import Subscriber
+from detent.scheduler.events import Event, Subscriber
 from detent.scheduler.loop_thread import PATIENCE, LoopThread
 from detent.scheduler.signals import STOPPING
 from detent.scheduler.std import StdScheduler
+from detent.scheduler.streams import QUEUE_LIMIT, EventStream
 from detent.stores import JobStore
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -66,6 +67,14 @@ class BlockingScheduler(BlockingTaskFace):
         if self._thread is None:
             raise SchedulerClosed
         return self._thread.submit(work, call).result()
+
+    def why(self, slug: str) -> str:
+        """Say in one sentence why the task is not running, or that it is, and where."""
+        return self._call(lambda: self._std.why(slug), "why")
+
+    def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
+        """Return this node's events as a stream: `with scheduler.events() as events: for event in events: ...`."""
+        return self._std.events(types=types, slug=slug, limit=limit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell `subscriber` every event of this node, in the thread in which it happens."""

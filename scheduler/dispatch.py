@@ -16,10 +16,12 @@ from detent.scheduler.endings import Ending, Finish, Interrupted, Returned, Stop
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
+from detent.scheduler.losses import Losses
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import NEXT_FIRE, decide, plan_fire, trigger_of, without_next
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled, share_out
+from detent.scheduler.why import handed_back_note
 from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions
 
 BUSY_PAUSE = timedelta(milliseconds=100)
@@ -61,6 +63,7 @@ class Dispatcher:
         self.loop = Loop("dispatch", self._turn, parts)
         self.is_locking = True
         """Set to False to take no more work; what ends is still written."""
+        self._losses = Losses(parts)
         self._ended: list[_Ended] = []
         self._unanswered: _Call | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -218,6 +221,7 @@ class Dispatcher:
         live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call))
         is_suspect = task.crashes > 0 and any(each.task.crashes > 0 for each in self._runs)
         self._runs.add(live)
+        self._losses.look_at(task)
         if not self.is_locking:
             self._hand_back(live, "this node is stopping")
         elif task.paused and task.request is not Request.RUN_NOW:
@@ -275,7 +279,7 @@ class Dispatcher:
         until = None if pause is None else now + pause
 
         def back(row: Task) -> Outcome:
-            noted = row if pause is None else evolve(row, last_error=reason)
+            noted = row if pause is None else evolve(row, last_error=handed_back_note(self._parts.node, reason))
             return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=until))
 
         self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))

@@ -12,6 +12,7 @@ from threading import Lock
 from attrs import frozen
 
 from detent.jobs import Task
+from detent.scheduler.wording import counted
 from detent.stores import LockLost, Run
 
 logger = logging.getLogger("detent")
@@ -28,6 +29,39 @@ class Event:
         """How loud, as `logging` counts."""
         return logging.INFO
 
+    @property
+    def slug(self) -> str | None:
+        """The task it is about; None where it is about the node."""
+        return None
+
+
+@frozen(kw_only=True)
+class NodeStarted(Event):
+    """A node began to lock tasks of these kinds."""
+
+    kinds: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"started, for {counted(len(self.kinds), 'kind')}{': ' if self.kinds else ''}{', '.join(self.kinds)}"
+
+
+@frozen(kw_only=True)
+class NodeStopped(Event):
+    """A node came to rest: drained, or closed."""
+
+    cut_short: int
+    """Runs that were still going at the end of the grace, and were cut short."""
+    left: int
+    """Tasks that it still held, because their ends could not be written: others take them over when their leases end."""
+
+    @property
+    def level(self) -> int:
+        """A run that did not come to its end is worth a warning."""
+        return logging.WARNING if self.cut_short or self.left else logging.INFO
+
+    def __str__(self) -> str:
+        return f"stopped; {counted(self.cut_short, 'run')} cut short, {counted(self.left, 'task')} left to the leases"
+
 
 @frozen(kw_only=True)
 class RunStarted(Event):
@@ -40,6 +74,11 @@ class RunStarted(Event):
     def level(self) -> int:
         """Quiet."""
         return logging.DEBUG
+
+    @property
+    def slug(self) -> str:
+        """The task."""
+        return self.task.slug
 
     def __str__(self) -> str:
         return f"task {self.task.slug!r} ({self.task.kind}) runs for {self.fire_time.isoformat()}, attempt {self.task.attempt}"
@@ -57,6 +96,11 @@ class RunEnded(Event):
     def level(self) -> int:
         """A run that was not done is worth a warning."""
         return logging.INFO if self.run.status == "done" and not self.warning else logging.WARNING
+
+    @property
+    def slug(self) -> str:
+        """The task."""
+        return self.run.slug
 
     def __str__(self) -> str:
         what = f"task {self.run.slug!r} ({self.run.kind}) {self.run.status} for {self.run.fire_time.isoformat()}"
@@ -77,8 +121,37 @@ class LeaseLost(Event):
         """The task may run twice."""
         return logging.WARNING
 
+    @property
+    def slug(self) -> str:
+        """The task."""
+        return self.error.slug
+
     def __str__(self) -> str:
         return f"{self.error}: {self.reason}"
+
+
+@frozen(kw_only=True)
+class RunLost(Event):
+    """A task that this node locked had lost a run: its former node died, or let its lease end for another reason.
+
+    Told once by each node that locks the task while it is at that fire.
+    """
+
+    slug: str
+    kind: str
+    crashes: int
+    """How many runs of this fire were lost by now."""
+    lease_ended_at: datetime | None
+    """When the lease of the lost run ended; if the task failed on another node since, when that run did."""
+
+    @property
+    def level(self) -> int:
+        """A node died, or a job killed it."""
+        return logging.WARNING
+
+    def __str__(self) -> str:
+        when = "" if self.lease_ended_at is None else f"; its lease ended at {self.lease_ended_at.isoformat()}"
+        return f"task {self.slug!r} ({self.kind}) lost {counted(self.crashes, 'run')} of its fire with the node{when}"
 
 
 @frozen(kw_only=True)
@@ -111,6 +184,21 @@ class LoopFailed(Event):
 
     def __str__(self) -> str:
         return f"{self.loop}: {type(self.error).__name__}: {self.error}"
+
+
+@frozen(kw_only=True)
+class EventsDropped(Event):
+    """In an event stream only: so many events were dropped here, because its reader was too slow."""
+
+    count: int
+
+    @property
+    def level(self) -> int:
+        """Somebody does not see all that happens."""
+        return logging.WARNING
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, 'event')} dropped: the reader was too slow"
 
 
 Subscriber = Callable[[Event], None]

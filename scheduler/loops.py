@@ -25,6 +25,8 @@ class Loop:
         self.wake = Wake(parts.clock)
         self._end = Wake(parts.clock)
         self._is_stopped = False
+        self.failure: str | None = None
+        """The error of the last turn, for people; None if it went well."""
 
     async def run(self) -> None:
         """Turn until `stop`; a turn that is under way then is finished."""
@@ -34,11 +36,11 @@ class Loop:
             try:
                 pause = await self._turn()
             except Exception as error:  # noqa: BLE001 - told as an event: a loop must outlive every fault
-                failures += 1
+                failures, self.failure = failures + 1, f"{type(error).__name__}: {error}"
                 self._parts.publish(LoopFailed(node=self._parts.node, loop=self.name, error=error))
                 await self._end.wait(backoff(failures))
             else:
-                failures = 0
+                failures, self.failure = 0, None
                 await self.wake.wait(pause)
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from detent.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
 from detent.jobs.base import is_async
+from detent.jobs.logs import running
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler import waiting
@@ -76,9 +77,10 @@ class Runner:
         live.is_in_thread = not is_async(job)
         live.begin(self._clock)
         executor = self._in_threads if live.is_in_thread else self._in_loop
-        work = executor.execute(job, self._context(live, fire_time), task)
+        ctx = self._context(live, fire_time)
         try:
-            returned = await waiting.within(self._clock, task.options.time_limit, work)
+            with running(ctx.facts):
+                returned = await waiting.within(self._clock, task.options.time_limit, executor.execute(job, ctx, task))
             return Returned(self._checked(task, returned))
         except TimeLimitExceeded as error:
             live.stop.set(str(error))

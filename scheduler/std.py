@@ -7,16 +7,18 @@ from datetime import timedelta
 from typing import Self, TypeVar, Unpack
 
 from detent.jobs import JobRegistry
+from detent.scheduler.asking import ask_why
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
 from detent.scheduler.config import SchedulerConfig, Settings, store_url
 from detent.scheduler.edits import STOP_REQUESTED
 from detent.scheduler.endings import Stopped
 from detent.scheduler.errors import SchedulerClosed
-from detent.scheduler.events import Events, Subscriber
+from detent.scheduler.events import Event, Events, Subscriber
 from detent.scheduler.face import TaskFace
 from detent.scheduler.parts import Parts
 from detent.scheduler.scheduling import NewTask
 from detent.scheduler.signals import stop_signals
+from detent.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
 from detent.scheduler.works import Works
 from detent.stores import JobStore, open_store
 
@@ -60,6 +62,7 @@ class StdScheduler(TaskFace):
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
         registry = JobRegistry() if jobs is None else jobs
         super().__init__(Parts(store=opened, registry=registry, clock=StoreClock(self.clock), events=Events(), config=self.config))
+        self._streams = Streams(self._parts.events, self.config.node)
         self._works: Works | None = None
         self._changing = asyncio.Lock()
         """Held while it is started or drained, so that each of the two is whole."""
@@ -72,6 +75,27 @@ class StdScheduler(TaskFace):
         for run in self._works.runs if self._works is not None else ():
             if run.task.slug == slug:
                 run.end_early(Stopped(STOP_REQUESTED))
+
+    async def why(self, slug: str) -> str:
+        """Say in one sentence why the task is not running, or that it is, and where; as this node sees it.
+
+        Raises:
+            JobNotFound: there is none.
+
+        """
+        return await ask_why(slug, self._parts, None if self._works is None else self._works.here)
+
+    def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
+        """Return this node's events as a stream, to be entered and iterated over, until the scheduler is closed.
+
+        `types` are the classes wanted, `slug` the task; up to `limit` events wait for their reader, what is more is dropped,
+        and counted in an `EventsDropped`. It may be entered before the scheduler is started.
+
+        Raises:
+            InvalidValue: the limit is less than 1.
+
+        """
+        return self._streams.open(types, slug, limit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell `subscriber` every event of this node, until the callable that is returned is called."""
@@ -151,6 +175,7 @@ class StdScheduler(TaskFace):
             self.hurry()
             await self.drain(timedelta(0))
         finally:
+            self._streams.end()
             await self._parts.store.close()
             self._changing = asyncio.Lock()  # it is bound to an event loop, and the next start may be in another
 

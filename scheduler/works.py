@@ -11,12 +11,14 @@ from attrs import evolve
 
 from detent.scheduler.dispatch import Dispatcher
 from detent.scheduler.endings import Interrupted
+from detent.scheduler.events import NodeStarted, NodeStopped
 from detent.scheduler.heartbeat import Heartbeat, HeartbeatThread
 from detent.scheduler.live import LiveRuns
 from detent.scheduler.loops import Loop
 from detent.scheduler.parts import Parts
 from detent.scheduler.prune import Pruner
 from detent.scheduler.runner import Runner
+from detent.scheduler.why import Here
 from detent.stores import Node
 
 _LAST_CALL = timedelta(seconds=2)
@@ -42,12 +44,28 @@ class Works:
         self._tasks: dict[Loop, asyncio.Task[None]] = {}
         self._thread: HeartbeatThread | None = None
         self._is_hurried = False
+        self._cut_short = 0
         self._node = _announcement(parts)
         self.heartbeat = Heartbeat(parts, self.runs, self._node)
         """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
 
+    @property
+    def here(self) -> Here:
+        """What this node knows of itself, for who asks why a task does not run."""
+        parts = self._parts
+        return Here(
+            name=parts.node,
+            kinds=parts.registry.kinds,
+            slots=parts.config.concurrency,
+            taken=len(self.runs) + self._runner.abandoned,
+            is_stopping=not self.dispatcher.is_locking,
+            poll=parts.config.poll if parts.clock.runs else None,
+            failure=self.dispatcher.loop.failure,
+        )
+
     def start(self) -> None:
         """Let every loop run."""
+        self._parts.publish(NodeStarted(node=self._parts.node, kinds=self._parts.registry.kinds))
         if not self._parts.clock.runs:
             return
         beside = evolve(self._parts, store=self._parts.store.sibling())
@@ -77,6 +95,7 @@ class Works:
         if not self._have_all_ended():
             for run in self.runs:
                 run.end_early(Interrupted(_SHUTDOWN))
+            self._cut_short = len([run for run in self.runs if not run.has_ended])
             await self._until(self._have_all_ended, min(grace, _LAST_CALL))
             for run in self.runs:
                 run.abandon()
@@ -149,6 +168,7 @@ class Works:
         if self._thread is not None:
             await self._thread.stop()
             self._thread = None
+        self._parts.publish(NodeStopped(node=self._parts.node, cut_short=self._cut_short, left=len(self.runs)))
 
     async def cut_off(self) -> None:
         """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""

@@ -94,6 +94,7 @@ def test_its_life_and_its_tasks(jobs: JobRegistry) -> None:
         assert not scheduler.schedule_job("a", "work", if_exists="keep")
         assert scheduler.schedule_jobs([]) == []
         assert scheduler.get_scheduled_job("a").kind == "work"
+        assert "is not due until" in scheduler.why("a")
         assert [task.slug for task in scheduler.search_jobs(TaskQuery(kinds=("work",))).items] == ["a"]
         scheduler.delete_job("a")
         scheduler.schedule_job("b", "other")
@@ -103,7 +104,7 @@ def test_its_life_and_its_tasks(jobs: JobRegistry) -> None:
         wait_until(lambda: [node.name for node in scheduler.nodes()] == [scheduler.node])
         assert scheduler.clear() == 1
         leave()
-    assert [type(event).__name__ for event in events] == ["RunStarted", "RunEnded"]
+    assert [type(event).__name__ for event in events] == ["NodeStarted", "RunStarted", "RunEnded"]
 
 
 def test_errors_come_through(scheduler: BlockingScheduler) -> None:

@@ -10,6 +10,8 @@ from detent.scheduler import (
     Event,
     LoopFailed,
     NewTask,
+    NodeStarted,
+    NodeStopped,
     RunEnded,
     RunStarted,
 )
@@ -48,14 +50,14 @@ async def test_a_subscriber_that_fails_is_logged_and_stays(work: Work, caplog: p
     events = heard(scheduler)
     async with scheduler:
         await scheduler.schedule_job("t", "work")
-        await wait_until_async(lambda: len(events) == 2)
+        await wait_until_async(lambda: len(events) == 3)
         leave()
         await scheduler.schedule_job("u", "work")
-        await wait_until_async(lambda: len(events) == 4)
-    assert [type(event) for event in events] == [RunStarted, RunEnded] * 2
-    assert told == events[:2]
+        await wait_until_async(lambda: len(events) == 5)
+    assert [type(event) for event in events] == [NodeStarted, *[RunStarted, RunEnded] * 2, NodeStopped]
+    assert told == events[:3]
     failures = [record for record in caplog.records if record.exc_info and record.exc_info[0] is ZeroDivisionError]
-    assert len(failures) == 2
+    assert len(failures) == 3
 
 
 async def test_what_happens_is_logged_as_loud_as_it_matters(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,7 @@ CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "reschedule_job": lambda scheduler: scheduler.reschedule_job("t", delay=timedelta(0)),
     "clear": lambda scheduler: scheduler.clear(),
     "runs": lambda scheduler: scheduler.runs(RunQuery()),
+    "why": lambda scheduler: scheduler.why("t"),
     "nodes": lambda scheduler: scheduler.nodes(),
     "start": lambda scheduler: scheduler.start(),
     "drain": lambda scheduler: scheduler.drain(timedelta(0)),
@@ -31,5 +32,5 @@ CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "run": lambda scheduler: scheduler.run(),
 }
 
-ANYWHERE: Final = frozenset({"register_job", "job", "scheduled", "subscribe"})
+ANYWHERE: Final = frozenset({"register_job", "job", "scheduled", "subscribe", "events"})
 """Methods that need no event loop, and are the same in every thread and process."""

@@ -1,0 +1,37 @@
+"""Instants, spans of time and errors, in words for people: short, on one line, and none of them unbounded. Pure."""
+
+from datetime import datetime, timedelta
+
+_UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)), ("s", timedelta(seconds=1)))
+
+_LINE = 200
+"""Most characters of somebody else's text in a sentence of ours."""
+
+
+def span(length: timedelta) -> str:
+    """Return a length of time in its two largest units, cut off below them: `3 h 5 min`, `12 s`, `less than 1 s`."""
+    rest, counted = abs(length), list[str]()
+    for name, size in _UNITS:
+        number, rest = divmod(rest, size)
+        if number or counted:
+            counted.append(f"{number} {name}" if number else "")
+    return " ".join(part for part in counted[:2] if part) or "less than 1 s"
+
+
+def moment(instant: datetime, now: datetime) -> str:
+    """Return the exact instant, and how far it is from `now`: `2030-01-01T09:00:00+00:00 (in 3 h 5 min)`."""
+    distance = span(instant - now)
+    return f"{instant.isoformat()} ({f'in {distance}' if instant > now else f'{distance} ago'})"
+
+
+def one_line(text: str) -> str:
+    """Return the last line of `text`, where a traceback names its error: printable, bounded, without a full stop at its end."""
+    last = text.rstrip().splitlines()[-1:]
+    printable = "".join(character if character.isprintable() else " " for character in "".join(last))
+    line = " ".join(printable.split())
+    return f"{line[:_LINE]}…" if len(line) > _LINE else line.rstrip(".")
+
+
+def counted(number: int, thing: str) -> str:
+    """Return `1 attempt`, `2 attempts`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
