@@ -51,6 +51,7 @@ from detent.stores import (
     StoreClosed,
     StoreError,
     StoreUnavailable,
+    Unsupported,
 )
 from detent.triggers import DetentError, NaiveDatetime, TriggerError
 
@@ -103,5 +104,6 @@ __all__ = [
     "TimeLimitExceeded",
     "TriggerError",
     "TriggerNeverFires",
+    "Unsupported",
     "WrongThread",
 ]

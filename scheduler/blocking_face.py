@@ -1,13 +1,14 @@
 """What a scheduler offers on jobs and tasks, blocking; see `detent.scheduler.face` for what each method does and raises."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
 from detent.jobs import Job, JobRegistry, Task
 from detent.jobs.options import OptionValues
 from detent.scheduler.edits import Changes
+from detent.scheduler.paging import walk_blocking
 from detent.scheduler.scheduling import KindOrJob, NewTask, When
 from detent.scheduler.std import StdScheduler
 from detent.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
@@ -71,6 +72,14 @@ class BlockingTaskFace:
         """Return the tasks that match, a page at a time."""
         return self._call(lambda: self._std.search_jobs(query), "search_jobs")
 
+    def iterate_jobs(self, query: TaskQuery) -> Iterator[Task]:
+        """Yield all tasks that match; each page is asked for when it is needed."""
+        return walk_blocking(lambda page: self._call(lambda: self._std.search_jobs(page), "iterate_jobs"), query)
+
+    def count_jobs(self, query: TaskQuery) -> int:
+        """Return how many tasks match, on all pages together."""
+        return self._call(lambda: self._std.count_jobs(query), "count_jobs")
+
     def delete_job(self, slug: str) -> None:
         """Delete the task."""
         self._call(lambda: self._std.delete_job(slug), "delete_job")
@@ -114,6 +123,10 @@ class BlockingTaskFace:
     def runs(self, query: RunQuery) -> Page[Run]:
         """Return the runs that match, newest first, a page at a time."""
         return self._call(lambda: self._std.runs(query), "runs")
+
+    def iterate_runs(self, query: RunQuery) -> Iterator[Run]:
+        """Yield all runs that match, newest first; each page is asked for when it is needed."""
+        return walk_blocking(lambda page: self._call(lambda: self._std.runs(page), "iterate_runs"), query)
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are alive."""

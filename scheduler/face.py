@@ -1,6 +1,6 @@
 """What a scheduler offers on jobs and tasks: it needs a store, a clock and a registry, and no node that runs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
@@ -8,6 +8,7 @@ from detent.jobs import Job, JobRegistry, Task
 from detent.jobs.options import OptionValues
 from detent.scheduler import edits
 from detent.scheduler.edits import Changes
+from detent.scheduler.paging import walk
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
 from detent.scheduler.scheduling import KindOrJob, NewTask, When, moment, to_task
@@ -99,6 +100,14 @@ class TaskFace:
     async def search_jobs(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match, a page at a time."""
         return await self._parts.store.search(query)
+
+    def iterate_jobs(self, query: TaskQuery) -> AsyncIterator[Task]:
+        """Yield all tasks that match, page after page; `query.limit` is the size of a page."""
+        return walk(self._parts.store.search, query)
+
+    async def count_jobs(self, query: TaskQuery) -> int:
+        """Return how many tasks match, on all pages together."""
+        return await self._parts.store.count(query)
 
     async def delete_job(self, slug: str) -> None:
         """Delete the task; a run of it that is under way is cancelled at its node's next heartbeat.
@@ -218,6 +227,10 @@ class TaskFace:
     async def runs(self, query: RunQuery) -> Page[Run]:
         """Return the runs that match, newest first, a page at a time."""
         return await self._parts.store.runs(query)
+
+    def iterate_runs(self, query: RunQuery) -> AsyncIterator[Run]:
+        """Yield all runs that match, newest first, page after page; `query.limit` is the size of a page."""
+        return walk(self._parts.store.runs, query)
 
     async def nodes(self) -> list[Node]:
         """Return the nodes that are alive, by what they last said of themselves."""

@@ -12,8 +12,10 @@ from detent.stores.errors import (
     StoreClosed,
     StoreError,
     StoreUnavailable,
+    Unsupported,
 )
 from detent.stores.memory import MemoryStore
+from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import (
     Exchange,
     Extended,
@@ -23,12 +25,9 @@ from detent.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Page,
     Refused,
     Run,
-    RunQuery,
     RunStatus,
-    TaskQuery,
 )
 from detent.stores.url import open_store
 
@@ -59,5 +58,6 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "TaskQuery",
+    "Unsupported",
     "open_store",
 ]

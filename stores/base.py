@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, Self
 
 from detent.jobs import Task
+from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import (
     Exchange,
     Extended,
@@ -14,11 +15,8 @@ from detent.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Page,
     Refused,
     Run,
-    RunQuery,
-    TaskQuery,
 )
 
 
@@ -121,7 +119,22 @@ class JobStore(Protocol):
         """Return up to `limit` slugs that start with `prefix` and sort after `after`, by code point."""
 
     async def search(self, query: TaskQuery) -> Page[Task]:
-        """Return the tasks that match, in slug order; no task is shown twice or left out while others come and go."""
+        """Return the tasks that match, in slug order; no task is shown twice or left out while others come and go.
+
+        Raises:
+            Unsupported: this store cannot search by one of the conditions.
+
+        """
+
+    async def count(self, query: TaskQuery) -> int:
+        """Return how many tasks match, all pages together: exactly; `limit` and `after` do not matter.
+
+        While tasks come and go, those count that were there all the while, and of the others some.
+
+        Raises:
+            Unsupported: this store cannot search by one of the conditions.
+
+        """
 
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit of a task that was read before, and return it as it is now; a lease stays as it is.
@@ -147,7 +160,7 @@ class JobStore(Protocol):
     # -- history and nodes
 
     async def runs(self, query: RunQuery) -> Page[Run]:
-        """Return the runs that match, newest first."""
+        """Return the runs that match, newest first; none that is kept is shown twice or left out while others come and go."""
 
     async def prune(self, before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete up to `limit` runs that finished before `before`, or that are older than their task's `keep` newest; return how many."""

@@ -69,6 +69,15 @@ class StoreUnavailable(StoreError):
     retryable = True
 
 
+class Unsupported(StoreError):
+    """What was asked is beyond this store, though others can do it; nothing was read or written."""
+
+    def __init__(self, store: str, what: str, instead: str) -> None:
+        """Name the store, what it cannot do, and what does as well."""
+        super().__init__(f"{store} cannot {what}: {instead}")
+        self.store, self.what, self.instead = store, what, instead
+
+
 class InvalidStoreURL(StoreError, ValueError):
     """A store URL that names no store."""
 

@@ -1,11 +1,11 @@
-"""Queries as predicates and cursors: what a store's own query language must agree with."""
+"""Queries as predicates: what a store's own query language must agree with."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from detent.jobs import InvalidValue, Task
-from detent.stores.records import Run, RunQuery, TaskQuery
-from detent.triggers import require_aware
+from detent.stores.queries import RunQuery, TaskQuery
+from detent.stores.records import Run
 
 
 def matches_task(query: TaskQuery, task: Task) -> bool:
@@ -15,6 +15,7 @@ def matches_task(query: TaskQuery, task: Task) -> bool:
         and (query.states is None or task.state in query.states)
         and (query.paused is None or task.paused is query.paused)
         and task.slug.startswith(query.prefix)
+        and query.contains in task.slug
         and all(task.metadata.get(key) == value for key, value in query.metadata.items())
         and _within(task.due_at, query.due_from, query.due_until)
     )
@@ -24,8 +25,10 @@ def matches_run(query: RunQuery, run: Run) -> bool:
     """Tell whether `run` fulfils every condition of `query`, its place in the paging aside."""
     return (
         (query.slug is None or run.slug == query.slug)
+        and run.slug.startswith(query.prefix)
         and (query.kinds is None or run.kind in query.kinds)
         and (query.statuses is None or run.status in query.statuses)
+        and (query.node is None or run.node == query.node)
         and _within(run.finished_at, query.since, query.until)
     )
 
@@ -34,25 +37,6 @@ def _within(value: datetime | None, since: datetime | None, until: datetime | No
     if since is None and until is None:
         return True
     return value is not None and (since is None or value >= since) and (until is None or value < until)
-
-
-def run_cursor(run: Run) -> str:
-    """Return the place of `run` in the order of the history, as `RunQuery.after` takes it."""
-    return f"{run.finished_at.isoformat()} {run.id}"
-
-
-def parse_run_cursor(cursor: str) -> tuple[datetime, str]:
-    """Read what `run_cursor` wrote: the end of a run and its id.
-
-    Raises:
-        InvalidValue: it is no such text.
-
-    """
-    instant, _, run_id = cursor.partition(" ")
-    try:
-        return require_aware(datetime.fromisoformat(instant), "after"), run_id
-    except ValueError:  # `NaiveDatetime` is one too
-        raise InvalidValue("after", cursor, "the 'next' of an earlier page") from None
 
 
 def check_batch(tasks: Sequence[Task]) -> None:

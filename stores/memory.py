@@ -15,9 +15,11 @@ from typing import Self
 from detent.jobs import Task
 from detent.jobs.validators import check_name
 from detent.stores.base import JobStore
+from detent.stores.cursors import parse_run_cursor, run_cursor
 from detent.stores.errors import StoreClosed
-from detent.stores.matching import check_batch, matches_run, matches_task, parse_run_cursor, run_cursor
+from detent.stores.matching import check_batch, matches_run, matches_task
 from detent.stores.memory_tenant import Tenant
+from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import (
     Exchange,
     Extended,
@@ -26,11 +28,8 @@ from detent.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Page,
     Refused,
     Run,
-    RunQuery,
-    TaskQuery,
 )
 
 
@@ -192,6 +191,12 @@ class MemoryStore(JobStore):
         page = nsmallest(query.limit + 1, found, key=lambda task: task.slug)
         items = page[: query.limit]
         return Page(items, items[-1].slug if len(page) > query.limit else None)
+
+    async def count(self, query: TaskQuery) -> int:
+        """Return how many tasks match."""
+        tenant = self._tenant
+        with self._world.lock:
+            return sum(matches_task(query, task) for task in tenant.tasks.values())
 
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit."""

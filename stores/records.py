@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 from attrs import Attribute, field, frozen
 
-from detent.jobs import InvalidValue, Task, TaskState
+from detent.jobs import InvalidValue, Task
 from detent.jobs.storable import storable
-from detent.jobs.validators import at_least, name, positive, text_map, utc, utc_or_none
+from detent.jobs.validators import name, positive, text_map, utc
 
 IfExists = Literal["error", "keep", "replace"]
 """What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition."""
-
-T = TypeVar("T")
 
 
 class RunStatus(StrEnum):
@@ -168,44 +166,3 @@ class Node:
     """When it counts as gone unless it announces itself again."""
     info: Mapping[str, str] = field(factory=dict, converter=text_map)
     """Host, pid, version …: text for people."""
-
-
-@frozen(kw_only=True)
-class TaskQuery:
-    """Which tasks to find; every condition given must hold. In slug order, a page at a time."""
-
-    kinds: tuple[str, ...] | None = None
-    states: tuple[TaskState, ...] | None = None
-    paused: bool | None = None
-    prefix: str = ""
-    """Slugs that start with this."""
-    metadata: Mapping[str, str] = field(factory=dict)
-    due_from: datetime | None = field(default=None, converter=utc_or_none)
-    due_until: datetime | None = field(default=None, converter=utc_or_none)
-    """Due at `due_from` or later, and before `due_until`; a task that is never due matches neither."""
-    limit: int = field(default=100, validator=at_least(1))
-    after: str | None = None
-    """`Page.next` of the page before."""
-
-
-@frozen(kw_only=True)
-class RunQuery:
-    """Which runs to find; newest first (by the end of the run, then by id), a page at a time."""
-
-    slug: str | None = None
-    kinds: tuple[str, ...] | None = None
-    statuses: tuple[RunStatus, ...] | None = None
-    since: datetime | None = field(default=None, converter=utc_or_none)
-    until: datetime | None = field(default=None, converter=utc_or_none)
-    """Finished at `since` or later, and before `until`."""
-    limit: int = field(default=100, validator=at_least(1))
-    after: str | None = None
-
-
-@frozen
-class Page(Generic[T]):
-    """A bounded part of an answer."""
-
-    items: list[T]
-    next: str | None
-    """Give it back as `after` for the page that follows; None when this is the last."""

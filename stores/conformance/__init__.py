@@ -8,6 +8,7 @@ Subclass `StoreConformance` in a test module, and say how to make a store::
             data = MyData()  # fresh for each test
             return lambda namespace: MyStore(data, namespace=namespace)
 
+What a store cannot do it declares in the class (`supports_substring_search = False`); the suite then asks that it says so.
 It needs pytest and pytest-asyncio (extra `conformance`). For readable assertions, call
 `pytest.register_assert_rewrite("detent.stores.conformance")` in `conftest.py` before anything imports this package.
 Time is an argument: no test waits for a lease to end.

@@ -9,8 +9,10 @@ from detent.stores import JobStore
 from detent.stores.conformance.creating import Creating
 from detent.stores.conformance.editing import Editing
 from detent.stores.conformance.fencing import Fencing
+from detent.stores.conformance.histories import Histories
 from detent.stores.conformance.keeping import Keeping
 from detent.stores.conformance.locking import Locking
+from detent.stores.conformance.searching import Searching
 from detent.stores.conformance.sharing import Sharing
 
 MakeStore = Callable[[str], JobStore]
@@ -18,8 +20,12 @@ MakeStore = Callable[[str], JobStore]
 
 
 @pytest.mark.asyncio
-class StoreConformance(Creating, Locking, Fencing, Editing, Keeping, Sharing):
-    """What any `JobStore` does; subclass it and supply `make_store`."""
+class StoreConformance(Creating, Locking, Fencing, Editing, Keeping, Searching, Histories, Sharing):
+    """What any `JobStore` does; subclass it and supply `make_store`.
+
+    A store that cannot do all of it says so twice: by `Unsupported` to its callers, and to this suite by a class attribute, such
+    as `supports_substring_search = False`, with which the suite asks for that error instead.
+    """
 
     @pytest.fixture
     def make_store(self) -> MakeStore:

@@ -1,25 +1,62 @@
 """Tasks and runs are looked for: by queries as far as an index goes, the rest of the conditions here."""
 
 from collections.abc import Sequence
+from typing import Self
 
+from attrs import evolve, frozen
 from google.cloud.firestore import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from detent.jobs import Task
 from detent.jobs.validators import NAME_LIMIT
-from detent.stores.firestore.documents import load_run
+from detent.stores.cursors import parse_run_cursor, run_cursor
+from detent.stores.errors import Unsupported
+from detent.stores.firestore.documents import TASK_FIELDS, load_run
 from detent.stores.firestore.tenant import Tenant
-from detent.stores.matching import matches_run, matches_task, parse_run_cursor, run_cursor
-from detent.stores.records import Page, Run, RunQuery, TaskQuery
+from detent.stores.matching import matches_run, matches_task
+from detent.stores.queries import Page, RunQuery, TaskQuery
+from detent.stores.records import Run
 
 DISJUNCTIONS = 30
 """Most combinations of values that one query may name."""
 
 PAGE = 100
-"""How many documents are asked for at a time, where some of them will not match."""
+"""Fewest documents that are asked for at a time, where some of them will not match."""
+
+READ = 1000
+"""Most documents that are asked for at a time: a call has five seconds."""
 
 SCAN = 5000
 """Most documents that one call reads: a search that finds too little among these returns a short page, with a next."""
+
+_COMPARED = tuple(name for name in TASK_FIELDS if name not in {"payload", "result", "last_error"})
+"""What a task is told by, without what may be long and no condition asks for."""
+
+
+@frozen
+class _Asked:
+    """What is asked of the server, and whether that is every condition."""
+
+    query: AsyncQuery
+    is_whole: bool = True
+    room: int = DISJUNCTIONS
+
+    def where(self, field: str, operator: str, value: object) -> Self:
+        """Ask for a condition, if there is a value for it."""
+        return self if value is None else evolve(self, query=self.query.where(filter=FieldFilter(field, operator, value)))
+
+    def one_of(self, field: str, values: Sequence[str] | None) -> Self:
+        """Name the values, of which there are some, in the query if there is room for so many."""
+        if values is None:
+            return self
+        named = list(dict.fromkeys(map(str, values)))
+        if len(named) > self.room:
+            return evolve(self, is_whole=False)
+        return evolve(self.where(field, "in", named), room=self.room // len(named))
+
+    def size(self, limit: int) -> int:
+        """Return how many documents to ask for at a time, to find a page of `limit` and the first beyond it."""
+        return min(READ, limit + 1 if self.is_whole else max(PAGE, limit + 1))
 
 
 async def slugs(tenant: Tenant, prefix: str, limit: int, after: str | None) -> list[str]:
@@ -36,26 +73,22 @@ def _in_slug_order(query: AsyncQuery, prefix: str, after: str | None) -> AsyncQu
     return ordered if after is None or after < prefix else ordered.start_after({"slug": after})
 
 
-def _one_of(query: AsyncQuery, field: str, values: Sequence[str] | None, room: int) -> tuple[AsyncQuery, int]:
-    """Name the values in the query if there is room for so many; return what room is left."""
-    if values is None or len(values) > room:
-        return query, room
-    return query.where(filter=FieldFilter(field, "in", list(map(str, values)))), room // len(values)
-
-
 async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
-    """Return the tasks that match, in slug order. Kinds, states and pause are asked of the server; metadata and due range are not."""
-    if query.kinds == () or query.states == ():
+    """Return the tasks that match, in slug order. Kinds, states and pause are asked of the server; metadata and due range are not.
+
+    Raises:
+        Unsupported: by a text that slugs contain.
+
+    """
+    _check(query)
+    if () in {query.kinds, query.states}:
         return Page([], None)
-    asked, room = _one_of(tenant.tasks, "kind", query.kinds, DISJUNCTIONS)
-    asked, _ = _one_of(asked, "state", query.states, room)
-    if query.paused is not None:
-        asked = asked.where(filter=FieldFilter("paused", "==", query.paused))
+    asked = _asked_tasks(tenant, query)
+    size = asked.size(query.limit)
     found: list[Task] = []
     after, scanned = query.after, 0
     while scanned < SCAN:
-        size = max(PAGE, query.limit + 1) if query.metadata or query.due_from or query.due_until else query.limit + 1
-        page = await tenant.connection.query(_in_slug_order(asked, query.prefix, after).limit(size))
+        page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).limit(size))
         tasks = [tenant.load(each.row) for each in page]
         found += [task for task in tasks if matches_task(query, task)]
         if len(found) > query.limit:
@@ -66,23 +99,51 @@ async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
     return Page(found, after)
 
 
+async def count(tenant: Tenant, query: TaskQuery) -> int:
+    """Return how many tasks match. The server counts if it can be asked every condition; else all that may match are read, to the end.
+
+    Raises:
+        Unsupported: by a text that slugs contain.
+
+    """
+    _check(query)
+    if () in {query.kinds, query.states}:
+        return 0
+    asked = _asked_tasks(tenant, query)
+    if asked.is_whole:
+        return await tenant.connection.count(_in_slug_order(asked.query, query.prefix, None))
+    found, after = 0, None
+    while True:
+        page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).select(_COMPARED).limit(READ))
+        tasks = [tenant.load(each.row) for each in page]
+        found += sum(matches_task(query, task) for task in tasks)
+        if len(page) < READ:
+            return found
+        after = tasks[-1].slug
+
+
+def _check(query: TaskQuery) -> None:
+    if query.contains:
+        raise Unsupported("FirestoreStore", "search for a text that slugs contain", "search by prefix, kinds or metadata")
+
+
+def _asked_tasks(tenant: Tenant, query: TaskQuery) -> _Asked:
+    asked = _Asked(tenant.tasks).one_of("kind", query.kinds).one_of("state", query.states).where("paused", "==", query.paused)
+    is_compared = bool(query.metadata or query.due_from or query.due_until)
+    return evolve(asked, is_whole=asked.is_whole and not is_compared)
+
+
 async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
-    """Return the runs that match, newest first; every condition is asked of the server, as long as there are not too many values."""
-    if query.kinds == () or query.statuses == ():
+    """Return the runs that match, newest first. The prefix of the slug is compared here: what is in order of time is in no other."""
+    if () in {query.kinds, query.statuses}:
         return Page([], None)
-    asked, room = _one_of(tenant.runs, "slug", None if query.slug is None else (query.slug,), DISJUNCTIONS)
-    asked, room = _one_of(asked, "kind", query.kinds, room)
-    asked, _ = _one_of(asked, "status", query.statuses, room)
-    if query.since is not None:
-        asked = asked.where(filter=FieldFilter("finished_at", ">=", query.since))
-    if query.until is not None:
-        asked = asked.where(filter=FieldFilter("finished_at", "<", query.until))
-    asked = asked.order_by("finished_at", direction="DESCENDING").order_by("__name__", direction="DESCENDING")
+    asked = _asked_runs(tenant, query)
+    in_order = asked.query.order_by("finished_at", direction="DESCENDING").order_by("__name__", direction="DESCENDING")
+    size = asked.size(query.limit)
     found: list[Run] = []
     after, scanned = query.after, 0
     while scanned < SCAN:
-        size = query.limit + 1
-        page = await tenant.connection.query(_below(tenant, asked, after).limit(size))
+        page = await tenant.connection.query(_below(tenant, in_order, after).limit(size))
         read = [load_run(each.row.fields, tenant.namespace) for each in page]
         found += [run for run in read if matches_run(query, run)]
         if len(found) > query.limit:
@@ -91,6 +152,13 @@ async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
             return Page(found, None)
         after, scanned = run_cursor(read[-1]), scanned + size
     return Page(found, after)
+
+
+def _asked_runs(tenant: Tenant, query: RunQuery) -> _Asked:
+    asked = _Asked(tenant.runs).where("slug", "==", query.slug).where("node", "==", query.node)
+    asked = asked.one_of("kind", query.kinds).one_of("status", query.statuses)
+    asked = asked.where("finished_at", ">=", query.since).where("finished_at", "<", query.until)
+    return evolve(asked, is_whole=asked.is_whole and not query.prefix)
 
 
 def _below(tenant: Tenant, query: AsyncQuery, after: str | None) -> AsyncQuery:

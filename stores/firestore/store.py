@@ -16,6 +16,7 @@ from detent.stores.firestore.creating import Creator
 from detent.stores.firestore.locking import Locker
 from detent.stores.firestore.tenant import Tenant
 from detent.stores.matching import check_batch
+from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import (
     Exchange,
     Extended,
@@ -24,11 +25,8 @@ from detent.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Page,
     Refused,
     Run,
-    RunQuery,
-    TaskQuery,
 )
 
 SKEW_LIMIT = timedelta(seconds=5)
@@ -198,6 +196,10 @@ class FirestoreStore(JobStore):
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match. A page may be short, and still have a next, where few of many tasks do."""
         return await finding.search(self._open.tenant, query)
+
+    async def count(self, query: TaskQuery) -> int:
+        """Return how many tasks match: counted by the server, or, by metadata or due range, a read for each that may match."""
+        return await finding.count(self._open.tenant, query)
 
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit."""

@@ -13,16 +13,12 @@ from detent.stores.matching import check_batch
 from detent.stores.postgres.rows import batch, definition, edited, read_task
 from detent.stores.postgres.session import Session
 from detent.stores.postgres.sizes import portions
-from detent.stores.records import IfExists, Page, TaskQuery
+from detent.stores.postgres.stretch import stretch
+from detent.stores.queries import Page, TaskQuery
+from detent.stores.records import IfExists
 from detent.stores.transitions import replace
 
 _CLEARED_AT_ONCE: Final = 5000
-
-_LAST: Final = "\U0010ffff"
-"""The last character there is."""
-
-_BEYOND: Final = _LAST * 256
-"""Sorts after every slug, which has at most 255 characters."""
 
 
 async def create(session: Session, now: datetime, tasks: Sequence[Task], if_exists: IfExists) -> list[str]:
@@ -134,27 +130,45 @@ async def get(session: Session, slug: str) -> Task:
 
 async def get_slugs(session: Session, prefix: str, limit: int, after: str | None) -> list[str]:
     """Return slugs in order."""
-    first, end = _stretch(prefix, after)
+    first, end = stretch(prefix, after)
     return [slug for (slug,) in await session.ask(session.sql.get_slugs, first=first, end=end, limit=limit)]
 
 
 async def search(session: Session, query: TaskQuery) -> Page[Task]:
     """Return the tasks that match."""
-    first, end = _stretch(query.prefix, query.after)
-    rows = await session.ask_afresh(
-        session.sql.search,
-        first=first,
-        end=end,
-        kinds=None if query.kinds is None else list(query.kinds),
-        states=None if query.states is None else [state.value for state in query.states],
-        paused=query.paused,
-        metadata=json.dumps(dict(query.metadata)),
-        due_from=query.due_from,
-        due_until=query.due_until,
-        limit=query.limit + 1,
-    )
+    rows = await session.ask_by_values(session.sql.search, search_values(query))
     items = [read_task(row, session.namespace) for row in rows[: query.limit]]
     return Page(items, items[-1].slug if len(rows) > query.limit else None)
+
+
+def search_values(query: TaskQuery) -> dict[str, object]:
+    """Return the values of `search.sql`, for a page and the first task beyond it."""
+    first, end = stretch(query.prefix, query.after)
+    return {"first": first, "end": end, **_conditions(query), "limit": query.limit + 1}
+
+
+async def count(session: Session, query: TaskQuery) -> int:
+    """Return how many tasks match."""
+    ((found,),) = await session.ask_by_values(session.sql.count, count_values(query))
+    return cast("int", found)
+
+
+def count_values(query: TaskQuery) -> dict[str, object]:
+    """Return the values of `count.sql`."""
+    first, end = stretch(query.prefix, None)
+    return {"first": first, "end": end, **_conditions(query)}
+
+
+def _conditions(query: TaskQuery) -> dict[str, object]:
+    return {
+        "kinds": None if query.kinds is None else list(query.kinds),
+        "states": None if query.states is None else [state.value for state in query.states],
+        "paused": query.paused,
+        "contains": query.contains,
+        "metadata": json.dumps(dict(query.metadata)) if query.metadata else None,
+        "due_from": query.due_from,
+        "due_until": query.due_until,
+    }
 
 
 async def delete(session: Session, slug: str, version: int | None) -> None:
@@ -176,17 +190,6 @@ async def clear(session: Session) -> int:
         total += cast("int", deleted)
         if not found:
             return total
-
-
-def _stretch(prefix: str, after: str | None) -> tuple[str, str]:
-    """Return the least text that starts with `prefix` and sorts after `after`, and the least beyond all that start so."""
-    first = prefix if after is None else max(prefix, after + "\x01")
-    stem = prefix.rstrip(_LAST)
-    return first, stem[:-1] + _following(stem[-1]) if stem else _BEYOND
-
-
-def _following(character: str) -> str:
-    return "\ue000" if character == "\ud7ff" else chr(ord(character) + 1)  # what lies between are surrogates, which no text has
 
 
 def _size(task: Task) -> int:

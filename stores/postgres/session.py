@@ -55,6 +55,15 @@ class Session:
         (rows,) = await self.connections.run(self.step(query, values)._replace(prepare=False))
         return rows
 
+    async def ask_by_values(self, query: bytes, values: Mapping[str, object]) -> list[Row]:
+        """Run one statement that depends on no time, planned for these very values: what is best depends on which are given."""
+        _, rows = await self.connections.run(*self.by_values(query, values))
+        return rows
+
+    def by_values(self, query: bytes, values: Mapping[str, object]) -> tuple[Step, Step]:
+        """Return the steps of `ask_by_values`."""
+        return Step(self.sql.by_values, {}), self.step(query, values)._replace(prepare=False)
+
     async def ask_at(self, now: datetime, query: bytes, **values: object) -> list[Row]:
         """Run one statement at the caller's time."""
         _, rows = await self.connections.run(self.enter(now), self.step(query, {"now": now, **values}))

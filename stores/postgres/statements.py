@@ -28,7 +28,9 @@ class Statements:
     """The text of each file of `sql/`, under its name."""
 
     announce: bytes
+    by_values: bytes
     clear: bytes
+    count: bytes
     create: bytes
     create_missing: bytes
     delete: bytes

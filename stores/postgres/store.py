@@ -18,6 +18,7 @@ from detent.stores.postgres.connections import Connections
 from detent.stores.postgres.listener import Listener
 from detent.stores.postgres.migrate import migrate
 from detent.stores.postgres.session import Session
+from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import (
     Exchange,
     Extended,
@@ -26,11 +27,8 @@ from detent.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Page,
     Refused,
     Run,
-    RunQuery,
-    TaskQuery,
 )
 
 SKEW_LIMIT: Final = timedelta(seconds=5)
@@ -199,6 +197,10 @@ class PostgresStore(JobStore):
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match."""
         return await keeping.search(self._session, query)
+
+    async def count(self, query: TaskQuery) -> int:
+        """Return how many tasks match, as of one instant."""
+        return await keeping.count(self._session, query)
 
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit; a row that somebody else's transaction holds is waited for, for half the timeout."""

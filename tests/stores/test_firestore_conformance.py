@@ -10,6 +10,8 @@ from detent.stores.firestore import FirestoreStore, Target
 class TestFirestoreStore(StoreConformance):
     """All of the conformance suite, each test in a project of its own."""
 
+    supports_substring_search = False
+
     @pytest.fixture
     def make_store(self, firestore_project: str) -> MakeStore:
         """Namespaces of one fresh database."""

@@ -1,73 +1,19 @@
-"""What is billed: reads, writes and deletions of each step, and an index for every query. `docs/firestore.md` states these figures."""
+"""What is billed: reads, writes and deletions of each step. `docs/firestore.md` states these figures."""
 
-import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from importlib.resources import files
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from attrs import define, evolve, field
-from google.cloud.firestore_v1.types import StructuredQuery
+from attrs import evolve
 
 from detent.jobs import TaskState
 from detent.stores import RunQuery, RunStatus, TaskQuery
 from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
 from detent.stores.firestore import FirestoreStore, Target, finding
-from detent.stores.firestore.documents import EDITED_AT, TASK_FIELDS
+from detent.stores.queries import LIMIT_MAX
+from support.metering import Meter
 
 pytestmark = pytest.mark.firestore
-
-
-@define
-class Meter:
-    """Counts, as Google bills, what goes over a store's connection; an empty query is a read."""
-
-    calls: int = 0
-    reads: int = 0
-    writes: int = 0
-    deletes: int = 0
-    queries: list[StructuredQuery] = field(factory=list)
-
-    def attach(self, store: FirestoreStore, patch: pytest.MonkeyPatch) -> None:
-        """Count from now on."""
-        api: Any = store._open.tenant.connection.api
-        commit, run_query, batch_get = api.commit, api.run_query, api.batch_get_documents
-
-        async def counted_commit(*, request: dict[str, Any], **options: object) -> object:
-            self.calls += 1
-            deletes = sum("delete" in write for write in request["writes"])
-            self.deletes += deletes
-            self.writes += len(request["writes"]) - deletes
-            return await commit(request=request, **options)
-
-        async def counted_query(*, request: dict[str, Any], **options: object) -> AsyncIterator[Any]:
-            self.calls += 1
-            self.queries.append(request["structured_query"])
-            answers = [answer async for answer in await run_query(request=request, **options)]
-            self.reads += max(1, sum("document" in answer for answer in answers))
-            return _stream(answers)
-
-        async def counted_get(*, request: dict[str, Any], **options: object) -> object:
-            self.calls += 1
-            self.reads += len(request["documents"])
-            return await batch_get(request=request, **options)
-
-        patch.setattr(api, "commit", counted_commit)
-        patch.setattr(api, "run_query", counted_query)
-        patch.setattr(api, "batch_get_documents", counted_get)
-
-    def bill(self) -> tuple[int, int, int, int]:
-        """Calls, reads, writes and deletes since the last time."""
-        bill = (self.calls, self.reads, self.writes, self.deletes)
-        self.calls = self.reads = self.writes = self.deletes = 0
-        return bill
-
-
-async def _stream(answers: list[Any]) -> AsyncIterator[Any]:
-    for answer in answers:
-        yield answer
 
 
 @pytest_asyncio.fixture
@@ -176,6 +122,63 @@ async def test_a_search_reads_a_bounded_number_of_tasks(store: FirestoreStore, m
     assert (await store.search(evolve(query, after=page.next))).next is None
 
 
+async def test_runs_are_looked_for_by_prefix_among_a_bounded_number(
+    store: FirestoreStore, meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in order of time is not in order of slugs: the page is short, and tells where to go on."""
+    monkeypatch.setattr(finding, "PAGE", 10)
+    monkeypatch.setattr(finding, "SCAN", 20)
+    await store.create(NOON, [a_task(f"t{number:02}") for number in range(25)])
+    held = await store.lock(NOON, request({"work": 25}))
+    await store.reschedule(NOON, [finished(task, now=NOON + number * SECOND) for number, task in enumerate(held)])
+    meter.bill()
+
+    page = await store.runs(RunQuery(prefix="t01", limit=1))
+    assert (page.items, page.next is None, meter.bill()) == ([], False, (2, 20, 0, 0))
+    page = await store.runs(RunQuery(prefix="t01", limit=1, after=page.next))
+    assert ([run.slug for run in page.items], page.next, meter.bill()) == (["t01"], None, (1, 5, 0, 0))
+
+
+async def test_runs_are_looked_for_by_node_at_the_server(store: FirestoreStore, meter: Meter) -> None:
+    """Only those of the page are read."""
+    await store.create(NOON, [a_task(f"t{number}") for number in range(9)])
+    for node, room in (("a", 7), ("b", 2)):
+        held = await store.lock(NOON, request({"work": room}, node=node))
+        await store.reschedule(NOON, [finished(task) for task in held])
+    meter.bill()
+
+    assert len((await store.runs(RunQuery(node="b"))).items) == 2
+    assert meter.bill() == (1, 2, 0, 0)
+
+
+async def test_a_count_is_the_servers_where_it_can_be_asked(store: FirestoreStore, meter: Meter) -> None:
+    """A read for each thousand begun; by metadata or due range, one for each task that the other conditions leave."""
+    await store.create(NOON, [a_task(f"t{number:04}", kind="many", metadata={"n": str(number % 2)}) for number in range(1100)])
+    await store.create(NOON, [a_task(f"u{number}", run_at=NOON + number * SECOND) for number in range(5)])
+    meter.bill()
+
+    counts: list[tuple[TaskQuery, int, tuple[int, int, int, int]]] = [
+        (TaskQuery(), 1105, (1, 2, 0, 0)),
+        (TaskQuery(kinds=("work",), states=(TaskState.SCHEDULED,), paused=False, prefix="u"), 5, (1, 1, 0, 0)),
+        (TaskQuery(kinds=("none",)), 0, (1, 1, 0, 0)),
+        (TaskQuery(kinds=()), 0, (0, 0, 0, 0)),
+        (TaskQuery(kinds=("work",), due_from=NOON + 3 * SECOND), 2, (1, 5, 0, 0)),
+        (TaskQuery(metadata={"n": "1"}), 550, (2, 1105, 0, 0)),
+    ]
+    for query, found, bill in counts:
+        assert (await store.count(query), meter.bill()) == (found, bill), query
+
+
+async def test_a_large_page_is_asked_for_in_parts(store: FirestoreStore, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call has five seconds, and a query's limit is a number of 32 bits."""
+    monkeypatch.setattr(finding, "READ", 10)
+    await store.create(NOON, [a_task(f"t{number:02}") for number in range(25)])
+    meter.bill()
+
+    page = await store.search(TaskQuery(limit=LIMIT_MAX))
+    assert (len(page.items), page.next, meter.bill()) == (25, None, (3, 25, 0, 0))
+
+
 async def test_more_values_than_a_query_takes_are_compared_here(store: FirestoreStore) -> None:
     """With the same answer."""
     kinds = tuple(f"k{number:02}" for number in range(40))
@@ -183,6 +186,7 @@ async def test_more_values_than_a_query_takes_are_compared_here(store: Firestore
     await store.reschedule(NOON, [finished(task) for task in await store.lock(NOON, request({"k39": 1, "other": 1}))])
 
     assert len((await store.search(TaskQuery(kinds=kinds, states=(TaskState.SCHEDULED,)))).items) == 39
+    assert await store.count(TaskQuery(kinds=kinds, states=(TaskState.SCHEDULED,))) == 39
     assert [run.kind for run in (await store.runs(RunQuery(kinds=kinds, statuses=tuple(RunStatus)))).items] == ["k39"]
 
 
@@ -194,85 +198,3 @@ async def test_declaring_schedules_again_costs_a_read_each(store: FirestoreStore
 
     assert await store.create(NOON + SECOND, schedules, if_exists="replace") == []
     assert meter.bill() == (1, 10, 0, 0)
-
-
-# -- indexes: the emulator answers without them, the real thing does not
-
-
-@pytest.fixture
-def indexes() -> dict[str, Any]:
-    """The index file that ships with the store."""
-    text = files("detent.stores.firestore").joinpath("firestore.indexes.json").read_text()
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
-def index_of(query: StructuredQuery) -> tuple[str, set[str], list[tuple[str, str]]]:
-    """The collection of a query, the fields that it compares for equality, and the order that it wants."""
-    filters = list(query.where.composite_filter.filters) or ([query.where] if "where" in query else [])
-    operators = {each.field_filter.field.field_path: each.field_filter.op.name for each in filters}
-    equal = {name for name, operator in operators.items() if operator in {"EQUAL", "IN"}}
-    orders = [(order.field.field_path, order.direction.name) for order in query.order_by if order.field.field_path != "__name__"]
-    assert all(name in equal or (orders and orders[0][0] == name) for name in operators), (
-        f"a range that no index has in its order: {operators}"
-    )
-    return query.from_[0].collection_id, equal, orders
-
-
-def is_indexed(indexes: dict[str, Any], query: StructuredQuery) -> bool:
-    """Whether the file has an index for the query; several equalities may each use one of their own, in the same order."""
-    collection, equal, orders = index_of(query)
-    if not orders:
-        return not equal
-    composite = {
-        tuple((part["fieldPath"], part["order"]) for part in index["fields"])
-        for index in indexes["indexes"]
-        if index["collectionGroup"] == collection
-    }
-    if len(orders) == 1 and not equal:
-        return any(
-            {"order": orders[0][1], "queryScope": "COLLECTION"} in override["indexes"]
-            for override in indexes["fieldOverrides"]
-            if (override["collectionGroup"], override["fieldPath"]) == (collection, orders[0][0])
-        )
-    return all(((name, "ASCENDING"), *orders) in composite for name in equal) if equal else tuple(orders) in composite
-
-
-async def test_every_query_has_its_index(store: FirestoreStore, meter: Meter, indexes: dict[str, Any]) -> None:
-    """All queries there are, with all their conditions, in both directions of paging."""
-    await store.create(NOON, [a_schedule(f"s{number}") for number in range(3)])
-    tasks = await store.lock(NOON, request({"work": 2, "other": 2}))
-    await store.reschedule(NOON, [advanced(task, run_at=NOON + SECOND) for task in tasks])
-    conditions: dict[str, Any] = {"kinds": ("work", "x"), "states": (TaskState.SCHEDULED,), "paused": False, "prefix": "s"}
-    for names in ((), ("kinds",), ("states",), ("paused",), tuple(conditions)):
-        page = await store.search(TaskQuery(**{name: conditions[name] for name in names}, limit=1))
-        await store.search(TaskQuery(**{name: conditions[name] for name in names}, limit=1, after=page.next, metadata={"a": "b"}))
-    filters: dict[str, Any] = {"slug": "s0", "kinds": ("work",), "statuses": tuple(RunStatus), "since": NOON, "until": NOON + LEASE}
-    for names in ((), ("slug",), ("kinds",), ("statuses",), ("since",), ("until",), tuple(filters)):
-        runs = await store.runs(RunQuery(**{name: filters[name] for name in names}, limit=1))
-        await store.runs(RunQuery(**{name: filters[name] for name in names}, limit=1, after=runs.next))
-    await store.next_run(["work", "other"])
-    await store.get_slugs(prefix="s", after="s0")
-    await store.prune(NOON - timedelta(1), 1, 10)
-    await store.clear()
-
-    assert len(meter.queries) > 25
-    assert [index_of(query) for query in meter.queries if not is_indexed(indexes, query)] == []
-
-
-def test_no_other_field_is_indexed(indexes: dict[str, Any]) -> None:
-    """Each index that nobody asks makes every write slower, and a payload in an index is bytes for nothing."""
-    named = {
-        override["fieldPath"]: override["indexes"]
-        for override in indexes["fieldOverrides"]
-        if override["collectionGroup"] == "detent_tasks"
-    }
-
-    assert set(named) == {*TASK_FIELDS, EDITED_AT}
-    assert {name for name, kept in named.items() if kept} == {"slug", EDITED_AT}
-
-
-def test_listeners_have_their_index(indexes: dict[str, Any]) -> None:
-    """The newest edit is found from the end."""
-    (override,) = [each for each in indexes["fieldOverrides"] if each["fieldPath"] == EDITED_AT]
-    assert override["indexes"] == [{"order": "DESCENDING", "queryScope": "COLLECTION"}]

@@ -1,20 +1,18 @@
-"""Queries as predicates, and the cursors of the history."""
+"""Queries as predicates."""
 
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from attrs import evolve
-from hypothesis import given
 
 from detent.jobs import InvalidValue, Task, TaskState
 from detent.stores import Run, RunQuery, RunStatus, TaskQuery
-from detent.stores.matching import check_batch, matches_run, matches_task, parse_run_cursor, run_cursor
-from support.tasks import HOUR, NOON, SECOND, a_one_off, instants, names
+from detent.stores.matching import check_batch, matches_run, matches_task
+from support.tasks import HOUR, NOON, SECOND, a_one_off
 
 TASK = a_one_off(slug="report:emea", kind="report", metadata={"team": "a", "tier": "1"})
 PAUSED = a_one_off(paused=True)
-RUN = Run(id="lease-1", slug="s", kind="k", fire_time=NOON, started_at=NOON, finished_at=NOON + SECOND, status=RunStatus.DONE)
+RUN = Run(id="lease-1", slug="s", kind="k", node="a", fire_time=NOON, started_at=NOON, finished_at=NOON + SECOND, status=RunStatus.DONE)
 TICK = timedelta(microseconds=1)
 
 TASK_QUERIES: list[tuple[dict[str, Any], Task, bool]] = [
@@ -30,6 +28,9 @@ TASK_QUERIES: list[tuple[dict[str, Any], Task, bool]] = [
     ({"prefix": "report:"}, TASK, True),
     ({"prefix": "Report"}, TASK, False),
     ({"prefix": "report%"}, TASK, False),
+    ({"contains": "rt:e"}, TASK, True),
+    ({"contains": "RT"}, TASK, False),
+    ({"contains": "r%a"}, TASK, False),
     ({"metadata": {"team": "a"}}, TASK, True),
     ({"metadata": {"team": "a", "tier": "1"}}, TASK, True),
     ({"metadata": {"team": "a", "tier": "2"}}, TASK, False),
@@ -54,6 +55,10 @@ RUN_QUERIES: list[tuple[dict[str, Any], bool]] = [
     ({}, True),
     ({"slug": "s"}, True),
     ({"slug": "S"}, False),
+    ({"prefix": "s"}, True),
+    ({"prefix": "s@"}, False),
+    ({"node": "a"}, True),
+    ({"node": "b"}, False),
     ({"kinds": ("k",)}, True),
     ({"kinds": ()}, False),
     ({"statuses": (RunStatus.DONE, RunStatus.LOST)}, True),
@@ -69,25 +74,6 @@ RUN_QUERIES: list[tuple[dict[str, Any], bool]] = [
 def test_runs_are_found_by_when_they_ended(conditions: dict[str, Any], expected: bool) -> None:  # noqa: FBT001 - a column of the table
     """And by slug, kind and status."""
     assert matches_run(RunQuery(**conditions), RUN) == expected
-
-
-@given(instants, names)
-def test_a_cursor_is_read_back_as_it_was_written(finished_at: Any, run_id: str) -> None:  # noqa: ANN401 - a drawn instant
-    """Whatever is in the run's id, to the microsecond."""
-    run = evolve(RUN, finished_at=finished_at, id=run_id)
-
-    assert parse_run_cursor(run_cursor(run)) == (finished_at, run_id)
-
-
-@pytest.mark.parametrize(
-    "cursor", ["", "x", "yesterday lease-1", "2024-06-01 lease-1", "2024-06-01T12:00:00 lease-1", "lease-1 2024-06-01"]
-)
-def test_any_other_text_is_no_cursor(cursor: str) -> None:
-    """One without a zone neither: it names no instant."""
-    with pytest.raises(InvalidValue) as caught:
-        parse_run_cursor(cursor)
-
-    assert (caught.value.field, caught.value.value) == ("after", cursor)
 
 
 def test_a_slug_stands_once_in_a_batch() -> None:

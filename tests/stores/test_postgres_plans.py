@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,8 +10,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from detent.jobs import TaskState
+from detent.stores import RunQuery, TaskQuery
 from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, advanced, finished, held_of, request
-from detent.stores.postgres import PostgresStore, holding
+from detent.stores.postgres import PostgresStore, history, holding, keeping
 from detent.stores.postgres.address import parse_address
 from detent.stores.postgres.session import Session
 from detent.stores.postgres.statements import Step
@@ -42,14 +44,14 @@ class Desk:
         """Run a statement in the store's schema."""
         self._connection.execute(query.encode(), values)
 
-    def fill(self, count: int, kind: str = "work") -> None:
+    def fill(self, count: int, kind: str = "work", *, namespace: str = "default", stem: str = "") -> None:
         """Add tasks whose leases have ended, without telling the statistics."""
         query = """INSERT INTO tasks (namespace, slug, kind, payload, payload_version, trigger_from, options, metadata, state, paused,
                           anchor, run_at, due_at, attempt, crashes, fires, lease_id, node, locked_at, request, version)
-                   SELECT 'default', name || g, %s, '', 1, 'task', '{}', '{}', 'running', false,
+                   SELECT %s, name || g, %s, '', 1, 'task', '{}', '{}', 'running', false,
                           noon, noon, noon, 1, 0, 0, name || g, 'n', noon, 'none', 2
                      FROM generate_series(1, %s) AS g, (VALUES (%s, %s)) AS given (name, noon)"""
-        self.execute(query, kind, count, uuid4().hex, NOON)
+        self.execute(query, namespace, kind, count, stem + uuid4().hex, NOON)
 
     def prepare(self, step: Step) -> None:
         """Make the plan that is kept from now on, as psycopg does."""
@@ -66,15 +68,18 @@ class Desk:
         self._prepared[step.query] = (name, names)
         self.explain(step, "")
 
-    def explain(self, step: Step, options: str = "ANALYZE, ") -> list[Mapping[str, Any]]:
-        """Return every node of the plan by which the statement runs, as it ran."""
+    def explain(self, step: Step, options: str = "ANALYZE, ", before: Sequence[Step] = ()) -> list[Mapping[str, Any]]:
+        """Return every node of the plan by which the statement runs, as it ran; in one transaction with what is `before` it."""
         if step.query not in self._prepared:
             self.prepare(step)
         name, names = self._prepared[step.query]
         arguments = ", ".join(f"%({each})s" for each in names)
         cursor = psycopg.ClientCursor(self._connection)
-        cursor.execute(f"EXPLAIN ({options}FORMAT JSON) EXECUTE {name} ({arguments})".encode(), step.values)
-        row = cursor.fetchone()
+        with self._connection.transaction():
+            for setting in before:
+                cursor.execute(setting.query, setting.values)
+            cursor.execute(f"EXPLAIN ({options}FORMAT JSON) EXECUTE {name} ({arguments})".encode(), step.values)
+            row = cursor.fetchone()
         assert row is not None
         return list(_nodes(row[0][0]["Plan"]))
 
@@ -158,20 +163,101 @@ def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: De
     assert top["Actual Rows"] == BATCH
 
 
+# -- what people ask: planned afresh each time, by the statistics that there are
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "a page further on": {"after": "f"},
+    "by the beginning of the slug": {"prefix": "report:"},
+    "by the beginning of the slug and more": {"prefix": "report:", "kinds": ("work",), "states": (TaskState.RUNNING,), "paused": False},
+    "by all that most tasks have": {"kinds": ("work",), "states": (TaskState.RUNNING,), "paused": False, "due_until": NOON + SECOND},
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: Desk, history: str) -> None:
+    """Read from its beginning to its end, and neither the table nor the rest of the namespace."""
+    before, after = HISTORIES[history]
+    desk.fill(before or 0)
+    desk.fill(5, stem="report:")
+    if before is not None:
+        desk.execute("ANALYZE tasks")
+    desk.fill(after)
+    desk.fill(MANY, namespace="other")
+
+    for name, conditions in SEARCHES.items():
+        for node in _search(desk, **conditions):
+            assert "Seq Scan" not in node["Node Type"], (name, node)
+            assert _touched(node) <= 3 * BATCH, (name, node)
+
+
+def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: Desk) -> None:
+    """A kind of which there are few, among many of others: what is not due of it, and what is of them, is not read."""
+    desk.fill(MANY)
+    desk.fill(BATCH, "rare")
+    desk.execute("ANALYZE tasks")
+
+    for node in (*_search(desk, kinds=("rare",), due_until=NOON + SECOND), *_count(desk, kinds=("rare",), due_from=NOON)):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= 3 * BATCH, node
+
+
+@pytest.mark.parametrize(
+    "conditions", [{}, {"kinds": ("work",)}, {"states": (TaskState.RUNNING,)}, {"contains": "a"}, {"metadata": {"a": "b"}}]
+)
+def test_a_count_reads_its_own_namespace_and_no_other(desk: Desk, conditions: dict[str, Any]) -> None:
+    """Each of its tasks at most once."""
+    desk.fill(MANY, namespace="other")
+    desk.fill(BATCH)
+    desk.execute("ANALYZE tasks")
+
+    for node in _count(desk, **conditions):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= BATCH, node
+
+
+def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: Desk) -> None:
+    """Those that one schedule started beside each other, in a long history of others."""
+    query = """INSERT INTO runs SELECT 'default', name || g, name || g, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
+                 FROM generate_series(1, %s) AS g, (VALUES (%s)) AS given (name)"""
+    desk.execute(query, NOON, NOON, NOON, MANY, "other")
+    desk.execute(query, NOON, NOON, NOON, BATCH, "report@")
+    desk.execute("ANALYZE runs")
+
+    for node in _runs(desk, prefix="report@", node="n"):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= 3 * BATCH, node
+
+
+def _search(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+    return _explain(desk, desk.session.sql.search, keeping.search_values(TaskQuery(limit=BATCH, **conditions)))
+
+
+def _count(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+    return _explain(desk, desk.session.sql.count, keeping.count_values(TaskQuery(**conditions)))
+
+
+def _runs(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
+    sql = desk.session.sql.runs_of_task if "slug" in conditions else desk.session.sql.runs
+    return _explain(desk, sql, history.runs_values(RunQuery(limit=BATCH, **conditions)))
+
+
+def _explain(desk: Desk, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
+    *before, step = desk.session.by_values(query, values)
+    return desk.explain(step, before=before)
+
+
 def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: Desk) -> None:
     """A page of the history, a page of one task's, and the question whether a run is in it."""
     query = """INSERT INTO runs SELECT 'default', 'r' || g, 's' || g %% 7, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
                  FROM generate_series(1, %s) AS g"""
     desk.execute(query, NOON, NOON, NOON, MANY)
     sql = desk.session.sql
-    values = {"below": None, "below_id": "", "since": None, "until": None, "kinds": None, "statuses": None, "limit": 5}
     steps = [
-        desk.session.step(sql.runs, values),
-        desk.session.step(sql.runs_of_task, {**values, "slug": "s3"}),
         desk.session.step(sql.judge, {"slugs": ["s3"], "leases": ["r17"]}),
         desk.session.step(sql.prune, {"before": NOON + 5 * SECOND, "keep": None, "limit": 5}),
     ]
-    for step in steps:
-        for node in desk.explain(step):
-            assert "Seq Scan" not in node["Node Type"], node
-            assert _touched(node) <= 3 * BATCH, node
+    for node in (*_runs(desk), *_runs(desk, slug="s3"), *(node for step in steps for node in desk.explain(step))):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= 3 * BATCH, node

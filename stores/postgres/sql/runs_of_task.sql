@@ -4,7 +4,9 @@ SELECT {run}
  WHERE r.namespace = %(namespace)s AND r.slug = %(slug)s
    AND (r.finished_at, r.id) < (coalesce(%(below)s::timestamptz, 'infinity'), %(below_id)s::text)
    AND r.finished_at >= coalesce(%(since)s::timestamptz, '-infinity') AND r.finished_at < coalesce(%(until)s::timestamptz, 'infinity')
+   AND (%(first)s::text IS NULL OR r.slug >= %(first)s::text) AND (%(end)s::text IS NULL OR r.slug < %(end)s::text)
    AND (%(kinds)s::text[] IS NULL OR r.kind = ANY (%(kinds)s::text[]))
    AND (%(statuses)s::text[] IS NULL OR r.status = ANY (%(statuses)s::text[]))
+   AND (%(node)s::text IS NULL OR r.node = %(node)s::text)
  ORDER BY r.finished_at DESC, r.id DESC
  LIMIT %(limit)s

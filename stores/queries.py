@@ -1,0 +1,118 @@
+"""What may be asked of a store, and how its answer comes: every condition is checked when the query is built, not in the store."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from attrs import Attribute, field, frozen
+
+from detent.jobs import InvalidValue, TaskState
+from detent.jobs.validators import NAME_LIMIT, Validator, check_name, instance_of, name, or_none, slug, text_map, texts, utc_or_none
+from detent.stores.cursors import parse_run_cursor
+from detent.stores.records import RunStatus
+
+T = TypeVar("T")
+
+LIMIT_MAX = 10_000
+"""Most that one page holds: a page is whole in memory, and is one statement with a time limit. Follow `Page.next` for more."""
+
+
+def _limit(_: object, attribute: "Attribute[int]", value: object) -> None:
+    if not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LIMIT_MAX):
+        raise InvalidValue(attribute.name, value, f"a whole number from 1 to {LIMIT_MAX}")
+
+
+def _part_of_a_slug(_: object, attribute: "Attribute[str]", value: object) -> None:
+    if not isinstance(value, str) or len(value) > NAME_LIMIT:
+        raise InvalidValue(attribute.name, value, f"text of at most {NAME_LIMIT} characters")
+    if value:
+        check_name(attribute.name, value)
+
+
+def _tuple_of(kind: type) -> Validator:
+    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
+        if not isinstance(value, tuple) or not all(isinstance(each, kind) for each in value):
+            raise InvalidValue(attribute.name, value, f"a tuple of {kind.__name__}")
+
+    return check
+
+
+def _names(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not isinstance(value, tuple):
+        raise InvalidValue(attribute.name, value, "a tuple of names")
+    for each in value:
+        check_name(attribute.name, each)
+
+
+def _not_before(start: str) -> Validator:
+    """Accept None, or an instant that is not earlier than the attribute `start`, which stands before it in its class."""
+
+    def check(query: object, attribute: "Attribute[Any]", value: datetime | None) -> None:
+        since = getattr(query, start)
+        if value is not None and since is not None and value < since:
+            raise InvalidValue(attribute.name, value, f"an instant not earlier than {start}, which is {since}")
+
+    return check
+
+
+def _cursor(_: object, __: "Attribute[Any]", value: str | None) -> None:
+    if value is not None:
+        parse_run_cursor(value)
+
+
+@frozen(kw_only=True)
+class TaskQuery:
+    """Which tasks to find; every condition given must hold. In slug order, a page at a time.
+
+    A bad value raises `InvalidValue`, a naive datetime `NaiveDatetime`. An empty tuple is a condition that nothing fulfils.
+    """
+
+    kinds: tuple[str, ...] | None = field(default=None, validator=or_none(_names))
+    states: tuple[TaskState, ...] | None = field(default=None, validator=or_none(_tuple_of(TaskState)))
+    paused: bool | None = field(default=None, validator=or_none(instance_of(bool)))
+    prefix: str = field(default="", validator=_part_of_a_slug)
+    """Slugs that start with this."""
+    contains: str = field(default="", validator=_part_of_a_slug)
+    """Slugs that contain this text as it stands, by case. Not every store can search for it: `Unsupported` says so."""
+    metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
+    """Tasks whose metadata has all of these keys, each with this text."""
+    due_from: datetime | None = field(default=None, converter=utc_or_none)
+    due_until: datetime | None = field(default=None, converter=utc_or_none, validator=_not_before("due_from"))
+    """Due at `due_from` or later, and before `due_until`; a task that is never due matches neither."""
+    limit: int = field(default=100, validator=_limit)
+    """Most tasks on a page, up to `LIMIT_MAX`."""
+    after: str | None = field(default=None, validator=or_none(name))
+    """`Page.next` of the page before."""
+
+
+@frozen(kw_only=True)
+class RunQuery:
+    """Which runs to find; newest first (by the end of the run, then by id), a page at a time.
+
+    A bad value raises `InvalidValue`, a naive datetime `NaiveDatetime`. An empty tuple is a condition that nothing fulfils.
+    """
+
+    slug: str | None = field(default=None, validator=or_none(slug))
+    prefix: str = field(default="", validator=_part_of_a_slug)
+    """Runs of tasks whose slugs start with this; such as those that a schedule with overlap `allow` started, `slug@time`."""
+    kinds: tuple[str, ...] | None = field(default=None, validator=or_none(_names))
+    statuses: tuple[RunStatus, ...] | None = field(default=None, validator=or_none(_tuple_of(RunStatus)))
+    node: str | None = field(default=None, validator=or_none(name))
+    """Runs on this node; a fire that was skipped was on none."""
+    since: datetime | None = field(default=None, converter=utc_or_none)
+    until: datetime | None = field(default=None, converter=utc_or_none, validator=_not_before("since"))
+    """Finished at `since` or later, and before `until`."""
+    limit: int = field(default=100, validator=_limit)
+    """Most runs on a page, up to `LIMIT_MAX`."""
+    after: str | None = field(default=None, validator=_cursor)
+    """`Page.next` of the page before."""
+
+
+@frozen
+class Page(Generic[T]):
+    """A bounded part of an answer."""
+
+    items: list[T]
+    """At most `limit`. Fewer, or none, does not mean that there are no more: `next` does."""
+    next: str | None
+    """Give it back as `after` for the page that follows; None when this is the last."""
