@@ -9,7 +9,7 @@ from attrs import field, frozen
 from detent.jobs.base import FunctionJob, Job
 from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered
 from detent.jobs.options import OptionValues, TaskOptions
-from detent.jobs.validators import check_name
+from detent.jobs.validators import at_least, check_name, or_none
 from detent.jobs.validators import payload as valid_payload
 from detent.jobs.validators import slug as valid_slug
 from detent.triggers import Trigger, parse_trigger, require_trigger, validate_trigger
@@ -17,13 +17,27 @@ from detent.triggers import Trigger, parse_trigger, require_trigger, validate_tr
 F = TypeVar("F", bound=Callable[..., object])
 
 
+class JobSettings(OptionValues, total=False):
+    """What may be said of a kind when its job is registered: its tasks' options, and its limits."""
+
+    max_concurrency: int | None
+    global_limit: int | None
+
+
 @frozen(kw_only=True)
 class RegisteredJob:
-    """A job with what its tasks get unless they are scheduled with their own."""
+    """A job with what its tasks get unless they are scheduled with their own, and with the limits of its kind.
+
+    The limits are facts of the code: no store keeps them, and a task cannot have its own.
+    """
 
     job: Job
     trigger: Trigger | str | None
     options: TaskOptions
+    max_concurrency: int | None = field(default=None, validator=or_none(at_least(1)))
+    """Most runs of the kind at once on one node; None = as many as the node has room for."""
+    global_limit: int | None = field(default=None, validator=or_none(at_least(1)))
+    """Most runs of the kind at once on all nodes of the namespace together; None = any number."""
 
     def trigger_for(self, slug: str) -> Trigger | None:
         """Return the trigger of the task with that slug: what its text leaves to a hash is worked out from the slug."""
@@ -48,14 +62,24 @@ class JobRegistry:
         self._declared: dict[str, DeclaredTask] = {}
         self._lock = Lock()
 
-    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> None:
+    def register_job(
+        self,
+        job: Job,
+        *,
+        trigger: Trigger | str | None = None,
+        max_concurrency: int | None = None,
+        global_limit: int | None = None,
+        **options: Unpack[OptionValues],
+    ) -> None:
         """Make `job` known under its kind; schedules nothing.
 
-        `trigger` (or its text form) and `options` are the defaults for the tasks of this kind.
+        `trigger` (or its text form) and `options` are the defaults for the tasks of this kind. `max_concurrency` is the
+        most runs of the kind at once on this node, `global_limit` the most on all nodes of the namespace together; every
+        node should register the kind with the same `global_limit` (while they differ, each heeds its own).
 
         Raises:
             InvalidJob: no `execute`, or a class instead of an object.
-            InvalidValue: the kind is empty or too long, or an option is out of range.
+            InvalidValue: the kind is empty or too long, or an option or a limit is out of range.
             JobAlreadyRegistered: the kind is taken.
             TriggerError: the trigger is none, or its text cannot be parsed.
 
@@ -68,23 +92,25 @@ class JobRegistry:
                 raise error
         elif trigger is not None:
             require_trigger(trigger, "trigger")
-        registered = RegisteredJob(job=job, trigger=trigger, options=TaskOptions(**options))
+        registered = RegisteredJob(
+            job=job, trigger=trigger, options=TaskOptions(**options), max_concurrency=max_concurrency, global_limit=global_limit
+        )
         with self._lock:
             if job.kind in self._jobs:
                 raise JobAlreadyRegistered(job.kind)
             self._jobs[job.kind] = registered
 
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> Callable[[F], F]:
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
         """Register the decorated function as the job `kind`; the function itself stays as it is, for plain calls."""
 
         def register(function: F) -> F:
-            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **options)
+            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **settings)
             return function
 
         return register
 
     def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **options: Unpack[OptionValues]
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **settings: Unpack[JobSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task: created under `slug` (default: `kind`) when a scheduler starts.
 
@@ -95,7 +121,7 @@ class JobRegistry:
             declared = DeclaredTask(slug=kind if slug is None else slug, kind=kind, payload=payload)
             if declared.slug in self._declared:
                 raise InvalidSlug("slug", declared.slug, "one that no other declared task has")
-            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **options)
+            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **settings)
             with self._lock:
                 self._declared[declared.slug] = declared
             return function

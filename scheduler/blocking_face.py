@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
 from detent.jobs import Job, JobRegistry, Task
-from detent.jobs.options import OptionValues
+from detent.jobs.registry import JobSettings
 from detent.scheduler.edits import Changes
 from detent.scheduler.paging import walk_blocking
 from detent.scheduler.scheduling import KindOrJob, NewTask, When
@@ -36,19 +36,19 @@ class BlockingTaskFace:
 
     # -- jobs
 
-    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> None:
+    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
         """Make a job known under its kind; schedules nothing."""
-        self._std.register_job(job, trigger=trigger, **options)
+        self._std.register_job(job, trigger=trigger, **settings)
 
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> Callable[[F], F]:
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
         """Register the decorated function as a job."""
-        return self._std.job(kind, trigger=trigger, **options)
+        return self._std.job(kind, trigger=trigger, **settings)
 
     def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **options: Unpack[OptionValues]
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **settings: Unpack[JobSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task for the next `start`."""
-        return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **options)
+        return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
     # -- tasks
 

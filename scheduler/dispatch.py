@@ -14,13 +14,14 @@ from attrs import evolve, frozen
 from detent.jobs import Request, Task
 from detent.scheduler.endings import Ending, Finish, Interrupted, Returned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
+from detent.scheduler.limits import Limits
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.losses import Losses
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import NEXT_FIRE, decide, plan_fire, trigger_of, without_next
 from detent.scheduler.runner import Runner
-from detent.scheduler.sharing import filled, share_out
+from detent.scheduler.sharing import filled
 from detent.scheduler.why import handed_back_note
 from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions
 
@@ -60,6 +61,8 @@ class Dispatcher:
         """Lock from the store of `parts` what `runner` is to run."""
         self._parts, self._store, self._clock, self._config = parts, parts.store, parts.clock, parts.config
         self._runner, self._runs = runner, runner.runs
+        self.limits = Limits(parts, runner)
+        """How much of each kind may be locked."""
         self.loop = Loop("dispatch", self._turn, parts)
         self.is_locking = True
         """Set to False to take no more work; what ends is still written."""
@@ -68,11 +71,8 @@ class Dispatcher:
         self._unanswered: _Call | None = None
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
-        self._turns = 0
         self._in_vain = 0
         """Turns in a row that locked nothing."""
-        self._left_out: list[str] = []
-        """Kinds that the last request had no room for."""
         self._next_ask: datetime | None = None
         """When the store is to be asked again at the latest; None = at the poll."""
 
@@ -91,12 +91,13 @@ class Dispatcher:
         if left_out is not None and self._in_vain >= len(self._parts.registry.kinds):
             # Every kind had its turn: what is due is not to be had just now.
             left_out = max(left_out, self._clock.now() + jittered(BUSY_PAUSE, by=0.5))
-        asks = [ask for ask in (self._next_ask, left_out) if ask is not None]
+        asks = [ask for ask in (self._next_ask, left_out, self.limits.next_ask) if ask is not None]
         return max(timedelta(0), min(min(asks) - self._clock.now(), poll)) if asks else poll
 
     async def next_left_out(self) -> datetime | None:
         """Return when the next task is due of those kinds that the last request had no room for: the next one asks for others."""
-        return await self._store.next_run(self._left_out) if self._left_out else None
+        left_out = self.limits.left_out
+        return await self._store.next_run(left_out) if left_out else None
 
     async def run_once(self) -> int:
         """Write what ended, lock what is due and start it; return how many tasks were locked.
@@ -110,9 +111,11 @@ class Dispatcher:
             handed_in = list(self._ended)
             if self._unanswered and self._clock.monotonic() >= self._trusted_until(self._unanswered):
                 self._unanswered = None  # repeated now, it would lock tasks under leases that have ended
-            call = self._unanswered or self._new_call(len(handed_in))
+                self.limits.drop()
+            call = self._unanswered or await self._new_call([each.live for each in handed_in])
             if call.request is None and not handed_in:
                 self._next_ask = None
+                await self.limits.settle(())
                 return 0
             try:
                 exchange = await self._exchange(call, handed_in)
@@ -126,20 +129,19 @@ class Dispatcher:
             for task in exchange.tasks:
                 self._start(task, call)
             self._runs.changed.ring()
+            refused = {each.outcome.task.lease_id for each in exchange.refused}
+            await self.limits.settle([each.outcome for each in handed_in if each.live.lease_id not in refused])
             return len(exchange.tasks)
 
-    def _new_call(self, ending: int) -> _Call:
+    async def _new_call(self, ending: list[LiveRun]) -> _Call:
         now, sent = self._clock.now(), self._clock.monotonic()
-        kinds = self._parts.registry.kinds
-        rooms = share_out(self._free(ending), kinds, self._busy_kinds, self._turns) if self.is_locking else {}
-        self._left_out = [kind for kind in kinds if kind not in rooms] if rooms else []
-        self._turns += len(rooms) if self._left_out else 1
-        if not rooms:
+        rooms = await self.limits.rooms(now, self._free(len(ending)), self._busy_kinds, ending)
+        if not rooms or not self.is_locking:  # a drain may have begun meanwhile
             return _Call(now, sent, None)
         return _Call(now, sent, LockRequest(node=self._parts.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
 
     def _free(self, ending: int) -> int:
-        return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned
+        return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned if self.is_locking else 0
 
     async def _exchange(self, call: _Call, handed_in: list[_Ended]) -> Exchange:
         self._unanswered = call

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
 from detent.jobs import Job, JobRegistry, Task
-from detent.jobs.options import OptionValues
+from detent.jobs.registry import JobSettings
 from detent.scheduler import edits
 from detent.scheduler.edits import Changes
 from detent.scheduler.paging import walk
@@ -41,19 +41,19 @@ class TaskFace:
 
     # -- jobs
 
-    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> None:
+    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
         """Make a job known under its kind; schedules nothing. See `JobRegistry.register_job`."""
-        self.jobs.register_job(job, trigger=trigger, **options)
+        self.jobs.register_job(job, trigger=trigger, **settings)
 
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **options: Unpack[OptionValues]) -> Callable[[F], F]:
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
         """Register the decorated function as a job. See `JobRegistry.job`."""
-        return self.jobs.job(kind, trigger=trigger, **options)
+        return self.jobs.job(kind, trigger=trigger, **settings)
 
     def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **options: Unpack[OptionValues]
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **settings: Unpack[JobSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
-        return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **options)
+        return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
     # -- tasks
 

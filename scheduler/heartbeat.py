@@ -7,10 +7,10 @@ once the event loop has stood still for so long that nothing here will end any m
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from attrs import evolve
 
@@ -20,10 +20,12 @@ from detent.scheduler.events import LeaseLost, LoopFailed
 from detent.scheduler.live import LiveRun, LiveRuns
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.parts import Parts
-from detent.stores import Extended, Kept, LockLost, Node
+from detent.scheduler.places import Places
+from detent.stores import Extended, Kept, LockLost, Node, StoreClosed
 from detent.triggers import DetentError
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 STANDSTILL = 10
 """Leases for which the event loop may stand still before its runs are given up."""
@@ -32,10 +34,10 @@ STANDSTILL = 10
 class Heartbeat:
     """Extends the leases of the live runs, and announces the node; made in the scheduler's loop, run in its own or that one."""
 
-    def __init__(self, parts: Parts, runs: LiveRuns, node: Node) -> None:
-        """Keep the leases of `runs` in the store of `parts`, and announce `node`."""
+    def __init__(self, parts: Parts, runs: LiveRuns, node: Node, places: Places | None = None) -> None:
+        """Keep the leases of `runs` in the store of `parts`, and announce `node`; `places` belong to the same event loop."""
         self._parts, self._store, self._clock, self._config = parts, parts.store, parts.clock, parts.config
-        self._runs, self._node = runs, node
+        self._runs, self._node, self._places = runs, node, places
         self._home = asyncio.get_running_loop()
         self._last_turn = self._clock.monotonic()
         self._announced: datetime | None = None
@@ -61,14 +63,18 @@ class Heartbeat:
         return is_busy
 
     async def _extend(self) -> bool:
-        runs = {run.lease_id: run for run in self._runs if self._is_kept(run)}
-        if not runs:
-            return False
         now, sent = self._clock.now(), self._clock.monotonic()
+        kept = [run for run in self._runs if self._is_kept(run)]
+        if self._places is not None:  # before the leases, with the same `now`: none may outlive its place
+            kept = self._places.with_place(kept, await self._places.renew(now))
+        is_unsure = self._places is not None and self._places.is_unsure
+        runs = {run.lease_id: run for run in kept}
+        if not runs:
+            return is_unsure
         extended = await self._store.extend(now, [run.held for run in runs.values()], self._config.lease)
         self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
         self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())
-        return bool(extended.busy)
+        return bool(extended.busy) or is_unsure
 
     def _note(self, runs: dict[str, LiveRun], extended: Extended, *, trusted_until: float) -> None:
         for kept in extended.kept:
@@ -111,7 +117,9 @@ class Heartbeat:
             self._announced = now
 
     async def farewell(self) -> None:
-        """Tell the others that this node is gone, if they know that it was there."""
+        """Give back the places that no run needs, and tell the others that this node is gone, if they know that it was there."""
+        if self._places is not None:
+            await self._places.renew(self._clock.now())
         if self._announced is not None:
             now = self._clock.now()
             await self._store.announce(_seen(self._node, now, now))
@@ -139,11 +147,27 @@ class HeartbeatThread:
         self._is_stopping = threading.Event()
         self._takes_leave = True
         self._home, self._is_gone = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=f"detent-heartbeat-{parts.node}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat; the first beat opens the store."""
         self._thread.start()
+
+    async def call(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await `work()` in this thread's event loop, from the scheduler's.
+
+        Raises:
+            StoreClosed: the thread is being stopped.
+
+        """
+        if self._is_stopping.is_set():
+            raise StoreClosed("the heartbeat's store")
+
+        async def do() -> T:
+            return await work()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(do(), self._loop))
 
     async def stop(self, *, farewell: bool = True) -> None:
         """Beat no more, take leave, and wait for the thread, which ends as soon as the store lets it.
@@ -159,7 +183,8 @@ class HeartbeatThread:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._beat())
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._beat())
         finally:
             with suppress(RuntimeError):  # the scheduler's loop is closed: nobody waits
                 self._home.call_soon_threadsafe(self._is_gone.set)

@@ -66,6 +66,10 @@ class Runner:
         """Jobs that were given up but still work in their threads; they take up room."""
         return self._in_threads.abandoned
 
+    def abandoned_of(self, kind: str) -> int:
+        """Return how many of them are of one kind."""
+        return self._in_threads.abandoned_of(kind)
+
     async def run(self, live: LiveRun, registered: RegisteredJob, fire_time: datetime) -> Ending:
         """Run the job to its end, and say how it ended; raises only when the event loop itself is shut down.
 

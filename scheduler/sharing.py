@@ -2,24 +2,45 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+_NO_CAPS: Mapping[str, int] = {}
 
-def share_out(free: int, kinds: Sequence[str], busy: Collection[str], turn: int) -> dict[str, int]:
+
+def share_out(free: int, kinds: Sequence[str], busy: Collection[str], turn: int, caps: Mapping[str, int] = _NO_CAPS) -> dict[str, int]:
     """Return how many tasks of each kind to lock, `free` in all at most, in the order in which to visit them.
 
     Kinds that filled their share last time (`busy`) split the room; each other kind gets a probe of one, enough to
     notice that something of it is due. So one busy kind among a hundred fills nearly the whole batch, and a kind that
     was quiet is served at the very next lock. `turn` rotates the order: with less room than kinds, each has its turn.
+
+    `caps` bounds kinds that have a limit of their own: none gets more than that, one without room is left out, and what
+    a kind cannot take goes to the others.
     """
     if not kinds or free <= 0:
         return {}
     start = turn % len(kinds)
-    order = [*kinds[start:], *kinds[:start]][:free]
+    order = [kind for kind in (*kinds[start:], *kinds[:start]) if caps.get(kind, 1) > 0][:free]
     rooms = dict.fromkeys(order, 1)
     eager = [kind for kind in order if kind in busy] or order
-    share, left = divmod(free - len(order), len(eager))
-    for place, kind in enumerate(eager):
-        rooms[kind] += share + (place < left)
+    left = _pour(free - len(order), rooms, eager, caps)
+    _pour(left, rooms, [kind for kind in order if kind not in eager], caps)
     return rooms
+
+
+def _pour(left: int, rooms: dict[str, int], kinds: Sequence[str], caps: Mapping[str, int]) -> int:
+    """Add `left` to the rooms of `kinds` in equal shares, as far as their caps let it; return what is over."""
+    while left and (open_kinds := [kind for kind in kinds if rooms[kind] < caps.get(kind, rooms[kind] + 1)]):
+        share, rest = divmod(left, len(open_kinds))
+        for place, kind in enumerate(open_kinds):
+            wanted = share + (place < rest)
+            more = min(wanted, caps.get(kind, rooms[kind] + wanted) - rooms[kind])
+            rooms[kind] += more
+            left -= more
+    return left
+
+
+def next_turn(turn: int, kinds: Sequence[str], rooms: Mapping[str, int], *, is_short: bool) -> int:
+    """Return the turn after one that gave out `rooms`: past the last kind visited when some had to wait (`is_short`), else the next."""
+    return turn + (kinds.index([*rooms][-1]) - turn) % len(kinds) + 1 if rooms and is_short else turn + 1
 
 
 def filled(rooms: Mapping[str, int], locked: Sequence[str]) -> set[str]:

@@ -83,7 +83,9 @@ class StdScheduler(TaskFace):
             JobNotFound: there is none.
 
         """
-        return await ask_why(slug, self._parts, None if self._works is None else self._works.here)
+        if self._works is None:
+            return await ask_why(slug, self._parts, None)
+        return await ask_why(slug, self._parts, self._works.here, self._works.limits.is_full)
 
     def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
         """Return this node's events as a stream, to be entered and iterated over, until the scheduler is closed.

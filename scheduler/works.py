@@ -16,6 +16,7 @@ from detent.scheduler.heartbeat import Heartbeat, HeartbeatThread
 from detent.scheduler.live import LiveRuns
 from detent.scheduler.loops import Loop
 from detent.scheduler.parts import Parts
+from detent.scheduler.places import Places
 from detent.scheduler.prune import Pruner
 from detent.scheduler.runner import Runner
 from detent.scheduler.why import Here
@@ -39,6 +40,7 @@ class Works:
         self.runs = LiveRuns(parts.clock)
         self._runner = Runner(parts.clock, self.runs, node=parts.node, payload_limit=parts.config.payload_limit)
         self.dispatcher = Dispatcher(parts, self._runner)
+        self.limits = self.dispatcher.limits
         self.pruner = Pruner(parts)
         self._listening = Loop("listen", self._listen, parts)
         self._tasks: dict[Loop, asyncio.Task[None]] = {}
@@ -46,7 +48,7 @@ class Works:
         self._is_hurried = False
         self._cut_short = 0
         self._node = _announcement(parts)
-        self.heartbeat = Heartbeat(parts, self.runs, self._node)
+        self.heartbeat = Heartbeat(parts, self.runs, self._node, None if parts.clock.runs else self.limits.places)
         """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
 
     @property
@@ -69,7 +71,9 @@ class Works:
         if not self._parts.clock.runs:
             return
         beside = evolve(self._parts, store=self._parts.store.sibling())
-        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node), beside)
+        places = Places(beside, self.limits.in_use)
+        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node, places), beside)
+        self.limits.move(places, self._thread.call)
         self._thread.start()
         for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
             self._tasks[loop] = asyncio.create_task(loop.run(), name=f"detent {loop.name}")
@@ -152,8 +156,11 @@ class Works:
             await self.heartbeat.run_once()
 
     async def next_due(self) -> datetime | None:
-        """Return when the next of this node's tasks may be locked."""
-        return await self._parts.store.next_run(self._parts.registry.kinds)
+        """Return when, later than now, the next of this node's tasks may be locked; those of kinds at their limit aside."""
+        kinds = [kind for kind in self._parts.registry.kinds if not self.limits.is_full(kind)]
+        instants = (await self._parts.store.next_run(kinds) if kinds else None, self.limits.next_ask)
+        now = self._parts.clock.now()
+        return min((instant for instant in instants if instant is not None and instant > now), default=None)
 
     async def stop(self) -> None:
         """Stop every loop, the heartbeat last; runs that are left are cut off, and their leases end."""
@@ -168,6 +175,8 @@ class Works:
         if self._thread is not None:
             await self._thread.stop()
             self._thread = None
+        elif not self._parts.clock.runs:
+            await self.limits.places.renew(self._parts.clock.now())  # the farewell of a heartbeat that is moved by hand
         self._parts.publish(NodeStopped(node=self._parts.node, cut_short=self._cut_short, left=len(self.runs)))
 
     async def cut_off(self) -> None:

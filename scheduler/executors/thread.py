@@ -33,15 +33,25 @@ class ThreadExecutor(Executor):
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads = 0
-        self.abandoned = 0
+        self._at_work: dict[asyncio.Future[object], str] = {}
+        """The kind of every job that a thread is in, by the answer that it owes."""
+
+    @property
+    def abandoned(self) -> int:
+        """Jobs of all kinds that were given up but still work."""
+        return sum(done.cancelled() for done in self._at_work)
+
+    def abandoned_of(self, kind: str) -> int:
+        """Return how many of them are of one kind; safe from any thread."""
+        return sum(each == kind and done.cancelled() for done, each in self._at_work.copy().items())
 
     async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
         """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here."""
         with contained():
-            returned = await self._call(lambda: job.execute(ctx, task))
+            returned = await self._call(job.kind, lambda: job.execute(ctx, task))
             return check_returned(job.kind, await returned if isawaitable(returned) else returned)
 
-    async def _call(self, function: Callable[[], object]) -> object:
+    async def _call(self, kind: str, function: Callable[[], object]) -> object:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[object] = loop.create_future()
         context = contextvars.copy_context()
@@ -55,17 +65,15 @@ class ThreadExecutor(Executor):
             with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
                 loop.call_soon_threadsafe(self._settle, done, returned, error)
 
+        self._at_work[done] = kind
         self._submit(work)
-        try:
-            return await done
-        except asyncio.CancelledError:
-            self.abandoned += done.cancelled()  # else it was settled in this very turn of the loop
-            raise
+        return await done
 
     def _settle(self, done: "asyncio.Future[object]", returned: object, error: BaseException | None) -> None:
+        del self._at_work[done]
         if done.cancelled():
-            self.abandoned -= 1
-        elif error is None:
+            return
+        if error is None:
             done.set_result(returned)
         else:
             done.set_exception(as_error(error))

@@ -156,6 +156,30 @@ def test_a_wrong_option_registers_nothing() -> None:
     assert registry.kinds == ()
 
 
+@pytest.mark.parametrize("limit", ["max_concurrency", "global_limit"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2", 2**31])
+def test_a_wrong_limit_registers_nothing(limit: str, value: object) -> None:
+    """The error names the field."""
+    registry = JobRegistry()
+
+    with pytest.raises(InvalidValue, match=limit):
+        registry.register_job(Report(), **{limit: value})  # type: ignore[arg-type]  # the point
+
+    assert registry.kinds == ()
+
+
+def test_limits_are_kept_beside_the_options() -> None:
+    """They are facts of the code: no option of a task, however the job is registered."""
+    registry = JobRegistry()
+    registry.register_job(Report(), max_concurrency=2, global_limit=3)
+    registry.job("function", max_concurrency=4)(print_nothing)
+    registry.scheduled("tick", trigger="@every 5s", global_limit=5)(print_nothing)
+
+    limits = [(registry.get(kind).max_concurrency, registry.get(kind).global_limit) for kind in registry]
+    assert limits == [(2, 3), (4, None), (None, 5)]
+    assert registry.get("report").options == TaskOptions()
+
+
 def test_a_decorated_function_is_registered_and_stays_callable() -> None:
     """It is the same function, for plain calls."""
     registry = JobRegistry()

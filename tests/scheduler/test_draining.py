@@ -135,7 +135,7 @@ async def test_draining_does_not_spin_while_something_is_due(work: Work) -> None
         draining = asyncio.create_task(scheduler.drain(10 * SECOND))
         overdue = datetime.now(UTC) + 0.4 * SECOND
         await wait_until_async(lambda: datetime.now(UTC) > overdue)
-        assert dispatcher._turns <= 10
+        assert dispatcher.limits.turns <= 10
         work.gate.set()
         await draining
 

@@ -281,11 +281,11 @@ async def test_a_full_node_asks_for_nothing_until_a_run_ends(jobs: Noting) -> No
     async with a_scheduler(store, jobs, concurrency=1) as scheduler:
         await scheduler.schedule_jobs([NewTask("first", "gated"), NewTask("second", "gated")])
         await wait_until_async(lambda: jobs.noted)
-        turns, exchanges = scheduler.works.dispatcher._turns, len(store.script.exchanges)
+        turns, exchanges = scheduler.works.dispatcher.limits.turns, len(store.script.exchanges)
         await scheduler.schedule_job("soon", "note", delay=0.2 * SECOND)
         overdue = datetime.now(UTC) + 0.4 * SECOND
         await wait_until_async(lambda: datetime.now(UTC) > overdue)
-        assert scheduler.works.dispatcher._turns - turns <= 5
+        assert scheduler.works.dispatcher.limits.turns - turns <= 5
         assert len(store.script.exchanges) - exchanges <= 2
         gate.set()
         await wait_until_async(lambda: len(jobs.noted) == 3)

@@ -65,7 +65,7 @@ async def test_a_task_that_was_paused_while_its_node_died_does_not_run(jobs: Not
     """The lease ends, another node takes it over, and lets it be: due again when it is resumed."""
     async with driven(jobs) as node:
         await node.scheduler.schedule_job("t", "note")
-        request = node.dispatcher._new_call(0).request
+        request = (await node.dispatcher._new_call([])).request
         assert request is not None
         (held,) = await node.store.lock(NOON, evolve(request, node="dead"))
         await node.store.update(NOON, transitions.pause(held))

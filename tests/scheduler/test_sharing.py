@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.scheduler.sharing import filled, share_out
+from detent.scheduler.sharing import filled, next_turn, share_out
 
 KINDS = ("a", "b", "c", "d")
 
@@ -105,3 +105,62 @@ FILLED: list[tuple[dict[str, int], list[str], set[str]]] = [
 def test_a_kind_that_filled_its_share_may_have_more(rooms: dict[str, int], locked: list[str], expected: set[str]) -> None:
     """It is busy until it does not."""
     assert filled(rooms, locked) == expected
+
+
+CAPPED: list[tuple[str, int, set[str], int, dict[str, int], dict[str, int]]] = [
+    ("a cap above the share changes nothing", 8, set(), 0, {"a": 5}, {"a": 2, "b": 2, "c": 2, "d": 2}),
+    ("what a kind cannot take goes to the others", 8, set(), 0, {"a": 1}, {"a": 1, "b": 3, "c": 2, "d": 2}),
+    ("a kind without room is left out", 8, set(), 0, {"a": 0}, {"b": 3, "c": 3, "d": 2}),
+    ("less than no room is none", 8, set(), 0, {"a": -3}, {"b": 3, "c": 3, "d": 2}),
+    ("a busy kind at its limit does not idle the node", 100, {"c"}, 0, {"c": 2}, {"a": 33, "b": 33, "c": 2, "d": 32}),
+    ("two caps after one another", 20, set(), 0, {"a": 3, "b": 5}, {"a": 3, "b": 5, "c": 6, "d": 6}),
+    ("all at their caps", 20, set(), 0, dict.fromkeys(KINDS, 2), {"a": 2, "b": 2, "c": 2, "d": 2}),
+    ("nobody has room", 20, {"a"}, 0, dict.fromkeys(KINDS, 0), {}),
+    ("a kind without room takes nobody's turn", 2, set(), 0, {"a": 0, "b": 0}, {"c": 1, "d": 1}),
+]
+
+
+@pytest.mark.parametrize(("free", "busy", "turn", "caps", "expected"), [case[1:] for case in CAPPED], ids=[case[0] for case in CAPPED])
+def test_a_kind_gets_no_more_than_its_own_limit_leaves(
+    free: int, busy: set[str], turn: int, caps: dict[str, int], expected: dict[str, int]
+) -> None:
+    """In the order in which the kinds are to be visited."""
+    assert list(share_out(free, KINDS, busy, turn, caps).items()) == list(expected.items())
+
+
+@given(frees, kinds, st.data(), turns)
+def test_no_room_is_wasted_that_some_kind_could_take(free: int, kinds: tuple[str, ...], data: st.DataObject, turn: int) -> None:
+    """And no kind gets more than its cap."""
+    busy = data.draw(st.sets(st.sampled_from(kinds))) if kinds else set()
+    caps = data.draw(st.dictionaries(st.sampled_from(kinds), st.integers(-2, 60))) if kinds else {}
+
+    rooms = share_out(free, kinds, busy, turn, caps)
+
+    assert all(1 <= room <= caps.get(kind, room) for kind, room in rooms.items())
+    could_take = sum(max(0, caps.get(kind, max(0, free))) for kind in kinds)
+    assert sum(rooms.values()) == min(max(0, free), could_take)
+
+
+@given(st.integers(1, 40), kinds.filter(bool), st.data(), turns)
+def test_every_kind_with_room_is_visited_in_one_round_beside_kinds_at_their_limit(
+    free: int, kinds: tuple[str, ...], data: st.DataObject, turn: int
+) -> None:
+    """A round takes as many locks as the room needs for those kinds: the kinds at their limit cost none."""
+    full = data.draw(st.sets(st.sampled_from(kinds)))
+    eligible = set(kinds) - full
+    visited: set[str] = set()
+    for _ in range(-(-len(eligible) // free)):
+        rooms = share_out(free, kinds, set(), turn, dict.fromkeys(full, 0))
+        visited.update(rooms)
+        turn = next_turn(turn, kinds, rooms, is_short=len(eligible) > len(rooms))
+
+    assert visited == eligible
+
+
+@pytest.mark.parametrize(
+    ("turn", "rooms", "is_short", "expected"),
+    [(5, {}, False, 6), (5, {"b": 1, "c": 1}, False, 6), (5, {"b": 1, "d": 1}, True, 8), (5, {"a": 1}, True, 9), (4, {"a": 1}, True, 5)],
+)
+def test_the_next_turn_begins_after_the_last_kind_visited(turn: int, rooms: dict[str, int], *, is_short: bool, expected: int) -> None:
+    """If some had to wait; else with the next kind."""
+    assert next_turn(turn, KINDS, rooms, is_short=is_short) == expected

@@ -89,6 +89,10 @@ class Script:
     """The slugs that each heartbeat wanted to keep."""
     extend: list[ExtendAnswer] = field(factory=list)
     """Called before a heartbeat is served; may raise or wait."""
+    wishes: list[tuple[str, int]] = field(factory=list)
+    """The kind of which places were asked for, and how many."""
+    places: list[Callable[[], Awaitable[None]]] = field(factory=list)
+    """Called before places are given; may raise or wait."""
 
 
 class ScriptedStore(MemoryStore):
@@ -122,6 +126,13 @@ class ScriptedStore(MemoryStore):
         for answer in self.script.extend:
             await answer(held)
         return await super().extend(now, held, lease)
+
+    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Give places, unless the script has something against it."""
+        self.script.wishes.append((kind, want))
+        for answer in self.script.places:
+            await answer()
+        return await super().places(now, node, kind, want, total, lease)
 
 
 class OffsetClock(SystemClock):
