@@ -12,6 +12,7 @@ from detent.jobs.errors import (
     InvalidValue,
     JobAlreadyRegistered,
     JobError,
+    JobNotPicklable,
     JobNotRegistered,
     PayloadTooLarge,
     TimeLimitExceeded,
@@ -19,6 +20,7 @@ from detent.jobs.errors import (
 from detent.jobs.logs import RunFacts, RunLogFilter, current_run
 from detent.jobs.options import Consistency, Misfire, Overlap, TaskOptions
 from detent.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
+from detent.jobs.placing import Place
 from detent.jobs.print import PrintJob
 from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
@@ -46,12 +48,14 @@ __all__ = [
     "JobContext",
     "JobEnding",
     "JobError",
+    "JobNotPicklable",
     "JobNotRegistered",
     "JobRegistry",
     "Misfire",
     "MissingExtra",
     "Overlap",
     "PayloadTooLarge",
+    "Place",
     "PrintJob",
     "RegisteredJob",
     "Request",

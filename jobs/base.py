@@ -25,7 +25,7 @@ class Job(Protocol):
 
     @abstractmethod
     def execute(self, ctx: JobContext, task: Task, /) -> Returned:
-        """Do the work of `task`; `async def` runs in the event loop, `def` in a thread.
+        """Do the work of `task`; `async def` runs in the event loop, `def` in a thread, unless it is registered to run elsewhere.
 
         Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant,
         and without either it is finished and removed. Its payload and result are kept as returned, every other field

@@ -47,6 +47,15 @@ class PayloadTooLarge(InvalidValue):
         self.size, self.limit = len(payload), limit
 
 
+class JobNotPicklable(InvalidValue):
+    """A job is to run in another process, and cannot be sent there."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        """Name the kind, and what stands in the way."""
+        super().__init__("executor", "process", f"a job that can be pickled, which {kind!r} cannot: {problem}")
+        self.kind, self.problem = kind, problem
+
+
 class InvalidResult(JobError, TypeError):
     """A job returned something that is neither a task nor None."""
 

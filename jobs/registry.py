@@ -9,6 +9,7 @@ from attrs import field, frozen
 from detent.jobs.base import FunctionJob, Job
 from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered
 from detent.jobs.options import OptionValues, TaskOptions
+from detent.jobs.placing import Place, check_place
 from detent.jobs.validators import at_least, check_name, or_none
 from detent.jobs.validators import payload as valid_payload
 from detent.jobs.validators import slug as valid_slug
@@ -20,6 +21,7 @@ F = TypeVar("F", bound=Callable[..., object])
 class JobSettings(OptionValues, total=False):
     """What may be said of a kind when its job is registered: its tasks' options, and its limits."""
 
+    executor: Place
     max_concurrency: int | None
     global_limit: int | None
 
@@ -38,6 +40,8 @@ class RegisteredJob:
     """Most runs of the kind at once on one node; None = as many as the node has room for."""
     global_limit: int | None = field(default=None, validator=or_none(at_least(1)))
     """Most runs of the kind at once on all nodes of the namespace together; None = any number."""
+    executor: Place = "auto"
+    """Where it runs; no store keeps it, because another process may run the same kind elsewhere."""
 
     def trigger_for(self, slug: str) -> Trigger | None:
         """Return the trigger of the task with that slug: what its text leaves to a hash is worked out from the slug."""
@@ -67,6 +71,7 @@ class JobRegistry:
         job: Job,
         *,
         trigger: Trigger | str | None = None,
+        executor: Place = "auto",
         max_concurrency: int | None = None,
         global_limit: int | None = None,
         **options: Unpack[OptionValues],
@@ -75,11 +80,15 @@ class JobRegistry:
 
         `trigger` (or its text form) and `options` are the defaults for the tasks of this kind. `max_concurrency` is the
         most runs of the kind at once on this node, `global_limit` the most on all nodes of the namespace together; every
-        node should register the kind with the same `global_limit` (while they differ, each heeds its own).
+        node should register the kind with the same `global_limit` (while they differ, each heeds its own). `executor` is where
+        it runs: `"auto"` (an `async def` in the event loop, a `def` in a thread), `"thread"`, `"process"` (POSIX), or any
+        `concurrent.futures.Executor`, which stays the caller's. Anywhere but in the scheduler's event loop, an `async def` has
+        an event loop of its own.
 
         Raises:
             InvalidJob: no `execute`, or a class instead of an object.
             InvalidValue: the kind is empty or too long, or an option or a limit is out of range.
+            JobNotPicklable: it is to run in a process of its own, and can be seen not to get there; what cannot be seen fails its run.
             JobAlreadyRegistered: the kind is taken.
             TriggerError: the trigger is none, or its text cannot be parsed.
 
@@ -92,8 +101,14 @@ class JobRegistry:
                 raise error
         elif trigger is not None:
             require_trigger(trigger, "trigger")
+        check_place(executor, job)
         registered = RegisteredJob(
-            job=job, trigger=trigger, options=TaskOptions(**options), max_concurrency=max_concurrency, global_limit=global_limit
+            job=job,
+            trigger=trigger,
+            options=TaskOptions(**options),
+            max_concurrency=max_concurrency,
+            global_limit=global_limit,
+            executor=executor,
         )
         with self._lock:
             if job.kind in self._jobs:

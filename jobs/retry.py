@@ -46,6 +46,11 @@ def class_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def class_names(kind: type) -> tuple[str, ...]:
+    """Return the names of a class and of those it is derived from, the nearest first."""
+    return tuple(class_name(each) for each in kind.__mro__)
+
+
 @frozen(kw_only=True)
 class RetryPolicy:
     """How often, how soon and how long a run that failed is retried.

@@ -46,7 +46,7 @@ class SchedulerConfig:
     node: str = field(factory=_node_name, validator=name)
     """Its name in leases and histories; by default host, process and a random part."""
     concurrency: int = field(default=100, validator=at_least(1))
-    """Most runs at once on this node, in the event loop and in threads together."""
+    """Most runs at once on this node, wherever they run; one that was given up while it may still be at work counts."""
     lease: timedelta = field(default=timedelta(seconds=30), validator=positive)
     """How long a task stays with a node that is not heard of; a dead node's tasks run again within two of these."""
     grace: timedelta = field(default=timedelta(seconds=30), validator=at_least(timedelta(0)))

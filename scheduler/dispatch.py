@@ -64,6 +64,7 @@ class Dispatcher:
         self.limits = Limits(parts, runner)
         """How much of each kind may be locked."""
         self.loop = Loop("dispatch", self._turn, parts)
+        runner.on_room = self.loop.wake.ring
         self.is_locking = True
         """Set to False to take no more work; what ends is still written."""
         self._losses = Losses(parts)

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from detent.jobs import Task
 from detent.jobs.ending import Cancel, Fail, Retry
-from detent.jobs.retry import class_name
+from detent.jobs.retry import class_names
 from detent.jobs.storable import TEXT_LIMIT
 
 
@@ -83,11 +83,24 @@ class Finish:
     ending: Ending
 
 
-def ending_of(error: BaseException) -> Raised | Cancelled:
-    """Return what an error that ended a job means for its run: what the job said by it, else a failure.
+class RemoteError(Exception):
+    """What a job raised in another process, as far as it travels: its text and what it is an instance of."""
 
-    An error from elsewhere, as another process, brings its `text` and the `names` of its classes.
-    """
+    def __init__(self, text: str, names: tuple[str, ...]) -> None:
+        """Give the error with its traceback, and the qualified names of its class and that one's bases."""
+        super().__init__(text, names)
+        self.text, self.names = text, names
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class CancelledApart(Exception):
+    """An `async def` job that runs apart from the scheduler's event loop ended by being cancelled."""
+
+
+def ending_of(error: BaseException) -> Raised | Cancelled:
+    """Return what an error that ended a job means for its run: what the job said by it, else a failure."""
     match error:
         case Retry(after=after, reason=reason):
             return Raised(reason, after=after)
@@ -95,10 +108,9 @@ def ending_of(error: BaseException) -> Raised | Cancelled:
             return Raised(reason, is_final=True)
         case Cancel(reason=reason):
             return Cancelled(reason)
-    text, names = getattr(error, "text", None), getattr(error, "names", None)
-    if isinstance(text, str) and isinstance(names, tuple):
-        return Raised(text, names)
-    return Raised(describe(error), tuple(class_name(each) for each in type(error).__mro__))
+        case RemoteError(text=text, names=names):
+            return Raised(text, names)
+    return Raised(describe(error), class_names(type(error)))
 
 
 def describe(error: BaseException) -> str:

@@ -1,5 +1,7 @@
 """What a scheduler refuses, before anything is written."""
 
+import signal
+
 from detent.jobs import JobError
 from detent.triggers import DetentError
 
@@ -61,3 +63,40 @@ class NotMainThread(SchedulerError):
     def __init__(self) -> None:
         """Say what to use instead."""
         super().__init__("run() takes SIGINT and SIGTERM, which only the main thread can: elsewhere use start() and close()")
+
+
+class MainNotGuarded(SchedulerError):
+    """A program starts a scheduler whenever its main module is imported, which each of its child processes does anew."""
+
+    def __init__(self) -> None:
+        """Say what is missing."""
+        super().__init__(
+            "a scheduler is started by the import of the main module in a child process: start it below 'if __name__ == \"__main__\":'"
+        )
+
+
+class ProcessDied(SchedulerError):
+    """The process in which a job ran ended by itself, before the job did: a crash, `os._exit`, or the kernel short of memory."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        """Give its id, and its exit status: negative for the signal that ended it."""
+        super().__init__(f"the process of the job ({pid}) ended before the job did: {_how_it_ended(status)}")
+        self.pid, self.status = pid, status
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {-status}"
+
+
+class ExecutorFailed(SchedulerError):
+    """The executor to which a job was handed could not run it, or lost it: it is shut down, broken, or cannot pickle the job."""
+
+    def __init__(self, kind: str, executor: object, problem: BaseException) -> None:
+        """Name the kind and the executor; its error is the `__cause__`."""
+        super().__init__(f"{type(executor).__name__} did not run job {kind!r}: {type(problem).__name__}: {problem}")
+        self.kind = kind

@@ -171,6 +171,25 @@ class HandedBack(Event):
 
 
 @frozen(kw_only=True)
+class RunAbandoned(Event):
+    """A run was given up while its job may still be at work, which nobody here can end: what it goes on to do may be done twice."""
+
+    slug: str
+    run_id: str
+    reason: str
+    abandoned: int
+    """How many such runs take up room on this node until they end, as far as it can see."""
+
+    @property
+    def level(self) -> int:
+        """A possible double, and one place less."""
+        return logging.WARNING
+
+    def __str__(self) -> str:
+        return f"task {self.slug!r} given up at work: {self.reason} ({self.abandoned} of these take up room here)"
+
+
+@frozen(kw_only=True)
 class LoopFailed(Event):
     """A loop's turn failed; it goes on after a pause."""
 

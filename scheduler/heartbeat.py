@@ -87,11 +87,13 @@ class Heartbeat:
     def _keep(self, run: LiveRun, kept: Kept, trusted_until: float) -> None:
         run.held = kept
         run.trusted_until = max(run.trusted_until, trusted_until)
+        run.trust_changed()
         if kept.stop:
             self._call_home(run.end_early, Stopped(STOP_REQUESTED))
 
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.is_lost = True
+        run.trust_changed()
         self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from detent.jobs import Task
+from detent.jobs import Task, TimeLimitExceeded
 from detent.scheduler.clock import Clock, Timer
 from detent.scheduler.endings import Ending, Interrupted, Stopped
 from detent.scheduler.waiting import Wake
@@ -18,13 +18,14 @@ _STIRRING = 20
 class StopSignal:
     """Tells a run, in whatever thread it works, that it should end, and why; the first reason stands."""
 
-    __slots__ = ("_event", "_reason")
+    __slots__ = ("_event", "_listener", "_reason")
     _lock = threading.Lock()
 
     def __init__(self) -> None:
         """Nothing asks the run to end; the event is made for the first thread that waits, because hardly any does."""
         self._event: threading.Event | None = None
         self._reason: str | None = None
+        self._listener: Callable[[], None] | None = None
 
     @property
     def reason(self) -> str | None:
@@ -43,10 +44,22 @@ class StopSignal:
     def set(self, reason: str) -> None:
         """Ask the run to end."""
         with self._lock:
-            if self._reason is None:
+            is_new = self._reason is None
+            if is_new:
                 self._reason = reason
             if self._event is not None:
                 self._event.set()
+            listener = self._listener if is_new else None
+        if listener is not None:
+            listener()
+
+    def listen(self, listener: Callable[[], None] | None) -> None:
+        """Call `listener`, in the thread that asks, when the run should end, or now if it should already; None = no more."""
+        with self._lock:
+            self._listener = listener
+            is_late = self._reason is not None
+        if listener is not None and is_late:
+            listener()
 
 
 class LiveRun:
@@ -75,6 +88,10 @@ class LiveRun:
         self.is_in_thread = False
         self.timer: Timer | None = None
         """Ends the run when the next fire is to take its place."""
+        self.can_be_cancelled = True
+        """Whether its job ends when the run is cancelled, as a coroutine and a process do. A thread can only be told."""
+        self.follower: Callable[[], None] | None = None
+        """Called, in whatever thread, when the trust in its lease changed: how a process that works for the run hears of it."""
 
     def begin(self, clock: Clock) -> None:
         """Note that the job begins to work."""
@@ -92,12 +109,21 @@ class LiveRun:
         return self.held.lease_id
 
     def end_early(self, ending: Interrupted | Stopped) -> None:
-        """Ask the run to end: a coroutine is cancelled, a thread is told by its context. From the event loop's thread only."""
+        """Ask the run to end: its context says so, and what can be cancelled is. From the event loop's thread only."""
         if self.cut_short is None:
             self.cut_short = ending
             self.stop.set(ending.reason)
-            if not self.is_in_thread:
+            if self.can_be_cancelled:
                 self.abandon()
+
+    def note_limit(self, limit: TimeLimitExceeded) -> None:
+        """Tell the job that its time limit has passed."""
+        self.stop.set(str(limit))
+
+    def trust_changed(self) -> None:
+        """Tell whoever works for the run elsewhere that `trusted_until` or `is_lost` changed; from any thread."""
+        if self.follower is not None:
+            self.follower()
 
     def abandon(self) -> None:
         """Wait for the run no longer, whatever it does."""

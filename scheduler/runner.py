@@ -1,21 +1,24 @@
 """One run: the job called with its context, bounded by its time limit, and how it ended."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from detent.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
 from detent.jobs.base import is_async
 from detent.jobs.logs import running
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
+from detent.jobs.retry import class_names
 from detent.scheduler import waiting
 from detent.scheduler.clock import Clock
-from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, describe, ending_of
-from detent.scheduler.executors import CoroutineExecutor, ThreadExecutor
+from detent.scheduler.endings import CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
+from detent.scheduler.events import Event, RunAbandoned
+from detent.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
+from detent.scheduler.executors.apart import OwnLoop
 from detent.scheduler.live import LiveRun, LiveRuns
 
 T = TypeVar("T")
@@ -53,22 +56,31 @@ class _Waiting:
 
 
 class Runner:
-    """Runs jobs on this node, in the event loop or in threads."""
+    """Runs jobs on this node: each where its registration says."""
 
-    def __init__(self, clock: Clock, runs: LiveRuns, *, node: str, payload_limit: int) -> None:
-        """Make a runner for one scheduler."""
-        self._clock, self.runs, self._node, self._payload_limit = clock, runs, node, payload_limit
+    def __init__(
+        self, clock: Clock, runs: LiveRuns, *, node: str, payload_limit: int, publish: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Make a runner for one scheduler, in its event loop; `publish` tells its events."""
+        self._clock, self.runs, self._node, self._payload_limit, self._publish = clock, runs, node, payload_limit, publish
         self._in_loop = CoroutineExecutor()
-        self._in_threads = ThreadExecutor(f"detent-job-{node}")
+        self._in_threads = ThreadExecutor(f"detent-job-{node}", self._have_room)
+        self._in_processes = ProcessExecutor(clock)
+        self._elsewhere = ForeignExecutor(clock, self._have_room)
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when a run that was abandoned has ended, and takes up no room any more."""
 
     @property
     def abandoned(self) -> int:
-        """Jobs that were given up but still work in their threads; they take up room."""
-        return self._in_threads.abandoned
+        """Runs that were given up but whose jobs still work, in threads or in users' executors; they take up room."""
+        return self._in_threads.abandoned + self._elsewhere.abandoned
 
     def abandoned_of(self, kind: str) -> int:
-        """Return how many of them are of one kind."""
-        return self._in_threads.abandoned_of(kind)
+        """Return how many of these are of one kind; safe from any thread."""
+        return self._in_threads.abandoned_of(kind) + self._elsewhere.abandoned_of(kind)
+
+    def _have_room(self) -> None:
+        self.on_room()
 
     async def run(self, live: LiveRun, registered: RegisteredJob, fire_time: datetime) -> Ending:
         """Run the job to its end, and say how it ended; raises only when the event loop itself is shut down.
@@ -77,23 +89,35 @@ class Runner:
         """
         if not self.runs.is_trusted(live):
             return Interrupted("its lease ended before it could start")
-        job, task = registered.job, live.task
-        live.is_in_thread = not is_async(job)
-        live.begin(self._clock)
-        executor = self._in_threads if live.is_in_thread else self._in_loop
+        task = live.task
         ctx = self._context(live, fire_time)
+        work = self._work(live, registered, ctx)
+        live.begin(self._clock)
         try:
             with running(ctx.facts):
-                returned = await waiting.within(self._clock, task.options.time_limit, executor.execute(job, ctx, task))
+                returned = await waiting.within(self._clock, task.options.time_limit, work, on_limit=live.note_limit)
             return Returned(self._checked(task, returned))
         except TimeLimitExceeded as error:
-            live.stop.set(str(error))
-            note = "; its thread cannot be killed and may still be at work" if live.is_in_thread else ""
-            return Raised(describe(error) + note)
+            return Raised("; ".join((describe(error), *self._remains(live, str(error)))), class_names(type(error)))
         except asyncio.CancelledError as cancelled:
             return self._cut_short(live, cancelled)
+        except CancelledApart as cancelled:
+            return live.cut_short or Raised(str(cancelled))
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
             return ending_of(error)
+
+    def _work(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Awaitable[Task | None]:
+        """Give the job to the executor that its registration names."""
+        job, task, place = registered.job, live.task, registered.executor
+        if place == "process":
+            return self._in_processes.execute(job, ctx, task, live)
+        is_coroutine = is_async(job)
+        live.can_be_cancelled = place == "auto" and is_coroutine
+        if place == "auto":
+            return (self._in_loop if is_coroutine else self._in_threads).execute(job, ctx, task)
+        if place == "thread":
+            return self._in_threads.execute(OwnLoop(job.kind, job, live.stop) if is_coroutine else job, ctx, task)
+        return self._elsewhere.execute(job, live, ctx, place)
 
     def _cut_short(self, live: LiveRun, cancelled: asyncio.CancelledError) -> Ending:
         if live.cut_short is None:
@@ -101,9 +125,19 @@ class Runner:
             if task is not None and task.cancelling():
                 raise cancelled
             return Raised(describe(cancelled))  # the job cancelled itself
-        if live.is_in_thread:
-            return type(live.cut_short)(f"{live.cut_short.reason}; its thread cannot be killed and may still be at work")
-        return live.cut_short
+        reason = "; ".join((live.cut_short.reason, *self._remains(live, live.cut_short.reason)))
+        return evolve(live.cut_short, reason=reason)
+
+    def _remains(self, live: LiveRun, reason: str) -> list[str]:
+        """Say what is left of a run that was given up; publish it if that may still be at work."""
+        for executor in (self._in_threads, self._in_processes, self._elsewhere):
+            if (remains := executor.remains(live.lease_id)) is not None:
+                if remains.is_at_work:
+                    task, count = live.task, self.abandoned
+                    event = RunAbandoned(node=self._node, slug=task.slug, run_id=live.lease_id, reason=reason, abandoned=count)
+                    self._publish(event)
+                return [remains.note]
+        return []
 
     def _context(self, live: LiveRun, fire_time: datetime) -> JobContext:
         return JobContext(
@@ -126,6 +160,11 @@ class Runner:
         return returned
 
     def close(self) -> None:
-        """Take no more runs."""
+        """Take no more runs; those in child processes are killed, those in threads left to themselves, as are the users' executors."""
         self._in_loop.close()
         self._in_threads.close()
+        self._in_processes.close()
+
+    async def wait_closed(self) -> None:
+        """Return when no child process is left."""
+        await self._in_processes.wait_closed()

@@ -14,6 +14,7 @@ from detent.scheduler.edits import STOP_REQUESTED
 from detent.scheduler.endings import Stopped
 from detent.scheduler.errors import SchedulerClosed
 from detent.scheduler.events import Event, Events, Subscriber
+from detent.scheduler.executors.children import check_main_is_guarded
 from detent.scheduler.face import TaskFace
 from detent.scheduler.parts import Parts
 from detent.scheduler.scheduling import NewTask
@@ -126,7 +127,12 @@ class StdScheduler(TaskFace):
         """Open the store, create the tasks that the registry declares, and begin to run what is due; starting twice is once.
 
         A fire that was missed while no node ran is run now; what is scheduled for the first time waits for its fire time.
+
+        Raises:
+            MainNotGuarded: this process is a child that imports the program's main module, and is no node of its own.
+
         """
+        check_main_is_guarded()
         async with self._changing:
             if self._works is not None:
                 return

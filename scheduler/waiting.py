@@ -5,7 +5,7 @@ for ever, and a scheduler would behave differently under it than in production.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
@@ -21,8 +21,12 @@ async def sleep(clock: Clock, delay: timedelta) -> None:
     await Wake(clock).wait(delay)
 
 
-async def within(clock: Clock, limit: timedelta | None, work: Awaitable[T]) -> T:
+async def within(
+    clock: Clock, limit: timedelta | None, work: Awaitable[T], *, on_limit: Callable[[TimeLimitExceeded], None] | None = None
+) -> T:
     """Return what `work` returns; when `limit` passes first, cancel it, wait until it is gone, and say so.
+
+    `on_limit` is told just before `work` is cancelled.
 
     Raises:
         TimeLimitExceeded: `work` was cancelled by the limit. If it ends otherwise on being cancelled, that counts.
@@ -37,6 +41,8 @@ async def within(clock: Clock, limit: timedelta | None, work: Awaitable[T]) -> T
     def expire() -> None:
         nonlocal expired
         expired = True
+        if on_limit is not None:
+            on_limit(TimeLimitExceeded(limit))
         running.cancel()
 
     timer = clock.call_later(limit, expire)

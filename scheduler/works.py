@@ -38,7 +38,7 @@ class Works:
         """Wire the loops; nothing runs yet."""
         self._parts = parts
         self.runs = LiveRuns(parts.clock)
-        self._runner = Runner(parts.clock, self.runs, node=parts.node, payload_limit=parts.config.payload_limit)
+        self._runner = Runner(parts.clock, self.runs, node=parts.node, payload_limit=parts.config.payload_limit, publish=parts.publish)
         self.dispatcher = Dispatcher(parts, self._runner)
         self.limits = self.dispatcher.limits
         self.pruner = Pruner(parts)
@@ -172,6 +172,7 @@ class Works:
         for run in self.runs:
             run.abandon()
         self._runner.close()
+        await self._runner.wait_closed()
         if self._thread is not None:
             await self._thread.stop()
             self._thread = None
@@ -187,7 +188,9 @@ class Works:
         working = [run.working for run in self.runs if run.working is not None]
         for task in (*self._tasks.values(), *working):
             task.cancel()
+        self._runner.close()
         await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)
+        await self._runner.wait_closed()
         self._tasks.clear()
         for run in self.runs:
             self.runs.remove(run)

@@ -95,6 +95,17 @@ def test_the_when_example_shows_the_triggers_that_it_is_given() -> None:
     assert "2026-03-29 01:00:00, 2026-03-30 00:30:00" in printed
 
 
+def test_the_executors_example_kills_a_process_and_nothing_else() -> None:
+    """Four jobs in four places; its own file is the main module that a child imports."""
+    printed = run_example("executors.py")
+    assert "coroutine runs in this process, MainThread" in printed
+    assert "report runs in this process, reports_0" in printed
+    assert "crunch runs in a process of its own, MainThread" in printed
+    assert printed.count("is done") == 3
+    assert "stuck is failed" in printed
+    assert "its process was killed" in printed
+
+
 @pytest.mark.slow
 def test_the_demonstration_in_memory_loses_nothing() -> None:
     """Three schedulers, one cut off."""

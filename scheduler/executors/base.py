@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from attrs import frozen
+
 from detent.jobs import Job, JobContext, Task
 
 
@@ -14,3 +16,13 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Take no more work; what still runs is left to itself."""
+
+
+@frozen
+class Remains:
+    """What is left of a run that was given up."""
+
+    note: str
+    """For the history."""
+    is_at_work: bool
+    """Whether its job may still be at work: what it goes on to do may be done twice."""

@@ -14,10 +14,12 @@ from queue import SimpleQueue
 
 from detent.jobs import Job, JobContext, Task
 from detent.jobs.base import check_returned
-from detent.scheduler.executors.base import Executor
+from detent.scheduler.executors.base import Executor, Remains
 from detent.scheduler.executors.raised import as_error, contained
 
 _Work = Callable[[], None]
+
+AT_WORK = Remains("its thread cannot be killed and may still be at work: a possible double", is_at_work=True)
 
 
 class ThreadExecutor(Executor):
@@ -27,31 +29,32 @@ class ThreadExecutor(Executor):
     it comes it counts in `abandoned`, so that the scheduler starts no more than it has room for.
     """
 
-    def __init__(self, name: str) -> None:
-        """Start no thread yet; `name` begins the names of all."""
-        self._name = name
+    def __init__(self, name: str, on_room: Callable[[], None] = lambda: None) -> None:
+        """Start no thread yet; `name` begins the names of all; `on_room` is called when what was abandoned has ended."""
+        self._name, self._on_room = name, on_room
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads = 0
-        self._at_work: dict[asyncio.Future[object], str] = {}
-        """The kind of every job that a thread is in, by the answer that it owes."""
+        self._abandoned = dict[asyncio.Future[object], str]()
+        """The kind of each job that was given up but still works, by the answer that it owes."""
+        self._given_up = set[str]()
 
     @property
     def abandoned(self) -> int:
-        """Jobs of all kinds that were given up but still work."""
-        return sum(done.cancelled() for done in self._at_work)
+        """How many runs were given up whose jobs still work."""
+        return len(self._abandoned)
 
     def abandoned_of(self, kind: str) -> int:
         """Return how many of them are of one kind; safe from any thread."""
-        return sum(each == kind and done.cancelled() for done, each in self._at_work.copy().items())
+        return list(self._abandoned.values()).count(kind)
 
     async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
         """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here."""
         with contained():
-            returned = await self._call(job.kind, lambda: job.execute(ctx, task))
+            returned = await self._call(lambda: job.execute(ctx, task), ctx)
             return check_returned(job.kind, await returned if isawaitable(returned) else returned)
 
-    async def _call(self, kind: str, function: Callable[[], object]) -> object:
+    async def _call(self, function: Callable[[], object], ctx: JobContext) -> object:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[object] = loop.create_future()
         context = contextvars.copy_context()
@@ -65,18 +68,30 @@ class ThreadExecutor(Executor):
             with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
                 loop.call_soon_threadsafe(self._settle, done, returned, error)
 
-        self._at_work[done] = kind
         self._submit(work)
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:
+            if done.cancelled():  # else it was settled in this very turn of the loop
+                self._abandoned[done] = ctx.kind
+                self._given_up.add(ctx.run_id)
+            raise
 
     def _settle(self, done: "asyncio.Future[object]", returned: object, error: BaseException | None) -> None:
-        del self._at_work[done]
         if done.cancelled():
-            return
-        if error is None:
+            self._abandoned.pop(done, None)
+            self._on_room()
+        elif error is None:
             done.set_result(returned)
         else:
             done.set_exception(as_error(error))
+
+    def remains(self, run_id: str) -> Remains | None:
+        """Say what became of a run that was given up, once."""
+        if run_id not in self._given_up:
+            return None
+        self._given_up.remove(run_id)
+        return AT_WORK
 
     def _submit(self, work: _Work) -> None:
         if not self._idle.acquire(blocking=False):

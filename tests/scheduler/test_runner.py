@@ -146,7 +146,7 @@ async def test_a_thread_past_its_limit_is_told_and_given_up(running: Running) ->
     working = running.start(work, limit=SECOND)
     await wait_until_async(lambda: running.live.started is not None)
     running.clock.advance(SECOND)
-    assert error_of(await working).endswith("its thread cannot be killed and may still be at work")
+    assert error_of(await working).endswith("its thread cannot be killed and may still be at work: a possible double")
     await wait_until_async(lambda: told)
     assert (told, running.runner.abandoned) == (["stopped at its time limit of 0:00:01"], 1)
     gate.set()
@@ -206,7 +206,7 @@ async def test_a_thread_that_is_abandoned_after_that_counts_as_ended_early(runni
     await wait_until_async(started.is_set)
     running.live.end_early(Interrupted("the end"))
     running.live.abandon()
-    assert await working == Interrupted("the end; its thread cannot be killed and may still be at work")
+    assert await working == Interrupted("the end; its thread cannot be killed and may still be at work: a possible double")
     gate.set()
 
 

@@ -143,6 +143,25 @@ async def test_work_that_takes_too_long_is_cancelled_and_awaited(clock: ManualCl
     assert caught.value.limit == SECOND
 
 
+async def test_who_wants_to_know_of_the_limit_is_told_before_the_work_is_cancelled(clock: ManualClock) -> None:
+    """So that the work can see why."""
+    told: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("cancelled")
+
+    running = asyncio.create_task(within(clock, SECOND, work(), on_limit=lambda limit: told.append(str(limit))))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.advance(SECOND)
+    with pytest.raises(TimeLimitExceeded):
+        await running
+    assert told == ["stopped at its time limit of 0:00:01", "cancelled"]
+
+
 async def test_a_limit_of_nothing_is_passed_at_once(clock: ManualClock) -> None:
     """The work may begin, and is cancelled."""
     with pytest.raises(TimeLimitExceeded):
