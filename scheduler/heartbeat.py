@@ -115,7 +115,8 @@ class Heartbeat:
     async def _announce(self) -> None:
         now = self._clock.now()
         if self._announced is None or now - self._announced >= self._config.lease:
-            await self._store.announce(_seen(self._node, now, now + 2 * self._config.lease))
+            node = evolve(self._node, kinds=self._parts.registry.kinds)  # more may have been registered since
+            await self._store.announce(_seen(node, now, now + 2 * self._config.lease))
             self._announced = now
 
     async def farewell(self) -> None:
