@@ -49,8 +49,8 @@ class SchedulerConfig:
     """Most runs at once on this node, wherever they run; one that was given up while it may still be at work counts."""
     lease: timedelta = field(default=timedelta(seconds=30), validator=positive)
     """How long a task stays with a node that is not heard of; a dead node's tasks run again within two of these."""
-    grace: timedelta = field(default=timedelta(seconds=30), validator=at_least(timedelta(0)))
-    """How long `drain` waits for runs to end before it cuts them short."""
+    grace: timedelta = field(default=timedelta(seconds=25), validator=at_least(timedelta(0)))
+    """How long `drain` waits for runs to end before it cuts them short; by default less than the 30 s after which Kubernetes kills."""
     poll: timedelta = field(default=timedelta(seconds=5), validator=positive)
     """Longest sleep, jittered: the net for every wake-up that gets lost."""
     payload_limit: int = field(default=PAYLOAD_LIMIT, validator=_up_to_payload_max)

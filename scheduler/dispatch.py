@@ -19,7 +19,7 @@ from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.losses import Losses
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import NEXT_FIRE, decide, plan_fire, trigger_of, without_next
+from detent.scheduler.plan import NEXT_FIRE, decide, is_suspect, plan_fire, trigger_of, without_next
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled
 from detent.scheduler.why import handed_back_note
@@ -30,6 +30,9 @@ BUSY_PAUSE = timedelta(milliseconds=100)
 
 SUSPECT_PAUSE = timedelta(seconds=1)
 """How long a task that lost a run waits while the node runs another such: they are run one at a time."""
+
+SUSPECT_STEP = timedelta(milliseconds=100)
+"""How far apart several such tasks, locked at once, are due again."""
 
 UNREADABLE_PAUSE = timedelta(minutes=1)
 """How long a task waits that this node cannot read, for a node that can."""
@@ -127,8 +130,9 @@ class Dispatcher:
             del self._ended[: len(handed_in)]
             self._note(call, exchange)
             self._account(handed_in, exchange.refused)
+            suspects = sum(map(is_suspect, exchange.tasks))
             for task in exchange.tasks:
-                self._start(task, call)
+                self._start(task, call, is_one_of_many=suspects > 1)
             self._runs.changed.ring()
             refused = {each.outcome.task.lease_id for each in exchange.refused}
             await self.limits.settle([each.outcome for each in handed_in if each.live.lease_id not in refused])
@@ -220,17 +224,23 @@ class Dispatcher:
 
     # -- what was locked
 
-    def _start(self, task: Task, call: _Call) -> None:
+    def _start(self, task: Task, call: _Call, *, is_one_of_many: bool) -> None:
+        """Begin a run, unless the task is better handed back; `is_one_of_many`: the same call locked several suspects.
+
+        Of those none is begun: it may take the process's life before the others' way back is written, and they would
+        lose one more run that they never had. Handed back, each of them comes again by itself.
+        """
         live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call))
-        is_suspect = task.crashes > 0 and any(each.task.crashes > 0 for each in self._runs)
+        suspects = [each for each in self._runs if is_suspect(each.task)]
         self._runs.add(live)
         self._losses.look_at(task)
         if not self.is_locking:
             self._hand_back(live, "this node is stopping")
         elif task.paused and task.request is not Request.RUN_NOW:
             self._hand_back(live, "it was paused while its former node had it")
-        elif is_suspect:
-            self._hand_back(live, "it lost a run, and this node is running another such task", SUSPECT_PAUSE)
+        elif is_suspect(task) and (suspects or is_one_of_many):
+            pause = len(suspects) * SUSPECT_STEP + (not all(each.has_ended for each in suspects)) * SUSPECT_PAUSE
+            self._hand_back(live, "it lost several runs, and this node has another such task: they are run one at a time", pause)
         else:
             self._fire(live)
 
@@ -255,6 +265,8 @@ class Dispatcher:
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
 
     def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:
+        if live.has_ended:
+            return  # it was given up
         if working.cancelled() and live.cut_short is None:
             return  # the event loop is being shut down under us: the lease will end, and the run be recorded as lost
         ending = live.cut_short if working.cancelled() else working.result()
@@ -263,6 +275,17 @@ class Dispatcher:
             return
         ended_at = max(self._clock.now(), live.started_at)
         self._finish(live, Finish(task=live.task, fire_time=fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
+
+    def give_up(self, live: LiveRun) -> None:
+        """Let a run that was cut short count as ended, although its job goes on: one in the event loop may ignore its cancelling.
+
+        As with a thread that cannot be killed, it is on record, and its attempt refunded; left to its lease, it would count as a crash.
+        """
+        if live.has_ended or live.cut_short is None or live.started_at is None or live.fire_time is None:
+            return
+        ending = type(live.cut_short)(f"{live.cut_short.reason}; its job ignores that it was cancelled, and may still be at work")
+        ended_at = max(self._clock.now(), live.started_at)
+        self._finish(live, Finish(task=live.task, fire_time=live.fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
 
     def _finish(self, live: LiveRun, finish: Finish) -> None:
         registered = self._parts.registry.get(live.task.kind)

@@ -41,6 +41,8 @@ class Heartbeat:
         self._home = asyncio.get_running_loop()
         self._last_turn = self._clock.monotonic()
         self._announced: datetime | None = None
+        self._is_known = False
+        """Whether the others may know of this node: also from an announcement whose answer was lost."""
 
     async def turn(self) -> timedelta:
         """Beat once, and return the pause until the next; sooner when a row was busy."""
@@ -115,15 +117,16 @@ class Heartbeat:
     async def _announce(self) -> None:
         now = self._clock.now()
         if self._announced is None or now - self._announced >= self._config.lease:
+            self._is_known = True
             node = evolve(self._node, kinds=self._parts.registry.kinds)  # more may have been registered since
             await self._store.announce(_seen(node, now, now + 2 * self._config.lease))
             self._announced = now
 
     async def farewell(self) -> None:
-        """Give back the places that no run needs, and tell the others that this node is gone, if they know that it was there."""
+        """Give back the places that no run needs, and tell the others that this node is gone, if they may know that it was there."""
         if self._places is not None:
             await self._places.renew(self._clock.now())
-        if self._announced is not None:
+        if self._is_known:
             now = self._clock.now()
             await self._store.announce(_seen(self._node, now, now))
 

@@ -75,6 +75,7 @@ class LiveRun:
         self.held = Held(task.slug, task.lease_id or "", task.etag)
         self.locked, self.trusted_until = locked, trusted_until
         self.stop = StopSignal()
+        self.fire_time: datetime | None = None
         self.started_at: datetime | None = None
         self.started: float | None = None
         """When the job began to work, monotonic; None = it has not."""

@@ -38,10 +38,19 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - told as an event: a loop must outlive every fault
                 failures, self.failure = failures + 1, f"{type(error).__name__}: {error}"
                 self._parts.publish(LoopFailed(node=self._parts.node, loop=self.name, error=error))
-                await self._end.wait(backoff(failures))
+                await self._after_failure(backoff(failures))
             else:
                 failures, self.failure = 0, None
                 await self.wake.wait(pause)
+
+    async def _after_failure(self, pause: timedelta) -> None:
+        if not self._is_stopped:
+            self._end.clear()
+        await self._end.wait(pause)
+
+    def retry(self) -> None:
+        """End the backoff that is under way: there is no time for another."""
+        self._end.ring()
 
     def stop(self) -> None:
         """Make the turn that is under way the last."""

@@ -24,6 +24,14 @@ NEXT_FIRE = "its next fire took its place"
 CRASH_LIMIT = 3
 """Lost runs of one fire after which a task is set aside, however many retries it has left."""
 
+SUSPECT_FROM = 2
+"""Lost runs of one fire that make a task a suspect, of which a node runs one at a time.
+
+One loss may be anything's fault, and a node that died with a hundred tasks must have all of them taken over within two
+leases. A task that brings its node down has lost two runs after two nodes; so have, at most, those that ran beside it.
+The third time it is alone among such, so that of these it alone can come to three.
+"""
+
 
 @frozen(kw_only=True)
 class Fire:
@@ -96,9 +104,14 @@ def _is_spawning(task: Task, trigger: Trigger | None) -> bool:
     return task.options.overlap is Overlap.ALLOW and trigger is not None and trigger.counts_from is not CountsFrom.END
 
 
+def is_suspect(task: Task) -> bool:
+    """Tell whether the task, just locked, may be one that brings down its node."""
+    return task.crashes >= SUSPECT_FROM
+
+
 def _instead(task: Task) -> Raised | Stopped | None:
     if task.request is Request.STOP:
-        return Stopped("asked to stop while its node was lost")
+        return Stopped("asked to stop while its node was lost" if task.crashes else "asked to stop before it could run")
     if task.crashes >= CRASH_LIMIT:
         return Raised(f"crashed {task.crashes} times: set aside until somebody restarts it")
     if task.crashes and task.options.consistency is Consistency.AT_MOST_ONCE:
@@ -219,6 +232,8 @@ def _cancelled(row: Task, finish: Finish, trigger: Trigger | None, reason: str) 
 
 def _interrupted(row: Task, finish: Finish, trigger: Trigger | None, reason: str) -> Outcome:
     """Let the fire be run again, unless it must not be, or the next run was moved to a time of its own."""
+    if row.request is Request.STOP:
+        return _over(row, finish, trigger, RunStatus.CANCELLED, "asked to stop while its node was stopping")
     if row.options.consistency is Consistency.AT_MOST_ONCE or _moved(row, finish) is not None:
         return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
     back = transitions.interrupt(row, now=finish.ended_at)

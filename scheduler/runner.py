@@ -15,7 +15,7 @@ from detent.jobs.registry import RegisteredJob
 from detent.jobs.retry import class_names
 from detent.scheduler import waiting
 from detent.scheduler.clock import Clock
-from detent.scheduler.endings import CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
+from detent.scheduler.endings import Cancelled, CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
 from detent.scheduler.events import Event, RunAbandoned
 from detent.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
 from detent.scheduler.executors.apart import OwnLoop
@@ -89,7 +89,7 @@ class Runner:
         """
         if not self.runs.is_trusted(live):
             return Interrupted("its lease ended before it could start")
-        task = live.task
+        task, live.fire_time = live.task, fire_time
         ctx = self._context(live, fire_time)
         work = self._work(live, registered, ctx)
         live.begin(self._clock)
@@ -104,7 +104,14 @@ class Runner:
         except CancelledApart as cancelled:
             return live.cut_short or Raised(str(cancelled))
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
-            return ending_of(error)
+            return self._failed(live, ending_of(error))
+
+    def _failed(self, live: LiveRun, ending: Raised | Cancelled) -> Ending:
+        """Say how a run ended that raised: one that was asked to end early, and then failed, spends no attempt by that."""
+        if live.cut_short is None:
+            return ending
+        told = ending.error if isinstance(ending, Raised) else ending.reason
+        return type(live.cut_short)(f"{live.cut_short.reason}; on being told so, the job failed: {told}")
 
     def _work(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Awaitable[Task | None]:
         """Give the job to the executor that its registration names."""

@@ -103,8 +103,12 @@ class Works:
             await self._until(self._have_all_ended, min(grace, _LAST_CALL))
             for run in self.runs:
                 run.abandon()
+            await self._until(self._have_all_ended, _LAST_CALL)
+            for run in self.runs:
+                self.dispatcher.give_up(run)
         left = timedelta(seconds=end - self._parts.clock.monotonic())
         await self._until(lambda: self._are_all_written() or self._is_hurried, left)
+        self.dispatcher.loop.retry()
         await self._until(self._are_all_written, _LAST_CALL)
 
     def hurry(self) -> None:

@@ -173,11 +173,11 @@ def fail(task: Task, *, now: datetime) -> Task:
 
 
 def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
-    """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was."""
+    """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was; what was asked of it stays so."""
     attempt = task.attempt - 1
     first_run_at = task.first_run_at if attempt else None
     retry_at = None if until is None else max(until, task.run_at)  # the next run may have been moved ahead meanwhile
-    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=_unanswered(task))
+    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=task.request)
 
 
 def interrupt(task: Task, *, now: datetime) -> Task:

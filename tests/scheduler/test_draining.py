@@ -3,23 +3,29 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from detent.jobs import JobRegistry
-from detent.scheduler import (
-    NewTask,
-)
-from detent.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
+from detent.scheduler import LoopFailed, NewTask
+from detent.stores import Exchange, MemoryStore, RunQuery, RunStatus, StoreUnavailable, TaskQuery
 from support.lives import QUICK, Work, nothing_is_left_of, takes_less_than
 from support.schedulers import (
     HOUR,
     LEASE,
     SECOND,
+    Answer,
+    Call,
     ScriptedStore,
     a_scheduler,
     after,
+    busy,
+    edit,
+    heard,
+    silent,
+    tasks_of_the_library,
     unreachable,
 )
 from support.waiting import wait_until_async
@@ -106,6 +112,95 @@ async def test_what_was_locked_while_the_drain_began_is_handed_back(work: Work) 
         task = await scheduler.get_scheduled_job("t")
         assert (task.attempt, task.lease_id, work.began) == (0, None, [])
         assert (await scheduler.runs(RunQuery())).items == []
+
+
+async def test_what_was_locked_by_a_call_whose_answer_was_lost_as_the_drain_began_is_handed_back(work: Work) -> None:
+    """The call is repeated until it is answered: no lease is left to end by itself, as a crash would."""
+    store, gate = ScriptedStore(), asyncio.Event()
+
+    async def lost_after_the_gate(store: ScriptedStore, call: Call) -> Exchange:
+        await store.do(call)
+        await gate.wait()
+        raise StoreUnavailable("the answer was lost")
+
+    async with a_scheduler(store, work.registry) as scheduler:
+        store.script.answers.extend([lost_after_the_gate, unreachable, silent])
+        await scheduler.schedule_job("t", "work")
+        await wait_until_async(lambda: scheduler.works.dispatcher._unanswered)
+        draining = asyncio.create_task(scheduler.drain())
+        await asyncio.sleep(0)
+        gate.set()
+        async with takes_less_than(2 * QUICK):
+            await draining
+        task = await scheduler.get_scheduled_job("t")
+        assert (task.attempt, task.lease_id, work.began) == (0, None, [])
+        assert (await scheduler.runs(RunQuery())).items == []
+
+
+@pytest.mark.parametrize("answers", [[busy, busy], [unreachable] * 3, [silent, unreachable]], ids=["busy", "outage", "lost answers"])
+async def test_an_outcome_that_cannot_be_written_at_first_is_written_before_the_drain_ends(work: Work, answers: list[Answer]) -> None:
+    """Somebody else's transaction held the row, or the store was away for a moment."""
+    store = ScriptedStore()
+    async with a_scheduler(store, work.registry) as scheduler:
+        await scheduler.schedule_job("t", "work")
+        await wait_until_async(lambda: work.began)
+        store.script.answers.extend(answers)
+        work.gate.set()
+        await scheduler.drain()
+        assert [run.status for run in (await scheduler.runs(RunQuery())).items] == [RunStatus.DONE]
+        assert await scheduler.get_job_slugs() == []
+
+
+async def test_what_is_cut_short_after_an_edit_is_decided_on_the_edited_task(work: Work) -> None:
+    """The outcome is refused as edited, and comes again: refunded, and with the edit."""
+    store = MemoryStore()
+    async with a_scheduler(store, work.registry) as scheduler:
+        await scheduler.schedule_job("t", "work")
+        await wait_until_async(lambda: work.began)
+        await edit(store, "t", datetime.now(UTC), metadata={"edited": "yes"})
+        await scheduler.drain(timedelta(0))
+        task = await scheduler.get_scheduled_job("t")
+        assert [run.status for run in (await scheduler.runs(RunQuery())).items] == [RunStatus.CANCELLED]
+        assert (task.attempt, task.lease_id, task.metadata) == (0, None, {"edited": "yes"})
+
+
+async def test_the_last_call_does_not_wait_for_a_backoff(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is back, and the dispatcher was to ask it again later than the node will live."""
+    monkeypatch.setattr("detent.scheduler.loops.backoff", lambda _: HOUR)
+    store = ScriptedStore()
+    async with a_scheduler(store, work.registry) as scheduler:
+        events = heard(scheduler)
+        await scheduler.schedule_job("t", "work")
+        await wait_until_async(lambda: work.began)
+        store.script.answers.append(unreachable)
+        scheduler.works.dispatcher.loop.wake.ring()
+        await wait_until_async(lambda: any(isinstance(event, LoopFailed) for event in events))
+        await scheduler.drain(timedelta(0))
+        assert [run.status for run in (await scheduler.runs(RunQuery())).items] == [RunStatus.CANCELLED]
+
+
+async def test_a_coroutine_that_ignores_its_cancelling_is_on_record_as_cut_short(work: Work) -> None:
+    """As a thread is that cannot be killed: left to its lease, its run would count as lost, and as a crash."""
+    began = asyncio.Event()
+
+    @work.registry.job("stubborn")
+    async def stubborn() -> None:
+        began.set()
+        while not work.gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await work.gate.wait()
+
+    async with a_scheduler(jobs=work.registry) as scheduler:
+        await scheduler.schedule_job("t", "stubborn")
+        await began.wait()
+        async with takes_less_than(7 * QUICK):
+            await scheduler.drain(timedelta(0))
+        task, history = await scheduler.get_scheduled_job("t"), (await scheduler.runs(RunQuery())).items
+    assert [run.status for run in history] == [RunStatus.CANCELLED]
+    assert "may still be at work" in (history[0].error or "")
+    assert (task.attempt, task.crashes, task.lease_id) == (0, 0, None)
+    work.gate.set()
+    await wait_until_async(lambda: not tasks_of_the_library())
 
 
 async def test_an_idle_scheduler_drains_at_once_even_in_the_middle_of_an_exchange() -> None:

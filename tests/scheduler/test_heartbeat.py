@@ -377,3 +377,20 @@ async def test_a_node_announces_itself_once_a_lease(beating: Beating) -> None:
         assert node.until - node.seen_at == 60 * SECOND
     await beating.heartbeat.farewell()
     assert await beating.store.nodes() == []
+
+
+async def test_a_node_whose_announcement_had_no_answer_takes_leave_too(beating: Beating, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others may know of it all the same, and would take it for alive for two leases more."""
+    announce = beating.store.announce
+
+    async def silent(node: Node) -> None:
+        await announce(node)
+        raise StoreUnavailable("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(beating.store, "announce", silent)
+        with pytest.raises(StoreUnavailable):
+            await beating.heartbeat.run_once()
+    assert [node.name for node in await beating.store.nodes()] == ["n"]
+    await beating.heartbeat.farewell()
+    assert await beating.store.nodes() == []

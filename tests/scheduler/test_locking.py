@@ -9,11 +9,11 @@ import pytest
 
 from detent.jobs import JobContext, JobRegistry, Task
 from detent.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
-from detent.scheduler.dispatch import SUSPECT_PAUSE, UNREADABLE_PAUSE
+from detent.scheduler.dispatch import SUSPECT_PAUSE, SUSPECT_STEP, UNREADABLE_PAUSE
 from detent.stores import LockRequest
 from detent.stores.base import JobStore
 from detent.triggers import CountsFrom, Trigger
-from support.driven import NOON, Noting, driven
+from support.driven import NOON, Driven, Noting, driven
 from support.schedulers import HOUR, SECOND, ScriptedStore, a_scheduler, after, always_due
 from support.waiting import wait_until_async
 
@@ -156,8 +156,26 @@ async def test_a_busy_kind_does_not_starve_a_quiet_one(jobs: Noting) -> None:
         assert jobs.noted == ["quiet"]
 
 
+async def die_twice_with(node: Driven) -> None:
+    """Let two nodes, one after the other, die with all that is due."""
+    for number in range(2):
+        await node.store.lock(node.clock.now(), LockRequest(node="dies", rooms={"work": 9}, lease=SECOND, token=f"dead {number}"))
+        node.clock.advance(SECOND)
+
+
+async def test_all_that_one_node_lost_is_taken_over_at_once() -> None:
+    """It need not be the fault of any of them."""
+    jobs = Noting()
+    async with driven(jobs) as node:
+        await node.scheduler.schedule_jobs([NewTask(str(number), "note") for number in range(50)])
+        await node.store.lock(NOON, LockRequest(node="dies", rooms={"note": 50}, lease=SECOND, token="dead"))  # noqa: S106 - no password
+        node.clock.advance(SECOND)
+        await node.turn()
+        assert len(jobs.noted) == 50
+
+
 async def test_suspects_run_one_at_a_time() -> None:
-    """A task that lost a run may bring down its node: the others of its sort are handed back, and none loses its attempt."""
+    """A task that lost two runs may bring down its node: the others of its sort are handed back, and none loses its attempt."""
     jobs, gates = JobRegistry(), dict[str, asyncio.Event]()
 
     @jobs.job("work")
@@ -167,11 +185,11 @@ async def test_suspects_run_one_at_a_time() -> None:
 
     async with driven(jobs) as node:
         await node.scheduler.schedule_jobs([NewTask(slug, "work") for slug in ("a", "b", "c")])
-        await node.store.lock(NOON, LockRequest(node="dies", rooms={"work": 3}, lease=SECOND, token="dead"))  # noqa: S106 - no password
-        await node.scheduler.schedule_job("sound", "work", delay=SECOND)
-        node.clock.advance(SECOND)
+        await die_twice_with(node)
+        await node.scheduler.schedule_job("sound", "work")
         ran: list[str] = []
         for _ in range(3):
+            await node.dispatcher.run_once()
             await node.dispatcher.run_once()
             await wait_until_async(lambda: {"sound", *ran} < set(gates))
             (suspect,) = set(gates) - {"sound", *ran}
@@ -182,10 +200,28 @@ async def test_suspects_run_one_at_a_time() -> None:
             await node.dispatcher.run_once()
             node.clock.advance(SUSPECT_PAUSE)
         assert sorted(ran) == ["a", "b", "c"]
-        assert len(node.of(HandedBack)) == 2 + 1
+        assert len(node.of(HandedBack)) == 3 + 2
         started = [event for event in node.of(RunStarted) if isinstance(event, RunStarted)]
-        assert {event.task.slug: event.task.attempt for event in started} == {"a": 2, "b": 2, "c": 2, "sound": 1}
+        assert {event.task.slug: event.task.attempt for event in started} == {"a": 3, "b": 3, "c": 3, "sound": 1}
         gates["sound"].set()
+
+
+async def test_a_suspect_begins_when_the_way_back_of_the_others_is_written() -> None:
+    """It may end the process at once: what its node still held then would lose a run that it never had."""
+    jobs, held_beside = JobRegistry(), list[list[str]]()
+
+    @jobs.job("work")
+    async def work(ctx: JobContext) -> None:
+        others = {"a", "b", "c"} & set(await node.store.get_slugs()) - {ctx.slug}
+        held_beside.append([slug for slug in others if (await node.store.get(slug)).lease_id])
+
+    async with driven(jobs) as node:
+        await node.scheduler.schedule_jobs([NewTask(slug, "work") for slug in ("a", "b", "c")])
+        await die_twice_with(node)
+        for _ in range(3):
+            await node.turn(3)
+            node.clock.advance(SUSPECT_STEP)
+        assert held_beside == [[], [], []]
 
 
 async def test_a_task_whose_trigger_this_node_cannot_read_is_handed_back(jobs: Noting) -> None:

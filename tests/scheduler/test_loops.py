@@ -184,3 +184,15 @@ def test_jitter_only_shortens() -> None:
     """By at most the fraction that is given."""
     spans = [jittered(SECOND, by=0.25) for _ in range(100)]
     assert 0.75 * SECOND <= min(spans) < max(spans) <= SECOND
+
+
+async def test_a_retry_ends_one_backoff_and_no_other() -> None:
+    """What fails again waits again."""
+    turning = Turning(*[StoreUnavailable("gone")] * 2)
+    turning.loop.retry()  # nothing has failed: without effect
+    await turning.rest()
+    assert turning.turns == 1
+    turning.loop.retry()
+    await turning.rest()
+    assert turning.turns == 2
+    await turning.end()

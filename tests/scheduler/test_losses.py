@@ -72,9 +72,11 @@ async def test_a_suspect_that_is_handed_back_is_told_once() -> None:
     failing(jobs)
     async with driven(jobs) as node:
         await node.scheduler.schedule_job("g", "sleeps")
-        request = LockRequest(node="dead", rooms={"sleeps": 1}, lease=LEASE, token="dead")  # noqa: S106 - no password
-        await node.store.lock(NOON, request)
-        await dies_with(node, "t")
+        await node.scheduler.schedule_job("t", "fails")
+        for number in range(2):
+            request = LockRequest(node="dead", rooms={"sleeps": 1, "fails": 1}, lease=LEASE, token=f"dead {number}")
+            await node.store.lock(node.clock.now(), request)
+            node.clock.advance(LEASE)
         for _ in range(3):
             await node.turn(2)
             node.clock.advance(SUSPECT_PAUSE)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import RetryPolicy, Task, TaskOptions, TaskState
+from detent.jobs import Request, RetryPolicy, Task, TaskOptions, TaskState
 from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
 from detent.scheduler.plan import decide
 from detent.stores import Outcome, transitions
@@ -121,3 +121,16 @@ def test_an_outcome_names_the_row_that_it_was_decided_on() -> None:
     assert decided(row, Returned(LOCKED)).task == row
     assert transitions.judge(row, decided(LOCKED, Returned(LOCKED)), recorded=False) == "edited"
     assert transitions.judge(row, decided(row, Returned(LOCKED)), recorded=False) is None
+
+
+@pytest.mark.parametrize("locked", [LOCKED, held(a_one_off())], ids=["schedule", "one-off"])
+def test_a_run_that_somebody_asked_to_stop_is_not_run_again_because_its_node_stopped_first(locked: Task) -> None:
+    """The node was stopped before its heartbeat told it of the request."""
+    row = edited(lambda task: evolve(task, request=Request.STOP), locked)
+
+    interrupted, stopped = (decided(row, ending, locked) for ending in (Interrupted("the node was stopped"), Stopped("asked to")))
+
+    assert interrupted.next is not None
+    assert stopped.next is not None
+    assert evolve(interrupted.next, last_error=None) == evolve(stopped.next, last_error=None)
+    assert [run.status for run in interrupted.runs] == [run.status for run in stopped.runs]

@@ -94,7 +94,8 @@ INSTEAD: list[tuple[str, Task, Ending | None]] = [
         crashed(a_schedule(options=AT_MOST_ONCE), 1),
         Raised("its run was lost, and a task that runs at most once is not run again"),
     ),
-    ("asked to stop", evolve(held(HOURLY), request=Request.STOP), Stopped("asked to stop while its node was lost")),
+    ("asked to stop", evolve(held(HOURLY), request=Request.STOP), Stopped("asked to stop before it could run")),
+    ("asked to stop, and lost", evolve(crashed(HOURLY, 1), request=Request.STOP), Stopped("asked to stop while its node was lost")),
     ("asked to run now", evolve(held(HOURLY), request=Request.RUN_NOW), None),
 ]
 

@@ -163,6 +163,25 @@ async def test_a_coroutine_that_is_ended_early_is_cancelled(running: Running, en
     assert await working == ending
 
 
+@pytest.mark.parametrize("ending", [Stopped("asked to"), Interrupted("the end")])
+async def test_a_job_that_fails_on_being_ended_early_counts_as_ended_early(running: Running, ending: Stopped | Interrupted) -> None:
+    """It spends no attempt by what it was told to do; the record has its error."""
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as cancelled:
+            raise ConnectionError("the line was cut") from cancelled
+
+    working = running.start(work)
+    await wait_until_async(lambda: running.live.started is not None)
+    running.live.end_early(ending)
+    ended = await working
+    assert type(ended) is type(ending)
+    assert ended.reason.startswith(ending.reason)
+    assert ended.reason.endswith("ConnectionError: the line was cut")
+
+
 async def test_a_coroutine_that_ends_well_on_being_cancelled_counts_as_done(running: Running) -> None:
     """It came to its end."""
 

@@ -22,9 +22,8 @@ class Program:
     def __init__(self, name: str, *arguments: str) -> None:
         command = [sys.executable, "-P", str(_FOLDER / name), *arguments]
         environment = {**os.environ, "PYTHONPATH": str(_FOLDER.parent.parent)}  # these helpers, not the library
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-        )
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
         self.lines: list[str] = []
         self.log: list[str] = []
         self._reading = [
@@ -43,6 +42,11 @@ class Program:
         """Send a signal."""
         self._process.send_signal(number)
 
+    @property
+    def status(self) -> int | None:
+        """The exit status (negative: the signal that ended it), or None while it runs."""
+        return self._process.poll()
+
     def end(self, seconds: float = 10) -> tuple[int, list[str]]:
         """Return the exit status and all lines, when the program has ended by itself within so many seconds."""
         status = self._process.wait(seconds)
@@ -54,6 +58,8 @@ class Program:
         """See to it that the program is gone."""
         self._process.kill()
         self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         for thread in self._reading:
             thread.join(1)
 
@@ -76,6 +82,16 @@ def program(name: str, *arguments: str) -> Iterator[Program]:
 def say(line: str) -> None:
     """Print a line, in a program of this folder, whole also when several threads do."""
     os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
+def end_with_the_test() -> None:
+    """See to it that this program, which runs until it is told to stop, does not outlive a test run that was killed."""
+
+    def watch() -> None:
+        os.read(sys.stdin.fileno(), 1)  # not through the buffer, whose lock the end of the interpreter wants
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def stuck() -> None:
