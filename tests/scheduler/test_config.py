@@ -16,7 +16,7 @@ def test_the_defaults_are_those_that_are_promised() -> None:
     """A dead node's tasks run again within two leases of half a minute."""
     config = SchedulerConfig()
 
-    assert (config.concurrency, config.lease, config.grace, config.poll) == (100, 30 * SECOND, 30 * SECOND, 5 * SECOND)
+    assert (config.concurrency, config.lease, config.grace, config.poll) == (100, 30 * SECOND, 25 * SECOND, 5 * SECOND)
     assert (config.payload_limit, config.keep_runs_for, config.keep_runs) == (PAYLOAD_LIMIT, timedelta(days=30), 1000)
 
 
