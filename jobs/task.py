@@ -98,7 +98,7 @@ class Task:
     fires: int = 0
     """Fires of this task that were brought to an end, for schedules of at most so many."""
     ended_at: datetime | None = field(default=None, converter=utc_or_none)
-    """When the last run ended, or its lease did; a run that waits for its retry has not."""
+    """When the last run ended, or its lease did; None while one waits for its retry, which has not ended."""
 
     lease_id: str | None = None
     """Fences every write of the holder; new at every lock, never reused."""

@@ -176,16 +176,24 @@ def _passed_since(
 
 
 def _stretches(task: Task, until: datetime) -> Iterator[tuple[bool, datetime]]:
-    """Yield the stretches of time from the first lock on, each by its end, and whether nobody ran the task in it.
+    """Yield the stretches of time from the first lock on, each by its end, and whether nobody ran the task in it."""
+    gap = gap_of(task)
+    if gap is not None:
+        yield False, gap[0]
+        yield True, gap[1]
+    yield False, until
 
-    That was so between the end of a lease, or of a run that a shutdown cut short, and the lock after it; of several such
-    gaps in one fire the row knows the last.
+
+def gap_of(task: Task) -> tuple[datetime, datetime] | None:
+    """Return from when to when nobody ran a held task in the midst of its fire, None if somebody always did.
+
+    That was so between the end of a lease, or of a run that a shutdown cut short, and this lock. (Of several leases that
+    ended one after the other the row knows the last; what passed in the gaps before counts as overlap.)
     """
     began, ended, locked = task.first_run_at, task.ended_at, task.locked_at
-    if began is not None and ended is not None and locked is not None and began <= ended < locked <= until:
-        yield False, ended
-        yield True, locked
-    yield False, until
+    if began is None or ended is None or locked is None or not began < ended < locked:
+        return None
+    return ended, locked
 
 
 def _room(options: TaskOptions, waiting: int) -> int:

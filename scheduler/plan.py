@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from detent.jobs import Consistency, Overlap, Request, Task
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
-from detent.scheduler.follow import LIMIT, Dropped, Due, Following, fires_due, first_locked, follow, is_owed
+from detent.scheduler.follow import LIMIT, Dropped, Due, Following, fires_due, first_locked, follow, gap_of, is_owed
 from detent.scheduler.history import run_of, skipped_of
 from detent.scheduler.scheduling import spawned_slug
 from detent.stores import Outcome, Run, RunStatus, transitions
@@ -142,6 +142,8 @@ def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
             return Outcome(task=row, next=None, runs=(run_of(row, finish, RunStatus.DONE),))
         case Raised() as raised:
             return _failed(row, finish, raised, trigger)
+        case Stopped(reason) if reason == NEXT_FIRE:
+            return _cancelled(row, finish, trigger, reason)
         case Stopped(reason):
             return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
         case Cancelled(reason):
@@ -186,8 +188,20 @@ def _failed(row: Task, finish: Finish, raised: Raised, trigger: Trigger | None) 
     at = _retry_at(row, finish, raised)
     if at is None or _is_taken_over(row, finish, trigger, at):
         return _over(row, finish, trigger, RunStatus.FAILED, raised.error)
-    waiting = transitions.retry(evolve(row, last_error=raised.error), now=finish.ended_at, at=at)
-    return Outcome(task=row, next=waiting, runs=(run_of(row, finish, RunStatus.RETRIED, raised.error),))
+    settled, skipped = _gap_settled(row, finish, trigger)
+    waiting = transitions.retry(evolve(settled, last_error=raised.error), now=finish.ended_at, at=at)
+    return Outcome(task=row, next=waiting, runs=(run_of(row, finish, RunStatus.RETRIED, raised.error), *skipped))
+
+
+def _gap_settled(row: Task, finish: Finish, trigger: Trigger | None) -> tuple[Task, tuple[Run, ...]]:
+    """Decide on what passed until this lock, if nobody ran the task for a while before it: the next lock would not know."""
+    gap = gap_of(row)
+    if gap is None or trigger is None:
+        return row, ()
+    following = follow(trigger, _as_locked(row, finish), fire_time=finish.fire_time, until=gap[1])
+    owed = tuple(sorted({finish.fire_time, *following.owed})) if is_owed(row) else following.owed
+    settled = evolve(row, anchor=following.anchor, owed=owed, run_at=owed[0] if is_owed(row) else finish.fire_time)
+    return settled, skipped_of(row, finish, following.dropped)
 
 
 def _retry_at(row: Task, finish: Finish, raised: Raised) -> datetime | None:
@@ -236,8 +250,9 @@ def _interrupted(row: Task, finish: Finish, trigger: Trigger | None, reason: str
         return _over(row, finish, trigger, RunStatus.CANCELLED, "asked to stop while its node was stopping")
     if row.options.consistency is Consistency.AT_MOST_ONCE or _moved(row, finish) is not None:
         return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
-    back = transitions.interrupt(row, now=finish.ended_at)
-    return Outcome(task=row, next=back, runs=(run_of(row, finish, RunStatus.CANCELLED, reason),))
+    settled, skipped = _gap_settled(row, finish, trigger)
+    back = transitions.interrupt(settled, now=finish.ended_at)
+    return Outcome(task=row, next=back, runs=(run_of(row, finish, RunStatus.CANCELLED, reason), *skipped))
 
 
 def _without_run(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:

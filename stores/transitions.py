@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 
 from detent.jobs import Request, Task, TaskState
 from detent.stores.records import Outcome, Refusal, Run, RunStatus
-from detent.triggers import CountsFrom, missed, parse_trigger
+from detent.triggers import TICK, CountsFrom, missed, parse_trigger
 
 
 def due(task: Task) -> datetime | None:
@@ -162,8 +162,8 @@ def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, ow
 
 
 def retry(task: Task, *, now: datetime, at: datetime) -> Task:
-    """Wait for another attempt at the current fire of a held task; the fire is not over."""
-    return _released(task, now, retry_at=at, request=_unanswered(task))
+    """Wait for another attempt at the current fire of a held task; the fire is not over, so that nothing has ended."""
+    return _released(task, now, retry_at=at, ended_at=None, request=_unanswered(task))
 
 
 def fail(task: Task, *, now: datetime) -> Task:
@@ -182,7 +182,9 @@ def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Ta
 
 def interrupt(task: Task, *, now: datetime) -> Task:
     """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due at once."""
-    return _released(task, now, attempt=task.attempt - 1, retry_at=now, ended_at=now, request=_unanswered(task))
+    # Told apart from the end of the run before, which may be the very instant of this one's lock.
+    ended_at = max(now, (task.first_run_at or now) + TICK)
+    return _released(task, now, attempt=task.attempt - 1, retry_at=now, ended_at=ended_at, request=_unanswered(task))
 
 
 def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:

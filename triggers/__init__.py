@@ -25,7 +25,7 @@ from detent.triggers.errors import DetentError, MissingExtra, NaiveDatetime, Tri
 from detent.triggers.excluding import DateRange, Except
 from detent.triggers.expression import format_trigger, parse_trigger, validate_trigger
 from detent.triggers.holidays import read_holidays
-from detent.triggers.instants import END_OF_TIME, require_aware
+from detent.triggers.instants import END_OF_TIME, TICK, require_aware
 from detent.triggers.interval import Interval, format_interval, parse_interval
 from detent.triggers.jitter import Jittered
 from detent.triggers.localtime import DstFold, DstGap
@@ -43,6 +43,7 @@ __all__ = [
     "EVERY_THIRTY_MINUTES",
     "HOURLY",
     "MONTHLY",
+    "TICK",
     "WEEKLY",
     "AfterTrigger",
     "AllOf",

@@ -160,6 +160,9 @@ def test_a_lease_never_gets_shorter(until: datetime, expected: datetime) -> None
 RELEASED: dict[str, Any] = {"lease_id": None, "node": None, "locked_at": None, "request": Request.NONE, "last_lease": "lease-1"}
 SCHEDULED: dict[str, Any] = {"state": TaskState.SCHEDULED, **RELEASED}
 
+ASKED = {"request": Request.STOP}
+"""Whoever takes the task next hears of it."""
+
 LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
     (
         "advance",
@@ -168,11 +171,15 @@ LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
     ),
     ("retry", lambda task: transitions.retry(task, now=END, at=LATER), SCHEDULED | {"retry_at": LATER, "due_at": LATER}),
     ("fail", lambda task: transitions.fail(task, now=END), RELEASED | {"state": TaskState.FAILED, "due_at": None, "ended_at": END}),
-    ("hand back", lambda task: transitions.hand_back(task, now=END), SCHEDULED | {"due_at": NOON, "attempt": 0, "first_run_at": None}),
+    (
+        "hand back",
+        lambda task: transitions.hand_back(task, now=END),
+        SCHEDULED | {"due_at": NOON, "attempt": 0, "first_run_at": None} | ASKED,
+    ),
     (
         "hand back until later",
         lambda task: transitions.hand_back(task, now=END, until=LATER),
-        SCHEDULED | {"due_at": LATER, "retry_at": LATER, "attempt": 0, "first_run_at": None},
+        SCHEDULED | {"due_at": LATER, "retry_at": LATER, "attempt": 0, "first_run_at": None} | ASKED,
     ),
     (
         "interrupt",

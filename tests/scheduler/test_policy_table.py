@@ -1,0 +1,73 @@
+"""Every policy in every circumstance: the real scheduler against a model that was written from the policies' description.
+
+In memory the whole table; in PostgreSQL a selection in which every three values of different columns meet, in Firestore every two.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from detent.stores.firestore import Target
+from detent.stores.postgres import PostgresStore
+from support.manual_stores import ManualFirestoreStore, ManualPostgresStore
+from support.policy_cases import Case, every_case, meetings, selection
+from support.policy_model import play
+from support.policy_stage import OpenStore, in_memory, perform
+
+_SCHEMA = "policies"
+
+
+@pytest.mark.parametrize("case", every_case(), ids=str)
+async def test_the_scheduler_does_what_the_model_says(case: Case) -> None:
+    """The same starts, runs, dropped fires and next fire."""
+    assert await perform(case.scenario, in_memory()) == play(case.scenario)
+
+
+@pytest.fixture(scope="session")
+def policies_url(postgres_url: str) -> str:
+    """The shared server, with a schema for these tests in it."""
+
+    async def migrate() -> None:
+        async with PostgresStore(postgres_url, schema=_SCHEMA):
+            pass
+
+    asyncio.run(migrate())
+    return postgres_url
+
+
+@pytest.fixture
+def in_postgres(policies_url: str) -> Iterator[OpenStore]:
+    """Stores on one schema, emptied after each test."""
+    yield lambda: ManualPostgresStore(policies_url, schema=_SCHEMA, skew_limit=None)
+    with psycopg.connect(policies_url, autocommit=True) as connection:
+        for table in ("tasks", "runs", "nodes"):
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(_SCHEMA, table)))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("case", selection(3), ids=str)
+async def test_the_scheduler_does_the_same_on_postgres(case: Case, in_postgres: OpenStore) -> None:
+    """Whatever the policies keep from one run to the next is kept in the row."""
+    assert await perform(case.scenario, in_postgres) == play(case.scenario)
+
+
+@pytest.mark.firestore
+@pytest.mark.parametrize("case", selection(2), ids=str)
+async def test_the_scheduler_does_the_same_on_firestore(case: Case, firestore_project: str) -> None:
+    """Whatever the policies keep from one run to the next is kept in the document."""
+    target = Target(project=firestore_project)
+    history = await perform(case.scenario, lambda: ManualFirestoreStore(target, skew_limit=None))
+
+    assert history == play(case.scenario)
+
+
+@pytest.mark.parametrize(("size", "most"), [(2, 30), (3, 120)])
+def test_in_a_selection_every_so_many_values_meet(size: int, most: int) -> None:
+    """And it is small."""
+    chosen = selection(size)
+
+    assert set().union(*(meetings(case, size) for case in chosen)) == set().union(*(meetings(case, size) for case in every_case()))
+    assert len(chosen) <= most
