@@ -81,9 +81,12 @@ class StoreClock(Clock):
     one, and with a store that has no clock, it is the clock that it was made from.
     """
 
-    def __init__(self, local: Clock) -> None:
-        """Follow the store by the monotonic time and the timers of `local`."""
-        self._local = local
+    def __init__(self, local: Clock, *, follows: bool = True) -> None:
+        """Follow the store by the monotonic time and the timers of `local`.
+
+        Without `follows`, as where `local` is moved by hand, it is the local clock until a store refuses that time.
+        """
+        self._local, self._follows = local, follows
         self._samples: tuple[_Sample, ...] = ()
         self._anchor: _Sample | None = None
 
@@ -112,15 +115,17 @@ class StoreClock(Clock):
 
         Replies come in the heartbeat's thread too: each makes new values, and of two at once one may be forgotten.
         """
-        if store_now is None:
-            return
-        samples = (*self._samples, _Sample(received - sent, (sent + received) / 2, store_now))[-_SAMPLES:]
-        self._samples, self._anchor = samples, min(samples, key=lambda sample: sample.round_trip)
+        if store_now is not None and self._follows:
+            self._note(_Sample(received - sent, (sent + received) / 2, store_now))
 
     def start_over(self, store_now: datetime, *, sent: float, received: float) -> None:
         """Forget every reply but this one: the store's clock, or this machine's, was set."""
         self._samples = ()
-        self.observe(store_now, sent=sent, received=received)
+        self._note(_Sample(received - sent, (sent + received) / 2, store_now))
+
+    def _note(self, sample: _Sample) -> None:
+        samples = (*self._samples, sample)[-_SAMPLES:]
+        self._samples, self._anchor = samples, min(samples, key=lambda each: each.round_trip)
 
     @property
     def skew(self) -> timedelta:

@@ -178,7 +178,7 @@ def _passed_since(
 def _stretches(task: Task, until: datetime) -> Iterator[tuple[bool, datetime]]:
     """Yield the stretches of time from the first lock on, each by its end, and whether nobody ran the task in it."""
     gap = gap_of(task)
-    if gap is not None:
+    if gap is not None and gap[1] <= until:  # else the run was given up as of the end of its lease, and the gap is still to come
         yield False, gap[0]
         yield True, gap[1]
     yield False, until

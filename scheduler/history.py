@@ -26,15 +26,18 @@ def run_of(row: Task, finish: Finish, status: RunStatus, error: str | None = Non
     )
 
 
-def skipped_of(row: Task, finish: Finish, dropped: tuple[Dropped, ...]) -> tuple[Run, ...]:
-    """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence."""
+def skipped_of(row: Task, finish: Finish, dropped: tuple[Dropped, ...], *, is_instead: bool = False) -> tuple[Run, ...]:
+    """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence.
+
+    Where they stand instead of a run, the first is recorded under the lease itself: so the write is known when it is repeated.
+    """
     if not dropped:
         return ()
     run = run_of(row, finish, RunStatus.SKIPPED)
     return tuple(
         evolve(
             run,
-            id=f"{row.lease_id}.{each.reason}",
+            id=run.id if is_instead and each is dropped[0] else f"{row.lease_id}.{each.reason}",
             fire_time=each.first,
             started_at=finish.ended_at,
             count=each.count,

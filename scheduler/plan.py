@@ -320,7 +320,7 @@ def _moved(row: Task, finish: Finish) -> datetime | None:
 
 def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run: Run, fires: int = 1) -> Outcome:
     """Write the fire's end; a task without a next one is removed."""
-    runs = (*run, *skipped_of(row, finish, following.dropped))
+    runs = (*run, *skipped_of(row, finish, following.dropped, is_instead=not run))
     if following.run_at is None:
         return Outcome(task=row, next=None, runs=runs)
     waits = transitions.advance(

@@ -62,7 +62,8 @@ class StdScheduler(TaskFace):
         self.clock = clock or SystemClock()
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
         registry = JobRegistry() if jobs is None else jobs
-        super().__init__(Parts(store=opened, registry=registry, clock=StoreClock(self.clock), events=Events(), config=self.config))
+        followed = StoreClock(self.clock, follows=self.clock.runs)
+        super().__init__(Parts(store=opened, registry=registry, clock=followed, events=Events(), config=self.config))
         self._streams = Streams(self._parts.events, self.config.node)
         self._works: Works | None = None
         self._changing = asyncio.Lock()

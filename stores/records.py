@@ -1,6 +1,6 @@
 """The values that pass between a node and a store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
@@ -50,6 +50,13 @@ class Run:
     result: str | None = field(default=None, converter=storable, repr=False)
 
 
+def _first_of_each_slug(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    first: dict[str, Task] = {}
+    for task in tasks:
+        first.setdefault(task.slug, task)
+    return tuple(first.values())
+
+
 @frozen(kw_only=True)
 class Outcome:
     """What its holder made of a locked task: written whole or not at all, fenced by lease and version."""
@@ -60,8 +67,8 @@ class Outcome:
     """The task as it is to be, released; None removes it. Built by `detent.stores.transitions.release`."""
     runs: tuple[Run, ...] = ()
     """What goes into the history with it; empty when the task is handed back unrun."""
-    spawn: tuple[Task, ...] = ()
-    """New tasks, created in the same write; a slug that exists is kept."""
+    spawn: tuple[Task, ...] = field(default=(), converter=_first_of_each_slug)
+    """New tasks, created in the same write; a slug that exists is kept, and of one that is given twice the first counts."""
 
 
 Refusal = Literal["lost", "edited", "busy"]

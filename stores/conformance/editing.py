@@ -1,11 +1,13 @@
 """People change tasks, at any time."""
 
+from collections.abc import Callable
+
 import pytest
 from attrs import evolve
 
-from detent.jobs import Request, TaskState
-from detent.stores import Conflict, JobNotFound, JobStore, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, held_of, lock_one, request
+from detent.jobs import Request, Task, TaskState
+from detent.stores import Conflict, JobNotFound, JobStore, Outcome, transitions
+from detent.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_schedule, a_task, advanced, held_of, lock_one, request
 
 
 class Editing:
@@ -96,3 +98,63 @@ class Editing:
             await store.delete("task", version=1)
         await store.delete("task", version=2)
         assert await store.get_slugs() == []
+
+    @pytest.mark.parametrize("is_paused", [True, False])
+    async def test_a_request_to_run_now_makes_due_what_is_not(self, store: JobStore, is_paused: bool) -> None:  # noqa: FBT001 - a parameter
+        """A paused task is due for this once, and so is one that was set aside."""
+        await store.create(NOON, [a_schedule("s", paused=is_paused)])
+        if not is_paused:
+            held = await lock_one(store)
+            await store.reschedule(NOON, [Outcome(task=held, next=transitions.fail(held, now=NOON))])
+        assert (await store.get("s")).due_at is None
+
+        asked = await store.update(NOON, evolve(await store.get("s"), request=Request.RUN_NOW))
+
+        assert asked.due_at == NOON
+        assert (await lock_one(store)).request is Request.RUN_NOW
+
+    async def test_a_request_to_run_now_stays_until_the_fire_is_over(self, store: JobStore) -> None:
+        """Handed back, retried or cut short, a paused task is due again; once it has run it is not."""
+        await store.create(NOON, [a_schedule("s", paused=True)])
+        await store.update(NOON, evolve(await store.get("s"), request=Request.RUN_NOW))
+        releases: list[Callable[[Task], Task]] = [
+            lambda task: transitions.hand_back(task, now=NOON),
+            lambda task: transitions.hand_back(task, now=NOON, until=NOON),
+            lambda task: transitions.retry(task, now=NOON, at=NOON),
+            lambda task: transitions.interrupt(task, now=NOON),
+        ]
+        for release in releases:
+            held = await lock_one(store)
+            assert await store.reschedule(NOON, [Outcome(task=held, next=release(held))]) == []
+            kept = await store.get("s")
+            assert (kept.request, kept.due_at, kept.paused) == (Request.RUN_NOW, NOON, True)
+
+        assert await store.reschedule(NOON, [advanced(await lock_one(store), run_at=NOON + SECOND)]) == []
+        over = await store.get("s")
+        assert (over.request, over.due_at, over.paused) == (Request.NONE, None, True)
+
+    async def test_owed_fires_outlive_every_write_that_does_not_settle_them(self, store: JobStore) -> None:
+        """Lock, heartbeat, edit, a lost lease, hand back, retry, interruption, failure and restart; the next advance says anew."""
+        owed = (NOON, NOON + TICK)
+        await store.create(NOON, [a_schedule("s")])
+        held = await store.update(NOON, evolve(await lock_one(store), owed=owed))
+        await store.extend(NOON, [held_of(held)], LEASE)
+        assert (await lock_one(store, now=NOON + LEASE)).owed == owed
+        releases: list[Callable[[Task], Task]] = [
+            lambda task: transitions.hand_back(task, now=NOON),
+            lambda task: transitions.retry(task, now=NOON, at=NOON),
+            lambda task: transitions.interrupt(task, now=NOON),
+            lambda task: transitions.fail(task, now=NOON),
+        ]
+        for release in releases:
+            held = await store.get("s")
+            assert await store.reschedule(NOON, [Outcome(task=held, next=release(held))]) == []
+            assert (await store.get("s")).owed == owed
+            restarted = await store.update(NOON, transitions.restart(await store.get("s")))
+            assert restarted.owed == owed
+            assert (await lock_one(store)).owed == owed
+
+        held = await store.get("s")
+        following = transitions.advance(held, now=NOON, anchor=NOON, run_at=owed[1], owed=owed[1:])
+        assert await store.reschedule(NOON, [Outcome(task=held, next=following)]) == []
+        assert (await store.get("s")).owed == owed[1:]

@@ -71,6 +71,15 @@ class Locking:
 
         assert "rare" in [task.slug for task in await store.lock(NOON, request({"busy": 3, "rare": 1}))]
 
+    async def test_kinds_come_in_the_order_in_which_they_were_asked_for(self, store: JobStore) -> None:
+        """Whichever of their tasks has been due longest; the lease ids count on in that order."""
+        await store.create(NOON, [a_task("a", kind="x"), a_task("b", kind="y", run_at=NOON - SECOND), a_task("c", kind="x")])
+        asked = request({"x": 2, "y": 1})
+
+        locked = await store.lock(NOON, asked)
+
+        assert [(task.slug, task.lease_id) for task in locked] == [(slug, asked.lease_id(number)) for number, slug in enumerate("acb")]
+
     async def test_unknown_kinds_are_never_touched(self, store: JobStore) -> None:
         """A task of a kind without room stays as it is, for a node that knows it."""
         await store.create(NOON, [a_task("mine"), a_task("theirs", kind="other")])

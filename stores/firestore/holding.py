@@ -98,25 +98,28 @@ class _Writing:
         return run is not None and run.fields.get("status") != RunStatus.LOST
 
     async def _new(self, spawn: Sequence[Task]) -> Sequence[Task]:
-        """Leave out what exists: its slug made the batch fail, and it is to be kept."""
-        there = await self._tenant.find(task.slug for task in spawn) if spawn else {}
+        """Leave out what exists: its slug made the batch fail, and it is to be kept. The task itself is `_fill`'s."""
+        others = [task for task in spawn if task.slug != self._outcome.task.slug]
+        there = await self._tenant.find(task.slug for task in others) if others else {}
         return [task for task in spawn if task.slug not in there]
 
     def _written(self, row: Row, spawn: Sequence[Task]) -> Write[Refused | None]:
-        spawn = list({task.slug: task for task in reversed(spawn)}.values())  # of a slug given twice the first counts
-
         def fill(batch: AsyncWriteBatch) -> None:
             self._fill(batch, row, spawn)
 
         return Write(fill, lambda _written: None)
 
     def _fill(self, batch: AsyncWriteBatch, row: Row, spawn: Sequence[Task]) -> None:
-        tenant = self._tenant
-        if self._outcome.next is None:
-            tenant.drop(batch, self._outcome.task.slug, row)
+        tenant, slug, following = self._tenant, self._outcome.task.slug, self._outcome.next
+        created = {task.slug: transitions.create(task, namespace=tenant.namespace, now=self._now) for task in spawn}
+        anew = created.pop(slug, None)
+        if following is not None:  # its own slug, if it spawned that, exists and is kept
+            tenant.put(batch, row, following)
+        elif anew is not None:  # the same document: a commit writes it once
+            tenant.put(batch, row, anew, edited=True)
         else:
-            tenant.put(batch, row, self._outcome.next)
+            tenant.drop(batch, slug, row)
         for run in self._outcome.runs:
             batch.set(tenant.run_at(run.id), dump_run(run))
-        for task in spawn:
-            tenant.put_new(batch, transitions.create(task, namespace=tenant.namespace, now=self._now))
+        for task in created.values():
+            tenant.put_new(batch, task)

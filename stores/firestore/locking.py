@@ -78,7 +78,7 @@ class Locker:
         if request.token in self._tried:
             return await self._locked_before(self._tried[request.token]), False
         found = await side_by_side(self._find(dict(kinds), now) for kinds in chunks(request.rooms.items(), KINDS))
-        tries = [(task, request.lease_id(number)) for number, task in enumerate(chain.from_iterable(due.tasks for due in found))]
+        tries = [(task, request.lease_id(number)) for number, task in enumerate(_by_kind(found, request.rooms))]
         self._remember(request.token, {task.slug: lease_id for task, lease_id in tries})
         answers = await side_by_side(self._try(task, lease_id, now, request) for task, lease_id in tries)
         tasks = [task for task in answers if task is not None]
@@ -160,6 +160,12 @@ class Locker:
         """Return those of the tasks that are held under the lease that was tried on them; a billed read for each."""
         found = await self._tenant.find(tries)
         return [task for slug, lease_id in tries.items() if (task := found.get(slug)) is not None and task.lease_id == lease_id]
+
+
+def _by_kind(found: Iterable[Due], rooms: Iterable[str]) -> list[Task]:
+    """Return what was found in the order in which its kinds were asked for; of each kind it stays in due order."""
+    places = {kind: place for place, kind in enumerate(rooms)}
+    return sorted(chain.from_iterable(due.tasks for due in found), key=lambda task: places[task.kind])
 
 
 def _less_one(room: Mapping[str, int], kind: str) -> dict[str, int]:

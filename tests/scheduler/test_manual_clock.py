@@ -1,14 +1,16 @@
 """The clock that tests move by hand, and jobs that wait on it."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from attrs import evolve
 
 from detent.jobs import JobContext, JobRegistry, RetryPolicy, TimeLimitExceeded
 from detent.scheduler import StdScheduler
 from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus
+from detent.stores import Exchange, LockRequest, MemoryStore, Outcome, RunQuery, RunStatus
 from detent.triggers import NaiveDatetime
 from support.schedulers import HOUR, SECOND
 
@@ -227,3 +229,30 @@ async def test_a_failure_backs_off_on_the_clock(clock: ManualClock) -> None:
         await scheduler.schedule_job("f", "fails")
         assert await run_due(scheduler, until=NOON + 24 * HOUR) == 13
     assert seen == sorted(set(seen))
+
+
+class ElsewhereStore(MemoryStore):
+    """A store whose own clock says something else than the test's."""
+
+    async def now(self) -> datetime:
+        """Return it."""
+        return NOON + 1000 * HOUR
+
+    async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
+        """Answer with it."""
+        return evolve(await super().exchange(now, outcomes, request), store_now=await self.now())
+
+
+async def test_a_clock_that_is_moved_by_hand_is_the_time_whatever_the_stores_clock_says() -> None:
+    """So that the same test runs on PostgreSQL and Firestore, whose servers know the true time."""
+    jobs = JobRegistry()
+    fires: list[datetime] = []
+
+    @jobs.scheduled("hourly", trigger="@every 1h")
+    async def hourly(ctx: JobContext) -> None:
+        fires.append(ctx.fire_time)
+
+    async with StdScheduler(ElsewhereStore(), jobs=jobs, clock=ManualClock(NOON)) as scheduler:
+        await run_due(scheduler, until=NOON + 2 * HOUR)
+
+    assert fires == [NOON + HOUR, NOON + 2 * HOUR]

@@ -6,9 +6,10 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Consistency, JobRegistry, Request, Task, TaskOptions, TriggerSource
-from detent.scheduler.endings import Ending, Raised, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, plan_fire, trigger_of
-from detent.stores import transitions
+from detent.scheduler.endings import Ending, Finish, Missed, Raised, Stopped
+from detent.scheduler.plan import CRASH_LIMIT, decide, plan_fire, trigger_of
+from detent.stores import MemoryStore, transitions
+from detent.stores.conformance.values import request
 from detent.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError
 from support import tasks
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, held
@@ -113,3 +114,17 @@ def test_a_trigger_that_fails_does_not_keep_a_fire_from_being_run(trigger: Trigg
 
     assert fire.fire_time == NOON
     assert fire.instead is None
+
+
+async def test_a_one_off_that_came_too_late_is_known_as_done_when_its_outcome_is_repeated() -> None:
+    """The row is gone, and nothing was run: the skip stands under the lease itself, which is what the history is asked for."""
+    async with MemoryStore() as store:
+        await store.create(NOON, [a_one_off(options=TaskOptions(misfire_grace_time=SECOND))])
+        (task,) = await store.lock(NOON + HOUR, request({"k": 1}))
+        fire = plan_fire(task, None)
+        assert fire.instead == Missed()
+        finish = Finish(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=Missed())
+        outcome = decide(task, finish, None)
+
+        assert await store.reschedule(NOON + HOUR, [outcome]) == []
+        assert await store.reschedule(NOON + HOUR, [outcome]) == []

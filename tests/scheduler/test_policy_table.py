@@ -10,9 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from detent.stores.firestore import Target
+from detent.stores.firestore import FirestoreStore, Target
 from detent.stores.postgres import PostgresStore
-from support.manual_stores import ManualFirestoreStore, ManualPostgresStore
 from support.policy_cases import Case, every_case, meetings, selection
 from support.policy_model import play
 from support.policy_stage import OpenStore, in_memory, perform
@@ -41,7 +40,7 @@ def policies_url(postgres_url: str) -> str:
 @pytest.fixture
 def in_postgres(policies_url: str) -> Iterator[OpenStore]:
     """Stores on one schema, emptied after each test."""
-    yield lambda: ManualPostgresStore(policies_url, schema=_SCHEMA, skew_limit=None)
+    yield lambda: PostgresStore(policies_url, schema=_SCHEMA, skew_limit=None)
     with psycopg.connect(policies_url, autocommit=True) as connection:
         for table in ("tasks", "runs", "nodes"):
             connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(_SCHEMA, table)))
@@ -59,7 +58,7 @@ async def test_the_scheduler_does_the_same_on_postgres(case: Case, in_postgres: 
 async def test_the_scheduler_does_the_same_on_firestore(case: Case, firestore_project: str) -> None:
     """Whatever the policies keep from one run to the next is kept in the document."""
     target = Target(project=firestore_project)
-    history = await perform(case.scenario, lambda: ManualFirestoreStore(target, skew_limit=None))
+    history = await perform(case.scenario, lambda: FirestoreStore(target, skew_limit=None))
 
     assert history == play(case.scenario)
 

@@ -6,7 +6,7 @@ Time is in whole seconds from an epoch, at which the task is scheduled.
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 MisfireName = Literal["fire_once", "fire_all", "skip"]
 OverlapName = Literal["skip", "queue_one", "queue_all", "cancel_running", "allow"]
@@ -111,3 +111,7 @@ class History:
     ran: list[Ran]
     skipped: list[Skipped]
     end: End
+
+    def without_fires_of_lost_runs(self) -> "History":
+        """Leave out for which fires the lost runs were: who records them is the store, which knows the first that had passed only."""
+        return evolve(self, ran=sorted(evolve(run, fire=0) if run.status == "lost" else run for run in self.ran))

@@ -1,0 +1,74 @@
+"""Jobs whose every run is said beforehand, by slug, fire time and attempt: three schedulers run them alike."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from attrs import evolve, frozen
+from hypothesis import strategies as st
+
+from detent.jobs import Cancel, Fail, Job, JobContext, JobRegistry, Retry, Task
+from support.tasks import MINUTE, SECOND
+
+KINDS = ("k", "l")
+
+
+@frozen(kw_only=True)
+class Act:
+    """What one run does: it sleeps, and then ends."""
+
+    sleeps: timedelta
+    end: str
+    by: timedelta
+
+
+acts = st.builds(
+    Act,
+    sleeps=st.sampled_from([timedelta(0), timedelta(0), timedelta(0), SECOND, 25 * SECOND, 45 * SECOND, 3 * MINUTE]),
+    end=st.sampled_from(["return", "return", "return", "change", "move", "remove", "raise", "raise", "retry", "fail", "cancel"]),
+    by=st.sampled_from([SECOND, 20 * SECOND, MINUTE]),
+)
+
+
+@frozen
+class Scripted(Job):
+    """A job that plays its script."""
+
+    kind: str
+    script: tuple[Act, ...]
+    played: list[tuple[Any, ...]]
+    """Every run that began: slug, fire time and attempt."""
+
+    async def execute(self, ctx: JobContext, task: Task, /) -> Task | None:
+        """Do what the script says for this run."""
+        self.played.append((ctx.slug, ctx.fire_time, ctx.attempt))
+        act = self._act(ctx.slug, ctx.fire_time, ctx.attempt)
+        if act.sleeps:
+            await ctx.sleep(act.sleeps)
+        match act.end:
+            case "change":
+                return evolve(task, payload=task.payload[-20:] + b"+", result=ctx.run_key)
+            case "move":
+                return evolve(task, run_at=ctx.fire_time + act.by)
+            case "remove":
+                return None
+            case "raise":
+                raise ValueError(ctx.run_key)
+            case "retry":
+                raise Retry(act.by)
+            case "fail":
+                raise Fail("as it is written")
+            case "cancel":
+                raise Cancel("as it is written")
+        return task
+
+    def _act(self, slug: str, fire_time: datetime, attempt: int) -> Act:
+        return self.script[crc32(f"{slug} {fire_time.isoformat()} {attempt}".encode()) % len(self.script)]
+
+
+def scripted(script: tuple[Act, ...], played: list[tuple[Any, ...]]) -> JobRegistry:
+    """Return a registry of jobs that play the script, and note what they played; the tasks of `l` have a trigger of their job's."""
+    registry = JobRegistry()
+    for kind, trigger in zip(KINDS, (None, "@every 30s"), strict=True):
+        registry.register_job(Scripted(kind, script, played), trigger=trigger)
+    return registry
