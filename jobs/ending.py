@@ -10,9 +10,9 @@ class JobEnding(DetentError):
     """Raised by a job on purpose."""
 
     def __init__(self, reason: str) -> None:
-        """Give the reason, for the history."""
-        super().__init__(reason)
-        self.reason = reason
+        """Give the reason, for the history; an exception, or whatever else is given, by its text."""
+        super().__init__(str(reason))
+        self.reason = str(reason)
 
 
 class Retry(JobEnding):

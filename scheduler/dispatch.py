@@ -12,7 +12,7 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from detent.jobs import Request, Task
-from detent.scheduler.endings import Ending, Finish, Interrupted, Returned, Stopped
+from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Returned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.limits import Limits
 from detent.scheduler.live import LiveRun
@@ -191,6 +191,11 @@ class Dispatcher:
 
     # -- what ended
 
+    def forget(self) -> None:
+        """Let go of what ended and of a call without an answer, as a kill would."""
+        self._ended.clear()
+        self._unanswered = None
+
     def _account(self, handed_in: list[_Ended], refused: list[Refused]) -> None:
         reasons = {each.outcome.task.lease_id: each for each in refused}
         for each in handed_in:
@@ -231,7 +236,7 @@ class Dispatcher:
         lose one more run that they never had. Handed back, each of them comes again by itself.
         """
         live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call))
-        suspects = [each for each in self._runs if is_suspect(each.task)]
+        suspects = [each for each in self._runs if is_suspect(each.task)] if is_suspect(task) else []
         self._runs.add(live)
         self._losses.look_at(task)
         if not self.is_locking:
@@ -267,9 +272,9 @@ class Dispatcher:
     def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:
         if live.has_ended:
             return  # it was given up
-        if working.cancelled() and live.cut_short is None:
-            return  # the event loop is being shut down under us: the lease will end, and the run be recorded as lost
-        ending = live.cut_short if working.cancelled() else working.result()
+        # Cancelled by nobody here: by the job itself or by other code of the program, and then it has failed; or the event loop is being
+        # shut down under us, and nobody writes this: the lease will end, and the run be recorded as lost.
+        ending = live.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
         if live.started_at is None or ending is None:
             self._hand_back(live, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
             return

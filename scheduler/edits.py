@@ -10,6 +10,7 @@ from detent.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
 from detent.jobs.options import FIRES_MAX
 from detent.jobs.payload import check_payload
 from detent.scheduler.errors import InvalidSchedule
+from detent.scheduler.follow import is_owed
 from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
 from detent.stores import transitions
 from detent.triggers import Trigger, next_fire_after
@@ -44,12 +45,14 @@ def run_now(task: Task, trigger: Trigger | None, now: datetime) -> Task:
     asked = evolve(transitions.restart(task) if task.state is TaskState.FAILED else task, request=Request.RUN_NOW)
     if task.retry_at is not None:
         return evolve(asked, retry_at=min(task.retry_at, now))
-    if task.owed or task.state is TaskState.FAILED:
+    has_begun = task.first_run_at is not None and task.run_at <= now  # handed back: an attempt at this fire is not one at another
+    if is_owed(task) or task.state is TaskState.FAILED or has_begun:
         return asked
     if not task.recurring:
         return evolve(asked, run_at=min(task.run_at, now))
     follows = trigger is not None and next_fire_after(trigger, task.anchor) == task.run_at
-    owed = tuple(sorted({now} if follows else {now, task.run_at}))  # a time of its own would not be found again by the trigger
+    own = set() if follows else {task.run_at}  # a time of its own would not be found again by the trigger
+    owed = tuple(sorted({now, *task.owed, *own}))
     return evolve(asked, owed=owed, run_at=owed[0])
 
 
@@ -58,7 +61,8 @@ def _owing(task: Task, now: datetime) -> Task:
         return task
     if len(task.owed) >= FIRES_MAX:
         raise InvalidSchedule(task.slug, f"{len(task.owed)} fires wait for their turn already: expected fewer than {FIRES_MAX}")
-    return evolve(task, owed=(*task.owed, now))
+    request = Request.RUN_NOW if task.paused and task.request is Request.NONE else task.request
+    return evolve(task, owed=(*task.owed, now), request=request)
 
 
 def stop(task: Task) -> Task | None:
@@ -71,9 +75,10 @@ def move(task: Task, at: datetime) -> Task:
 
     A run that is under way goes on, but is not tried again. A waiting retry is given up, and a task that was set aside runs again.
     """
+    owed = task.owed[1:] if is_owed(task) else task.owed  # what is moved does not wait for its turn as well
     if task.lease_id is not None:
-        return evolve(task, run_at=at)
-    return evolve(transitions.restart(task), run_at=at, request=Request.NONE)
+        return evolve(task, run_at=at, owed=owed)
+    return evolve(transitions.restart(task), run_at=at, owed=owed, first_run_at=None, request=Request.NONE)
 
 
 def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int) -> Task | None:

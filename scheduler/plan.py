@@ -73,7 +73,8 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
     A trigger that fails does not keep the fire from being run, nor the other tasks of the same lock.
     """
     at = first_locked(task)
-    lost_at, locked_at = task.ended_at or at, task.locked_at or at
+    locked_at = task.locked_at or at
+    lost_at = task.ended_at or at if task.crashes else locked_at  # without a loss, `ended_at` is that of the fire before
     if task.run_at > locked_at:
         return Fire(fire_time=task.run_at, instead=Moved(), at=locked_at)
     try:
@@ -209,7 +210,10 @@ def _retry_at(row: Task, finish: Finish, raised: Raised) -> datetime | None:
     policy, failures = row.options.retry, row.attempt - row.crashes
     age = finish.ended_at - (row.first_run_at or finish.started_at)
     is_ruled_out = (
-        raised.is_final or _moved(row, finish) is not None or (raised.after is None and not set(raised.names).isdisjoint(policy.never))
+        row.request is Request.STOP  # asked for when the run had failed already, or could not be told
+        or raised.is_final
+        or _moved(row, finish) is not None
+        or (raised.after is None and not set(raised.names).isdisjoint(policy.never))
     )
     if is_ruled_out or row.options.consistency is Consistency.AT_MOST_ONCE or not policy.allows(failures=failures, age=age):
         return None
@@ -273,7 +277,7 @@ def _spawned(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
     dropped = (Dropped(LIMIT, len(fires) - left, fires[left]),) if left < len(fires) else ()
     fires = fires[:left]
     is_last = row.options.max_fires is not None and row.fires + len(fires) >= row.options.max_fires
-    run_at = None if is_last or trigger is None else next_fire_after(trigger, due.settled)
+    run_at = None if is_last or trigger is None else _moved(row, finish) or next_fire_after(trigger, due.settled)
     outcome = _advanced(row, finish, row, Following(due.settled, run_at, due.dropped + dropped), fires=len(fires))
     return evolve(outcome, spawn=tuple(_one_off(row, fire) for fire in fires))
 
@@ -308,7 +312,11 @@ def _due(row: Task, finish: Finish, trigger: Trigger | None) -> Due:
 
 def _as_locked(row: Task, finish: Finish) -> Task:
     """Return the row with the fire that it was locked for, wherever its next run was moved to since."""
-    return row if row.run_at == finish.task.run_at else evolve(row, run_at=finish.task.run_at)
+    locked = finish.task
+    if row.run_at == locked.run_at:
+        return row
+    waited = is_owed(locked) and locked.run_at not in row.owed
+    return evolve(row, run_at=locked.run_at, owed=(locked.run_at, *row.owed) if waited else row.owed)
 
 
 def _moved(row: Task, finish: Finish) -> datetime | None:
@@ -326,7 +334,13 @@ def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run:
     waits = transitions.advance(
         kept, now=finish.ended_at, anchor=following.anchor, run_at=following.run_at, owed=following.owed, fires=fires
     )
-    return Outcome(task=row, next=waits, runs=runs)
+    return Outcome(task=row, next=transitions.asked_again(waits) if _is_asked_again(row, finish) else waits, runs=runs)
+
+
+def _is_asked_again(row: Task, finish: Finish) -> bool:
+    """Tell whether somebody asked, while a paused task ran, for one more run."""
+    is_new = finish.task.request is not Request.RUN_NOW or not set(row.owed) <= set(finish.task.owed)
+    return row.paused and row.request is Request.RUN_NOW and is_new
 
 
 def _spread(lease_id: str | None) -> float:

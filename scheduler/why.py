@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from detent.jobs import Request, Task, TaskState
+from detent.scheduler.endings import Moved
 from detent.scheduler.plan import plan_fire
 from detent.scheduler.wording import counted, moment, one_line, span
 from detent.stores import Node
@@ -78,7 +79,7 @@ def _predicate(task: Task, around: Surroundings) -> str:
         return _held(task, around)
     if task.state is TaskState.FAILED:
         return _failed(task, now)
-    if task.paused:
+    if task.paused and task.request is not Request.RUN_NOW:
         return f"is paused: {_fire(task, now)} waits until it is resumed"
     if task.retry_at is not None and task.retry_at > now:
         return _put_off(task, task.retry_at, now)
@@ -103,10 +104,12 @@ def _held(task: Task, around: Surroundings) -> str:
         then = f"the next node that locks takes it over{left_paused}"
         return f"is held by node {task.node}, {silent}: its lease ends at {moment(ends, now)}, then {then}"
     since = moment(task.locked_at or now, now)
-    fire_time = plan_fire(task, around.trigger).fire_time.isoformat()
+    fire = plan_fire(task, around.trigger)
+    # Of a run whose next one was moved ahead meanwhile the row does not know the fire any more.
+    which = "" if fire.instead == Moved() else f" for its fire at {fire.fire_time.isoformat()}"
     asked = ", and is being asked to stop" if task.request is Request.STOP else ""
     paused = "; it is paused, and waits after this run until it is resumed" if task.paused else ""
-    return f"is running on node {task.node} since {since} for its fire at {fire_time}, attempt {task.attempt}{asked}{paused}"
+    return f"is running on node {task.node} since {since}{which}, attempt {task.attempt}{asked}{paused}"
 
 
 # -- not due

@@ -196,6 +196,7 @@ class Works:
         await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)
         await self._runner.wait_closed()
         self._tasks.clear()
+        self.dispatcher.forget()
         for run in self.runs:
             self.runs.remove(run)
 

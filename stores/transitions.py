@@ -161,6 +161,12 @@ def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, ow
     )
 
 
+def asked_again(task: Task) -> Task:
+    """Let a task that was just given back be run once more, also when it is paused: somebody asked for it while it ran."""
+    asked = evolve(task, request=Request.RUN_NOW)
+    return evolve(asked, due_at=due(asked))
+
+
 def retry(task: Task, *, now: datetime, at: datetime) -> Task:
     """Wait for another attempt at the current fire of a held task; the fire is not over, so that nothing has ended."""
     return _released(task, now, retry_at=at, ended_at=None, request=_unanswered(task))
@@ -175,7 +181,8 @@ def fail(task: Task, *, now: datetime) -> Task:
 def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
     """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was; what was asked of it stays so."""
     attempt = task.attempt - 1
-    first_run_at = task.first_run_at if attempt else None
+    was_first = task.first_run_at == task.locked_at  # else the fire was decided on, and perhaps begun, before
+    first_run_at = None if was_first and not attempt else task.first_run_at
     retry_at = None if until is None else max(until, task.run_at)  # the next run may have been moved ahead meanwhile
     return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=task.request)
 
@@ -227,8 +234,8 @@ def _state_after_edit(row: Task, edited: Task) -> TaskState:
 
 
 def pause(task: Task) -> Task:
-    """Let it not be locked any more; a run that is under way goes on to its end."""
-    return evolve(task, paused=True)
+    """Let it not be locked any more, also if it was asked to run now before; a run that is under way goes on to its end."""
+    return evolve(task, paused=True, request=Request.NONE if task.request is Request.RUN_NOW else task.request)
 
 
 def resume(task: Task) -> Task:
@@ -239,10 +246,11 @@ def resume(task: Task) -> Task:
 def restart(task: Task) -> Task:
     """Give a failed task a new budget of attempts; its fire time stays, so that it is due at once.
 
-    A run that is under way stays the first attempt of the new budget: whoever hands it back refunds it.
+    A run that is under way stays the first attempt of the new budget: whoever hands it back refunds it. A fire that is not
+    over yet stays what it was when it was first locked: decided on anew, it might be another, or come too late.
     """
     held = task.lease_id is not None
-    first_run_at = task.first_run_at if held else None
+    first_run_at = None if task.state is TaskState.FAILED else task.first_run_at
     return evolve(task, state=TaskState.SCHEDULED, attempt=int(held), crashes=0, first_run_at=first_run_at, retry_at=None)
 
 

@@ -121,6 +121,8 @@ class ForeignExecutor:
     def _give_up(self, future: Submitted, live: LiveRun, *, is_told_truly: bool) -> None:
         """Cancel it; what had begun goes on. Some executors (Dask's) say that it is cancelled when they merely were asked."""
         is_cancelled = future.cancel()
+        if not is_cancelled and future.done():
+            return  # its end came in this very turn of the loop
         if not is_cancelled:
             self._abandoned[live.lease_id] = live.task.kind
         if not (is_cancelled and is_told_truly):

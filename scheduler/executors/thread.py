@@ -58,6 +58,12 @@ class ThreadExecutor(Executor):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[object] = loop.create_future()
         context = contextvars.copy_context()
+        has_answered = False
+
+        def settle(returned: object, error: BaseException | None) -> None:
+            nonlocal has_answered
+            has_answered = True
+            self._settle(done, returned, error)
 
         def work() -> None:
             try:
@@ -66,13 +72,13 @@ class ThreadExecutor(Executor):
                 returned, error = None, raised
             self._idle.release()  # before the loop hears of it: what it submits then finds this thread
             with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
-                loop.call_soon_threadsafe(self._settle, done, returned, error)
+                loop.call_soon_threadsafe(settle, returned, error)
 
         self._submit(work)
         try:
             return await done
         except asyncio.CancelledError:
-            if done.cancelled():  # else it was settled in this very turn of the loop
+            if done.cancelled() and not has_answered:  # else its answer came in this very turn of the loop, before or after the cancelling
                 self._abandoned[done] = ctx.kind
                 self._given_up.add(ctx.run_id)
             raise
