@@ -10,9 +10,9 @@ from detent.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
 from detent.jobs.options import FIRES_MAX
 from detent.jobs.payload import check_payload
 from detent.scheduler.errors import InvalidSchedule
-from detent.scheduler.follow import is_owed
 from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
 from detent.stores import transitions
+from detent.stores.passed import is_owed
 from detent.triggers import Trigger, next_fire_after
 
 STOP_REQUESTED = "somebody asked for it to be stopped"
@@ -101,4 +101,7 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int) -
         run_at = first_fire(trigger, task.slug, now)
         new = evolve(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at)
     check_spawning(new)
-    return transitions.redefine(task, new, now=now)
+    changed = transitions.redefine(task, new, now=now)
+    if changed is None or "trigger" not in changes or changed.recurring:
+        return changed
+    return move(changed, new.run_at)  # it is a one-off from now on, whose one fire is still ahead

@@ -4,8 +4,8 @@ from attrs import evolve
 
 from detent.jobs import Task
 from detent.scheduler.endings import Finish
-from detent.scheduler.follow import Dropped
 from detent.stores import Run, RunStatus
+from detent.stores.passed import Dropped
 
 
 def run_of(row: Task, finish: Finish, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:

@@ -13,10 +13,11 @@ from attrs import evolve, frozen
 from detent.jobs import Consistency, Overlap, Request, Task
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
-from detent.scheduler.follow import LIMIT, Dropped, Due, Following, fires_due, first_locked, follow, gap_of, is_owed
+from detent.scheduler.follow import Following, follow, gap_of
 from detent.scheduler.history import run_of, skipped_of
 from detent.scheduler.scheduling import spawned_slug
 from detent.stores import Outcome, Run, RunStatus, transitions
+from detent.stores.passed import LIMIT, Dropped, Due, fires_due, first_locked, is_owed
 from detent.triggers import END_OF_TIME, CountsFrom, Trigger, next_fire_after, parse_trigger
 
 NEXT_FIRE = "its next fire took its place"
@@ -302,7 +303,11 @@ def _following(row: Task, finish: Finish, trigger: Trigger | None) -> Following:
     if most is not None and row.fires + 1 >= most:
         waiting = (Dropped(LIMIT, len(following.owed), following.owed[0]),) if following.owed else ()
         return evolve(following, run_at=None, owed=(), dropped=following.dropped + waiting)
-    return evolve(following, run_at=_moved(row, finish) or following.run_at)
+    moved = _moved(row, finish)
+    if moved is None or not following.owed:
+        return evolve(following, run_at=moved or following.run_at)
+    owed = tuple(sorted({*following.owed, moved}))  # what waits is run before anything else
+    return evolve(following, owed=owed, run_at=owed[0])
 
 
 def _due(row: Task, finish: Finish, trigger: Trigger | None) -> Due:

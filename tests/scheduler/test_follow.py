@@ -8,7 +8,8 @@ from attrs import evolve
 
 from detent.jobs import Task
 from detent.scheduler import follow as rules
-from detent.scheduler.follow import MISFIRE, OVERLAP, Dropped, Following
+from detent.scheduler.follow import Following
+from detent.stores.passed import MISFIRE, OVERLAP, Dropped
 from detent.triggers import CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_schedule
 

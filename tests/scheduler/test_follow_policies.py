@@ -8,7 +8,8 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Misfire, Overlap, Task, TaskOptions
-from detent.scheduler.follow import LIMIT, MISFIRE, OVERLAP, Dropped, Following, fires_due, follow
+from detent.scheduler.follow import Following, follow
+from detent.stores.passed import LIMIT, MISFIRE, OVERLAP, Dropped, fires_due
 from detent.triggers import SimpleTrigger, parse_trigger
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
