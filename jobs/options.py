@@ -78,7 +78,7 @@ class TaskOptions:
     misfire: Misfire = field(default=Misfire.FIRE_ONCE, converter=_misfire)
     misfire_grace_time: timedelta | None = field(default=None, validator=or_none(positive))
     catch_up_limit: int = field(default=100, validator=up_to(FIRES_MAX))
-    """Most fires that `Misfire.FIRE_ALL` makes up at a time."""
+    """Most fires that wait to be made up under `Misfire.FIRE_ALL`; of more, the latest wait."""
     overlap: Overlap = field(default=Overlap.SKIP, converter=_overlap)
     queue_limit: int = field(default=100, validator=up_to(FIRES_MAX))
     """Most fires that wait under `Overlap.QUEUE_ALL`; of more, the latest wait."""

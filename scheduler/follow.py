@@ -14,8 +14,8 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from detent.jobs import Misfire, Overlap, Task, TaskOptions
-from detent.stores.passed import MISFIRE, OVERLAP, Dropped, fires_due, first_locked, is_owed, missed_fires
-from detent.triggers import CountsFrom, Trigger, latest_fires, missed, next_fire_after
+from detent.stores.passed import MISFIRE, OVERLAP, Dropped, fires_due, first_locked, is_owed, missed_fires, passed_fires
+from detent.triggers import CountsFrom, Trigger, next_fire_after
 
 
 @frozen
@@ -80,8 +80,8 @@ def _passed_since(
             late, too_many = _as_there_is_room(task.options, due.kept, waiting)
             anchor, kept, dropped = due.settled, kept + late, dropped + due.dropped + too_many
         else:
-            passed = missed(trigger, anchor, end)
-            queued += latest_fires(trigger, anchor, end, room)
+            passed, latest = passed_fires(trigger, task, anchor, end, room)
+            queued += latest
             overlaps = _together(overlaps, Dropped(OVERLAP, passed.count, passed.first or until, passed.exact))
             anchor = passed.latest or anchor
     queued = queued[len(queued) - min(room, len(queued)) :]

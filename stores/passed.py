@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from detent.jobs import Misfire, Task
-from detent.triggers import CountsFrom, Trigger, last_fire_time, latest_fires, missed, next_fire_after
+from detent.triggers import CountsFrom, Missed, Trigger, last_fire_time, latest_fires, missed, next_fire_after
 
 MISFIRE = "misfire"
 OVERLAP = "overlap"
@@ -77,12 +77,28 @@ def fires_due(trigger: Trigger | None, task: Task, at: datetime) -> Due:
 
 def missed_fires(trigger: Trigger, task: Task, after: datetime, at: datetime, own: datetime | None = None) -> Due:
     """Choose from the fires later than `after`, which is one of them or the anchor, and `own`."""
-    passed = missed(trigger, after, at)
     most = task.options.catch_up_limit if task.options.misfire is Misfire.FIRE_ALL else 1
-    latest = latest_fires(trigger, after, at, most)
+    passed, latest = passed_fires(trigger, task, after, at, most)
     kept = latest if own is None else tuple(sorted((*latest, own)))[-most:]
     first = min(each for each in (own, passed.first, at) if each is not None)
     return _chosen(kept, passed.count + (own is not None), first, passed.latest or after, _since(task, at), exact=passed.exact)
+
+
+def passed_fires(trigger: Trigger, task: Task, after: datetime, until: datetime, most: int) -> tuple[Missed, tuple[datetime, ...]]:
+    """Return the trigger's fires f with after < f <= until that do not wait already, and the latest `most` of them.
+
+    One may wait before it has come: it was asked for, or moved to, at the very time of a fire.
+    """
+    passed = missed(trigger, after, until)
+    ahead = [fire for fire in task.owed if after < fire <= until and last_fire_time(trigger, after, fire) == fire]
+    if not ahead:
+        return passed, latest_fires(trigger, after, until, most)
+    latest = [fire for fire in latest_fires(trigger, after, until, most + len(ahead)) if fire not in ahead]
+    first = passed.first
+    while first in ahead:
+        first = next_fire_after(trigger, first)
+    count = passed.count - len(ahead)
+    return Missed(count, first if count else None, passed.latest, passed.exact), tuple(latest[max(0, len(latest) - most) :])
 
 
 def _chosen(

@@ -14,6 +14,7 @@ Where the description is silent the model does what a user would expect:
   while it had no node takes no room from them.
 - What still waits when `max_fires` is reached is dropped, for a reason of its own: `limit`.
 - When a run that was lost or interrupted runs again and is retried, what passed until it ran again is settled with that retry.
+- Under `fire_all` no more than `catch_up_limit` wait: of what is missed while others wait already, as many as there is room for.
 - Under `allow` each one-off counts as a fire of the schedule, and no more are made than `max_fires` leaves.
 """
 
@@ -232,6 +233,8 @@ class _Play:
             overlapped += self.scenario.fires(since, begin)
             passed = self.scenario.fires(begin, end)
             late = kept(self.policy, passed, end)
+            if self.policy.misfire == "fire_all":
+                late = late[max(0, len(late) - max(0, self.policy.catch_up_limit - len(self.owed) - len(to_run))) :]
             to_run += late
             misfired.append(without(passed, late))
             since = end
