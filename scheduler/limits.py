@@ -112,7 +112,6 @@ class Limits:
         """
         self._promised, self.next_ask, self.left_out = {}, None, []
         if free <= 0:
-            self.turns += 1
             return {}
         kinds = self._registry.kinds
         if limited := self._limited(kinds):

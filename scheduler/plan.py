@@ -214,7 +214,7 @@ def _retry_at(row: Task, finish: Finish, raised: Raised) -> datetime | None:
         row.request is Request.STOP  # asked for when the run had failed already, or could not be told
         or raised.is_final
         or _moved(row, finish) is not None
-        or (raised.after is None and not set(raised.names).isdisjoint(policy.never))
+        or not set(raised.names).isdisjoint(policy.never)
     )
     if is_ruled_out or row.options.consistency is Consistency.AT_MOST_ONCE or not policy.allows(failures=failures, age=age):
         return None
@@ -316,8 +316,12 @@ def _due(row: Task, finish: Finish, trigger: Trigger | None) -> Due:
 
 
 def _as_locked(row: Task, finish: Finish) -> Task:
-    """Return the row with the fire that it was locked for, wherever its next run was moved to since."""
+    """Return the row with the fire that it was locked for, and the misfire policy by which that was chosen, whatever was edited since."""
     locked = finish.task
+    if row.options is not locked.options:
+        then = locked.options
+        chosen = evolve(row.options, misfire=then.misfire, misfire_grace_time=then.misfire_grace_time, catch_up_limit=then.catch_up_limit)
+        row = evolve(row, options=chosen)
     if row.run_at == locked.run_at:
         return row
     waited = is_owed(locked) and locked.run_at not in row.owed

@@ -20,9 +20,9 @@ def share_out(free: int, kinds: Sequence[str], busy: Collection[str], turn: int,
     start = turn % len(kinds)
     order = [kind for kind in (*kinds[start:], *kinds[:start]) if caps.get(kind, 1) > 0][:free]
     rooms = dict.fromkeys(order, 1)
-    eager = [kind for kind in order if kind in busy] or order
+    eager = [kind for kind in order if kind in busy]
     left = _pour(free - len(order), rooms, eager, caps)
-    _pour(left, rooms, [kind for kind in order if kind not in eager], caps)
+    _pour(left, rooms, order, caps)
     return rooms
 
 

@@ -77,9 +77,9 @@ def latest_fires(trigger: Trigger, after: datetime, until: datetime, count: int)
         return ()
     jumps = trigger.counts_from is CountsFrom.TIMETABLE or isinstance(trigger, LooksBack)
     most = _FEW + count if jumps else _MOST_FOLLOWED
-    walked = deque(islice(fire_times(trigger, after, until), most + 1), maxlen=most + 1)
+    walked = tuple(islice(fire_times(trigger, after, until), most + 1))
     if len(walked) <= most:
-        return tuple(walked)[-count:]
+        return walked[-count:]
     if not jumps:
         latest = last_fire_time(trigger, after, until)
         return () if latest is None else (latest,)

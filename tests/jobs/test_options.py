@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import Consistency, InvalidValue, JobRegistry, Misfire, Overlap, TaskOptions
+from detent.jobs import Consistency, InvalidValue, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions
 from detent.jobs.options import FIRES_MAX, OptionValues
 
 SECOND = timedelta(seconds=1)
@@ -15,6 +15,22 @@ def test_a_policy_may_be_named_by_its_text() -> None:
     options = TaskOptions(misfire="fire_all", overlap="queue_one", consistency="at_most_once")
 
     assert (options.misfire, options.overlap, options.consistency) == (Misfire.FIRE_ALL, Overlap.QUEUE_ONE, Consistency.AT_MOST_ONCE)
+
+
+def test_what_is_not_said_is_as_it_is_documented() -> None:
+    """A change of a default changes the tasks of everybody who relies on it."""
+    assert TaskOptions() == TaskOptions(
+        retry=RetryPolicy(limit=5, min_backoff=SECOND, max_backoff=timedelta(hours=1), multiplier=2.0, jitter=1.0, age_limit=None),
+        consistency=Consistency.AT_LEAST_ONCE,
+        time_limit=None,
+        misfire=Misfire.FIRE_ONCE,
+        misfire_grace_time=None,
+        catch_up_limit=100,
+        overlap=Overlap.SKIP,
+        queue_limit=100,
+        max_fires=None,
+        pause_on_failure=False,
+    )
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,7 @@ def test_exceptions_are_kept_by_name() -> None:
         ("delays", [5], r"delays\[0\]"),
         ("delays", [SECOND] * 101, "at most 100"),
         ("never", [KeyError, 5], r"never\[1\]"),
+        ("never", [KeyError] * 101, "at most 100"),
         ("never", [""], r"never\[0\]"),
     ],
 )
@@ -161,6 +162,13 @@ def test_a_bad_item_of_a_list_is_named(field: str, value: object, named: str) ->
     """By its place."""
     with pytest.raises(InvalidValue, match=named):
         RetryPolicy(**{field: value})  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_policy_may_list_a_hundred_delays_and_classes() -> None:
+    """As many may stand in the record of a task; a delay may be none at all."""
+    policy = RetryPolicy(delays=[timedelta(0)] * 100, never=[KeyError] * 100)
+
+    assert (len(policy.delays), len(policy.never)) == (100, 100)
 
 
 def test_no_wait_at_all_is_possible() -> None:

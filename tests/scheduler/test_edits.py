@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import InvalidSlug, InvalidValue, Overlap, PayloadTooLarge, Request, Task, TaskOptions, TaskState
+from detent.jobs import InvalidSlug, InvalidValue, Overlap, PayloadTooLarge, Request, Task, TaskOptions, TaskState, TriggerSource
 from detent.jobs.options import FIRES_MAX
 from detent.scheduler import InvalidSchedule, TriggerError, TriggerNeverFires, edits
 from detent.stores import transitions
+from detent.triggers import CronTrigger
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, held, trigger_of
 
 HOURLY, ONE_OFF = a_schedule("@every 1h"), a_one_off()
@@ -68,7 +69,12 @@ def test_a_first_fire_of_its_own_is_not_lost_to_another_one() -> None:
     """The trigger knows nothing of it, so that it waits beside the new one."""
     own = evolve(HOURLY, anchor=NOON + MINUTE, run_at=NOON + MINUTE)
 
-    assert run_now(own).owed == (NOW, NOON + MINUTE)
+    assert (run_now(own).owed, run_now(own).run_at) == ((NOW, NOON + MINUTE), NOW)
+
+
+def test_a_schedule_whose_trigger_this_node_does_not_know_keeps_its_next_fire() -> None:
+    """Its job may be registered elsewhere: nobody here can tell that the trigger would find the fire again."""
+    assert run_now(a_one_off(trigger_from=TriggerSource.JOB)).owed == (NOW, NOON)
 
 
 def test_a_schedule_with_fires_that_wait_runs_the_oldest_of_them() -> None:
@@ -84,6 +90,7 @@ def test_a_task_that_runs_has_one_more_fire_when_it_is_asked_to() -> None:
 
     assert (task.owed, task.run_at) == ((NOW + HOUR,), NOON)
     assert (task.lease_id, task.request) == ("lease-1", Request.NONE)
+    assert run_now(run_now(evolve(held(HOURLY), owed=(NOON - DAY,)))).owed == (NOON - DAY, NOW)
 
 
 def test_no_more_fires_wait_than_a_row_may_hold() -> None:
@@ -96,7 +103,7 @@ def test_no_more_fires_wait_than_a_row_may_hold() -> None:
 
 def test_a_one_off_that_is_asked_to_run_is_moved_to_now() -> None:
     """It has one fire; what is late already stays what it is."""
-    assert (run_now(ONE_OFF).run_at, run_now(ONE_OFF).due_at) == (NOW, NOW)
+    assert (run_now(ONE_OFF).run_at, run_now(ONE_OFF).due_at, run_now(ONE_OFF).owed) == (NOW, NOW, ())
     assert run_now(ONE_OFF, after=HOUR).run_at == NOON
 
 
@@ -104,7 +111,7 @@ def test_a_retry_that_waits_is_made_at_once() -> None:
     """For the fire that it is a retry of."""
     task = run_now(WAITING, after=25 * MINUTE)
 
-    assert (task.due_at, task.run_at, task.owed) == (NOON + 5 * MINUTE, NOON, ())
+    assert (task.due_at, task.run_at, task.owed, task.attempt) == (NOON + 5 * MINUTE, NOON, (), 1)
 
 
 def test_a_failed_task_that_is_asked_to_run_is_restarted() -> None:
@@ -136,12 +143,19 @@ def test_a_task_is_moved_to_another_time(task: Task) -> None:
     assert moved.anchor == task.anchor
 
 
-def test_a_run_that_is_under_way_goes_on_when_its_task_is_moved() -> None:
-    """Its lease and its attempt are its own."""
-    row = held(HOURLY)
-    moved = transitions.edit(row, edits.move(row, NOON + 3 * HOUR), now=NOON)
+def test_a_paused_task_that_is_moved_is_not_run_now_any_more() -> None:
+    """The later wish counts: it waits for somebody to resume it."""
+    asked = run_now(paused(HOURLY))
+    moved = transitions.edit(asked, edits.move(asked, NOON + 3 * HOUR), now=NOW)
 
-    assert (moved.lease_id, moved.due_at, moved.attempt, moved.run_at) == ("lease-1", row.due_at, 1, NOON + 3 * HOUR)
+    assert (moved.request, moved.due_at) == (Request.NONE, None)
+
+
+def test_a_run_that_is_under_way_goes_on_when_its_task_is_moved() -> None:
+    """Its lease and its attempts are its own, and what it was asked for stays asked."""
+    row = evolve(held(WAITING, lease_id="lease-2"), request=Request.STOP)
+
+    assert edits.move(row, NOON + 3 * HOUR) == evolve(row, run_at=NOON + 3 * HOUR)
 
 
 # -- update
@@ -167,8 +181,33 @@ def test_another_trigger_sets_the_next_fire_anew() -> None:
 
     assert changed is not None
     assert (changed.trigger, changed.run_at) == ("30 * * * *", NOON + HOUR / 2)
+    assert update(later, trigger=CronTrigger("30 * * * *")) == changed
     assert owing is not None
     assert owing.run_at == NOON
+
+
+def test_another_delay_of_a_one_off_counts_from_now() -> None:
+    """It sets the fire time, and rules no other."""
+    changed = update(a_one_off(run_at=NOON + DAY), trigger="@after 5h")
+
+    assert changed is not None
+    assert (changed.trigger, changed.run_at) == ("@after 5h", NOON + 5 * HOUR)
+
+
+def test_a_one_off_that_becomes_a_schedule_counts_from_now() -> None:
+    """Not from the instant, still ahead, that was its own."""
+    changed = update(a_one_off(run_at=NOON + DAY), trigger="30 * * * *")
+
+    assert changed is not None
+    assert (changed.anchor, changed.run_at) == (NOON, NOON + HOUR / 2)
+
+
+def test_another_trigger_is_the_tasks_own() -> None:
+    """Also where it followed its job before."""
+    changed = update(a_one_off(trigger_from=TriggerSource.JOB), trigger="30 * * * *")
+
+    assert changed is not None
+    assert changed.trigger_from is TriggerSource.TASK
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from attrs import evolve
 
 from detent.jobs import Misfire, Overlap, Task, TaskOptions
 from detent.scheduler.follow import Following, follow
-from detent.stores.passed import LIMIT, MISFIRE, OVERLAP, Dropped, fires_due
-from detent.triggers import SimpleTrigger, parse_trigger
+from detent.stores.passed import LIMIT, MISFIRE, OVERLAP, Dropped, Due, fires_due
+from detent.triggers import SimpleTrigger, Trigger, parse_trigger
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
 HOURLY = SimpleTrigger(HOUR)
@@ -151,6 +151,29 @@ def test_an_owed_fire_is_run_first_and_what_was_missed_meanwhile_is_chosen_from(
     assert following == Following(at(5), at(0), (dropped(MISFIRE, 4, 1),), (at(0), at(5)))
 
 
+def test_a_fire_that_was_late_when_somebody_asked_for_a_run_comes_after_that_run() -> None:
+    """Though its time was before."""
+    task = evolve(hourly(), owed=(at(0.5),), run_at=at(0.5), first_run_at=at(0.6))
+
+    assert follow(HOURLY, task, fire_time=at(0.5), until=at(0.7)) == Following(at(0), at(0), (), (at(0),))
+
+
+def test_a_run_that_was_moved_goes_before_the_fires_that_wait() -> None:
+    """It has a time of its own, and those keep their turn."""
+    task = evolve(hourly(), anchor=at(0), owed=(at(0),), run_at=at(0.5), first_run_at=at(0.5))
+
+    assert fires_due(HOURLY, task, at(0.5)).kept == (at(0.5),)
+    assert follow(HOURLY, task, fire_time=at(0.5), until=at(0.6)) == Following(at(0), at(0), (), (at(0),))
+
+
+@pytest.mark.parametrize("trigger", [SimpleTrigger(HOUR, start=NOON, times=1), SimpleTrigger(HOUR, fixed_delay=True), None])
+def test_beside_a_fire_that_waited_nothing_passes_where_no_other_comes_before_it_was_run(trigger: Trigger | None) -> None:
+    """The trigger has ended, counts from the end of the run, or is gone."""
+    task = evolve(hourly(), anchor=at(0), owed=(at(0),), run_at=at(0))
+
+    assert fires_due(trigger, task, at(5)) == Due((), at(0))
+
+
 def test_catching_up_goes_on_through_the_fires_that_wait() -> None:
     """Each in turn; what passes while it does is an overlap."""
     task = evolve(hourly(misfire=ALL), first_run_at=at(2.5))
@@ -174,6 +197,15 @@ def test_fires_after_a_lease_ended_are_misfires_and_those_before_it_overlaps() -
     every = follow(HOURLY, crashed_at_half_past_two(Overlap.QUEUE_ONE, ALL), fire_time=NOON, until=at(7.5))
     assert every.owed == (at(3), at(4), at(5), at(6), at(7))
     assert every.dropped == (dropped(OVERLAP, 2, 1),)
+
+
+def test_misfires_before_the_first_lock_and_after_a_lost_lease_are_counted_together() -> None:
+    """12:00 and 13:00 passed before the fire of 14:00 was locked, 17:00 to 19:00 after its lease ended at 16:30."""
+    row = held(held(hourly(), now=at(2.5), lease=2 * HOUR), now=at(8.5), lease_id="lease-2")
+    following = follow(HOURLY, row, fire_time=at(2), until=at(8.6))
+
+    assert following.dropped == (dropped(MISFIRE, 2 + 3, 0), dropped(OVERLAP, 2, 3))
+    assert following.owed == (at(8),)
 
 
 def test_a_reason_is_a_sentence_for_people() -> None:

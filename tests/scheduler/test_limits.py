@@ -52,6 +52,38 @@ async def test_no_more_runs_of_a_kind_than_its_limit() -> None:
         open_gates(jobs)
 
 
+@pytest.mark.parametrize(("here", "over_all"), [(1, 3), (3, 1)])
+async def test_a_kind_with_both_limits_keeps_to_the_lower(here: int, over_all: int) -> None:
+    """Its own on this node, and the one over all nodes."""
+    jobs = Noting()
+    gate = asyncio.Event()
+
+    @jobs.job("both", max_concurrency=here, global_limit=over_all)
+    async def both(ctx: JobContext) -> None:
+        jobs.noted.append(ctx.slug)
+        await gate.wait()
+
+    async with driven(jobs) as node:
+        await schedule(node, 5, "both")
+        await exchange(node, 1)
+        await exchange(node, 1)
+        assert len(node.scheduler.works.runs) == 1
+        gate.set()
+
+
+async def test_no_place_is_asked_for_a_kind_of_which_nothing_is_due_beside_one_that_is() -> None:
+    """Whether it has a task for later or none at all."""
+    jobs = Noting()
+    for kind in ("due", "later", "none"):
+        jobs.job(kind, global_limit=1)(jobs.note)
+    async with driven(jobs) as node:
+        await node.scheduler.schedule_job("a", "due")
+        await node.scheduler.schedule_job("b", "later", delay=SECOND)
+        await node.turn()
+        assert jobs.noted == ["a"]
+        assert {kind for kind, _ in node.store.script.wishes} == {"due"}
+
+
 async def test_a_kind_at_its_limit_costs_no_exchange_until_a_run_ends() -> None:
     """What is due of it is not asked for, so that nothing spins."""
     jobs = Capped(limit=1)

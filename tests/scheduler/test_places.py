@@ -95,6 +95,22 @@ async def test_an_outcome_that_is_still_to_be_written_keeps_its_place() -> None:
         assert (sharers.live(1), await sharers.leased()) == (0, 1)
 
 
+async def test_what_a_lock_without_an_answer_may_have_locked_keeps_its_place_until_the_lease_ends() -> None:
+    """The node has given the call up before, because it would not trust what it locked any more."""
+    async with sharing(1, limit=1) as sharers:
+        (node,) = sharers.nodes
+        await sharers.schedule(2)
+        node.store.script.answers.append(silent)
+        with suppress(StoreUnavailable):
+            await sharers.exchange(0)
+        node.clock.advance(LEASE - node.scheduler.config.margin)
+        await sharers.exchange(0)
+        assert (sharers.live(0), await sharers.leased()) == (0, 1)
+        node.clock.advance(node.scheduler.config.margin)
+        await sharers.exchange(0)
+        assert (sharers.live(0), await sharers.leased()) == (1, 1)
+
+
 async def test_a_closed_node_leaves_its_places_to_the_others() -> None:
     """Without the wait for the end of a lease."""
     async with sharing(2, limit=1) as sharers:
@@ -126,6 +142,33 @@ async def test_a_node_without_a_place_asks_again_after_a_pause() -> None:
         waiting.clock.advance(PAUSE)
         await sharers.exchange(1)
         assert len(waiting.store.script.wishes) - before == 2
+
+
+async def test_a_node_that_has_some_places_waits_for_more_as_well() -> None:
+    """It asks again after a pause, not in between."""
+    async with sharing(2, limit=2) as sharers:
+        for number in (0, 1):
+            await sharers.schedule(1, f"n{number}-")
+            await sharers.exchange(number)
+        await sharers.schedule(5)
+        await sharers.exchange(1)
+        asked = len(sharers.nodes[1].store.script.wishes)
+        await sharers.exchange(1)
+        assert (sharers.live(0), sharers.live(1)) == (1, 1)
+        assert len(sharers.nodes[1].store.script.wishes) == asked
+
+
+async def test_a_node_that_waited_and_has_its_place_does_not_ask_any_more() -> None:
+    """An instant that has passed is nothing to wait for."""
+    async with sharing(2, limit=1) as sharers:
+        await sharers.schedule(2)
+        await sharers.exchange(0)
+        await sharers.exchange(1)
+        await sharers.nodes[0].scheduler.drain(timedelta(0))
+        sharers.nodes[1].clock.advance(PAUSE)
+        await sharers.exchange(1)
+        assert sharers.live(1) == 1
+        assert sharers.nodes[1].scheduler.works.limits.next_ask is None
 
 
 async def test_a_kind_whose_places_cannot_be_asked_for_holds_up_no_other() -> None:
@@ -251,6 +294,22 @@ async def test_a_node_with_an_endless_backlog_lets_others_have_places() -> None:
         shares = [sum(number == each for number, _ in sharers.ran) for each in range(3)]
         assert min(shares) >= 10
         assert sum(shares) >= 300 * 0.8
+
+
+async def test_a_node_that_had_a_place_for_a_lease_leaves_the_next_one_to_others() -> None:
+    """And says so."""
+    async with sharing(2, limit=1) as sharers:
+        await sharers.schedule(3)
+        await sharers.exchange(0)
+        for _ in range(3):
+            sharers.nodes[0].clock.advance(BEAT)
+            for node in sharers.nodes:
+                await node.scheduler.works.heartbeat.run_once()
+        await sharers.end(0)
+        await sharers.exchange(0)
+        assert limits_of(sharers.nodes[0]) == ("this node leaves the places of its kind to other nodes for a moment", 0)
+        await sharers.exchange(1)
+        assert (sharers.live(0), sharers.live(1)) == (0, 1)
 
 
 async def test_a_node_alone_never_rests() -> None:

@@ -55,6 +55,14 @@ def test_a_one_off_that_is_returned_unmoved_is_finished() -> None:
     assert (run.started_at, run.finished_at) == (NOON, NOON + SECOND)
 
 
+@pytest.mark.parametrize("after", [SECOND, 2 * HOUR], ids=["run", "skipped"])
+def test_every_record_is_in_the_namespace_of_its_task(after: timedelta) -> None:
+    """That of the run, and that of fires that were dropped."""
+    row = evolve(held(HOURLY), namespace="tenant")
+
+    assert {run.namespace for run in carried_on(row, after=after).runs} == {"tenant"}
+
+
 @pytest.mark.parametrize("task", [a_one_off(), HOURLY])
 def test_a_job_that_returns_none_has_its_task_removed(task: Task) -> None:
     """Its trigger notwithstanding."""
@@ -126,6 +134,7 @@ def test_missed_and_overlapped_fires_are_on_record_with_their_reasons() -> None:
     done, missed, overlapped = outcome.runs
     assert (done.status, done.fire_time) == (RunStatus.DONE, NOON + 3 * HOUR)
     assert (missed.status, missed.count, missed.fire_time, missed.attempt) == (RunStatus.SKIPPED, 3, NOON, 0)
+    assert (missed.started_at, missed.finished_at) == (done.finished_at, done.finished_at)
     assert (overlapped.status, overlapped.count, overlapped.fire_time) == (RunStatus.SKIPPED, 2, NOON + 4 * HOUR)
     assert "no node ran the task" in (missed.error or "")
     assert "still going" in (overlapped.error or "")
@@ -196,6 +205,28 @@ def test_a_run_that_did_not_end_well(row: Task, ending: Ending, status: str, the
     assert after.last_error == (row.last_error if then == "waits" and ending is INTERRUPTED else outcome.runs[0].error)
 
 
+def test_what_is_set_aside_has_its_missed_fires_accounted_for_once() -> None:
+    """A restart is for the very fire, and not for those that were dropped with it."""
+    row = held(HOURLY, now=NOON + 2.5 * HOUR)
+    for number in range(CRASH_LIMIT):
+        row = held(row, lease_id=f"lost-{number}")
+    outcome = decided(row, RAISED)
+    assert outcome.next is not None
+    again = held(transitions.edit(outcome.next, transitions.restart(outcome.next), now=NOON + 2.7 * HOUR), now=NOON + 2.7 * HOUR)
+
+    assert (statuses(outcome), outcome.next.anchor) == ([("failed", 1), ("skipped", 2)], NOON + 2 * HOUR)
+    assert statuses(carried_on(again)) == [("done", 1)]
+
+
+def test_the_fires_that_wait_when_a_task_is_set_aside_are_kept_in_their_order() -> None:
+    """A restart runs the oldest first."""
+    owed = tuple(NOON - number * HOUR for number in range(9, 0, -1))
+    after = decided(crashed(evolve(HOURLY, owed=owed, run_at=owed[0]), CRASH_LIMIT), RAISED).next
+
+    assert after is not None
+    assert (after.owed, after.run_at, after.last_error) == ((*owed, NOON), owed[0], "boom")
+
+
 @pytest.mark.parametrize("attempt", range(1, 7))
 def test_the_backoff_doubles_within_its_bounds(attempt: int) -> None:
     """Spread evenly between the floor and the ceiling of this retry, another for every lease."""
@@ -255,7 +286,8 @@ def test_lost_and_handed_back_runs_use_no_retries_up() -> None:
 
 def test_fires_that_pass_while_a_retry_waits_are_overlaps() -> None:
     """The run is still going until its last attempt has ended."""
-    row = held(transitions.retry(held(HOURLY), now=NOON + SECOND, at=NOON + 2.5 * HOUR), lease_id="lease-2")
+    first = held(evolve(HOURLY, ended_at=NOON - HOUR))  # the end of the run before
+    row = held(transitions.retry(first, now=NOON + SECOND, at=NOON + 2.5 * HOUR), lease_id="lease-2")
 
     outcome = carried_on(row)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Request, RetryPolicy, Task, TaskOptions, TaskState
+from detent.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskState
 from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
 from detent.scheduler.plan import decide
 from detent.stores import Outcome, transitions
@@ -38,12 +38,12 @@ PAYLOADS: list[tuple[str, bytes, bytes, bytes]] = [
 @pytest.mark.parametrize(("edit", "returned", "kept"), [case[1:] for case in PAYLOADS], ids=[case[0] for case in PAYLOADS])
 def test_a_payload_is_kept_by_whoever_changed_it(edit: bytes, returned: bytes, kept: bytes) -> None:
     """A job that returns its task as it came overwrites nobody's edit."""
-    row = edited(lambda task: evolve(task, payload=edit))
+    row = edited(lambda task: evolve(task, payload=edit, payload_version=int(edit)))
 
-    after = decided(row, Returned(evolve(LOCKED, payload=returned))).next
+    after = decided(row, Returned(evolve(LOCKED, payload=returned, payload_version=int(returned)))).next
 
     assert after is not None
-    assert after.payload == kept
+    assert (after.payload, after.payload_version) == (kept, int(kept))
 
 
 def test_a_new_format_of_the_same_bytes_is_a_change_too() -> None:
@@ -82,6 +82,17 @@ def test_an_edited_retry_policy_counts_at_once() -> None:
 
     assert [run.status.value for run in decided(row, Raised("boom")).runs] == ["failed"]
     assert [run.status.value for run in decided(LOCKED, Raised("boom")).runs] == ["retried"]
+
+
+def test_a_policy_that_comes_during_a_run_makes_up_for_no_fire_before_it() -> None:
+    """Which fire is run was decided when it was locked; they stay in order."""
+    locked = held(a_schedule("@every 1h"), now=NOON + 2.5 * HOUR)
+    row = edited(lambda task: evolve(task, options=TaskOptions(misfire=Misfire.FIRE_ALL)), locked)
+
+    after = decided(row, Returned(locked), locked).next
+
+    assert after is not None
+    assert (after.run_at, after.owed) == (NOON + 3 * HOUR, ())
 
 
 def test_another_trigger_rules_from_the_end_of_the_run_on() -> None:

@@ -1,18 +1,18 @@
 """Which fire a locked task is run for, and what must not be run: as tables."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
 
-from detent.jobs import Consistency, JobRegistry, Request, Task, TaskOptions, TriggerSource
+from detent.jobs import Consistency, JobRegistry, Overlap, Request, Task, TaskOptions, TriggerSource
 from detent.scheduler.endings import Ending, Finish, Missed, Raised, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, decide, plan_fire, trigger_of
+from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, decide, is_suspect, plan_fire, trigger_of
 from detent.stores import MemoryStore, transitions
 from detent.stores.conformance.values import request
 from detent.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError
 from support import tasks
-from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, held
+from support.tasks import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, held
 
 AT_MOST_ONCE = TaskOptions(consistency=Consistency.AT_MOST_ONCE)
 THREE_FIRES = f"START={NOON:%Y-%m-%dT%H:%M:%SZ} TIMES=3 @every 1h"
@@ -105,6 +105,37 @@ INSTEAD: list[tuple[str, Task, Ending | None]] = [
 def test_what_must_not_be_run_is_accounted_for_instead(task: Task, instead: Ending | None) -> None:
     """Whatever killed three nodes is not given to a fourth."""
     assert plan_fire(task, tasks.trigger_of(task)).instead == instead
+
+
+@pytest.mark.parametrize(("crashes", "expected"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_task_that_lost_two_runs_is_a_suspect(crashes: int, expected: bool) -> None:  # noqa: FBT001 - a column of the table
+    """One loss may be anything's fault."""
+    assert is_suspect(crashed(HOURLY, crashes)) is expected
+
+
+HANDED_BACK = transitions.hand_back(evolve(held(evolve(HOURLY, ended_at=NOON - DAY)), request=Request.STOP), now=NOON + SECOND)
+
+ENDS: list[tuple[str, Task, datetime]] = [
+    ("lost three times: with the last lease", crashed(HOURLY, CRASH_LIMIT), NOON + CRASH_LIMIT * LEASE),
+    ("stopped before it could run: when it was locked, not with the fire before", held(HANDED_BACK, lease_id="lease-2"), NOON),
+]
+
+
+@pytest.mark.parametrize(("task", "at"), [case[1:] for case in ENDS], ids=[case[0] for case in ENDS])
+def test_what_must_not_be_run_has_come_to_its_end(task: Task, at: datetime) -> None:
+    """The instant stands in the history, and the schedule goes on from there."""
+    fire = plan_fire(task, tasks.trigger_of(task))
+
+    assert fire.instead is not None
+    assert fire.at == at
+
+
+@pytest.mark.parametrize(("early", "instead"), [(SECOND / 1000, None), (timedelta(0), Stopped(NEXT_FIRE))])
+def test_a_lost_run_is_run_again_until_its_next_fire_takes_its_place(early: timedelta, instead: Ending | None) -> None:
+    """At the very instant it does."""
+    row = held(a_schedule(options=TaskOptions(overlap=Overlap.CANCEL_RUNNING)))
+
+    assert plan_fire(held(row, now=NOON + HOUR - early, lease_id="lease-2"), SimpleTrigger(HOUR)).instead == instead
 
 
 @pytest.mark.parametrize("trigger", [Broken(), Stuck()])

@@ -133,7 +133,7 @@ class Life:
         """How many fires of the trigger, up to the anchor, are still to be run, or to be tried again."""
         row = self.row
         is_open = row.first_run_at is not None and row.run_at <= row.anchor
-        fires = {*row.owed, *((row.run_at,) if is_open else ())} - set(self.settled)
+        fires = {fire for fire in (*row.owed, *((row.run_at,) if is_open else ())) if fire <= row.anchor} - set(self.settled)
         return 0 if self.is_removed else sum(map(self._is_fire, fires))
 
     def _is_fire(self, instant: datetime) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Cancel, Consistency, Fail, Misfire, Overlap, Retry, RetryPolicy, Task, TaskOptions, TaskState
-from detent.scheduler.endings import Ending, Finish, Missed, Moved, Raised, Returned, Spawned, Stopped, ending_of
+from detent.scheduler.endings import Ending, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped, ending_of
 from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, Fire, decide, plan_fire
 from detent.stores import Outcome, RunStatus, transitions
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, crashed, held, trigger_of
@@ -141,6 +141,14 @@ def test_a_schedule_that_is_too_late_is_not_run_and_goes_on() -> None:
     assert (after.run_at, after.anchor, after.fires, after.attempt) == (NOON + 6 * HOUR, NOON + 5 * HOUR, 0, 0)
 
 
+def test_a_schedule_that_is_too_late_and_was_moved_meanwhile_waits_for_its_new_time() -> None:
+    """Whoever moved it said when it runs next."""
+    row = held(hourly(misfire=Misfire.SKIP), now=NOON + 2.5 * HOUR)
+    after = following(ended(row, now=moved(row)))
+
+    assert (after.run_at, after.anchor) == (NOON + 5.5 * HOUR, NOON + 2 * HOUR)
+
+
 def test_a_one_off_that_is_too_late_is_removed_and_on_record() -> None:
     """It asked for that, by its grace time."""
     outcome = ended(held(one_off(misfire_grace_time=HOUR), now=NOON + 2 * HOUR))
@@ -181,12 +189,12 @@ def test_the_next_fire_cancels_the_run_and_takes_its_place() -> None:
     assert (following(outcome).due_at, following(outcome).owed) == (NOON + HOUR, (NOON + HOUR,))
 
 
-@pytest.mark.parametrize(("wait", "expected"), [(58, "retried"), (60, "failed")])
-def test_a_retry_that_the_next_fire_would_cancel_is_not_made(wait: int, expected: str) -> None:
-    """The fire has failed, then."""
+@pytest.mark.parametrize(("early", "expected"), [(timedelta(microseconds=1), "retried"), (timedelta(0), "failed")])
+def test_a_retry_that_the_next_fire_would_cancel_is_not_made(early: timedelta, expected: str) -> None:
+    """The fire has failed, then; so it has where both come at the same instant."""
     row = held(hourly(overlap=Overlap.CANCEL_RUNNING))
 
-    assert summary(ended(row, Raised("boom", after=wait * MINUTE)))[0] == (expected, 1)
+    assert summary(ended(row, Raised("boom", after=HOUR - SECOND - early)))[0] == (expected, 1)
 
 
 def test_a_lost_run_whose_next_fire_has_come_is_not_run_again() -> None:
@@ -196,7 +204,19 @@ def test_a_lost_run_whose_next_fire_has_come_is_not_run_again() -> None:
 
     assert planned(row).instead == Stopped(NEXT_FIRE)
     assert summary(outcome) == [("cancelled", 1), ("skipped", 1)]
+    assert str(outcome.runs[1].error).startswith("misfire: 1 passed"), "nobody ran the task when it came"
     assert following(outcome).run_at == NOON + 2 * HOUR
+
+
+@pytest.mark.parametrize("overlap", Overlap)
+@pytest.mark.parametrize("trigger", [None, "FIXED_DELAY=yes @every 1h"])
+def test_what_has_one_fire_at_a_time_has_nothing_that_overlaps(trigger: str | None, overlap: Overlap) -> None:
+    """A one-off, or a fixed delay: nothing takes over, nothing runs beside, and its retry waits as long as it must."""
+    options = TaskOptions(overlap=overlap)
+    row = held(a_one_off(options=options) if trigger is None else a_schedule(trigger, options=options))
+
+    assert planned(row) == Fire(fire_time=NOON, at=NOON)
+    assert summary(ended(row, Raised("boom", after=9 * HOUR))) == [("retried", 1)]
 
 
 # -- fires side by side
@@ -204,13 +224,14 @@ def test_a_lost_run_whose_next_fire_has_come_is_not_run_again() -> None:
 
 def test_a_schedule_that_allows_overlaps_lets_each_fire_live_as_a_task_of_its_own() -> None:
     """In the same write in which it waits for the next."""
-    row = held(evolve(hourly(overlap=Overlap.ALLOW), payload=b"p", metadata={"k": "v"}), now=NOON + MINUTE)
+    row = held(evolve(hourly(overlap=Overlap.ALLOW), payload=b"p", payload_version=2, metadata={"k": "v"}), now=NOON + MINUTE)
     outcome = ended(row)
 
     assert planned(row).instead == Spawned()
     (spawned,) = outcome.spawn
     assert spawned.slug == "t@2024-06-01T12:00:00+00:00"
-    assert (spawned.kind, spawned.payload, spawned.metadata, spawned.options) == ("k", b"p", {"k": "v"}, row.options)
+    assert (spawned.kind, spawned.payload, spawned.payload_version) == ("k", b"p", 2)
+    assert (spawned.metadata, spawned.options) == ({"k": "v"}, row.options)
     assert (spawned.run_at, spawned.recurring) == (NOON, False)
     assert (following(outcome).run_at, following(outcome).fires, outcome.runs) == (NOON + HOUR, 1, ())
 
@@ -222,9 +243,19 @@ def test_missed_fires_that_are_allowed_side_by_side_are_all_spawned_at_once() ->
 
     outcome = ended(row)
     assert [task.run_at for task in outcome.spawn] == [NOON + 2 * HOUR, NOON + 3 * HOUR]
+    assert following(outcome).fires == 2
     assert summary(outcome) == [("skipped", 2)]
     assert [task.run_at for task in ended(owing).spawn] == [NOON - HOUR, NOON + 2 * HOUR, NOON + 3 * HOUR]
     assert following(ended(owing)).owed == ()
+
+
+def test_a_schedule_that_lost_its_trigger_before_it_spawned_is_over_when_it_has() -> None:
+    """It has become a one-off, and this was its fire."""
+    row = held(hourly(overlap=Overlap.ALLOW))
+    finish = Finish(task=row, fire_time=NOON, started_at=NOON, ended_at=NOON, ending=Spawned())
+    outcome = decide(evolve(row, trigger=None), finish, None)
+
+    assert (outcome.next, [task.run_at for task in outcome.spawn]) == (None, [NOON])
 
 
 def test_a_lock_that_was_lost_before_it_spawned_is_made_up_for() -> None:
@@ -264,15 +295,44 @@ def test_fires_that_wait_when_the_schedule_ends_are_on_record() -> None:
 
     assert (outcome.next, summary(outcome)) == (None, [("done", 1), ("skipped", 2)])
     assert str(outcome.runs[1].error).startswith("limit: 2")
+    assert outcome.runs[1].fire_time == NOON + HOUR
 
 
-@pytest.mark.parametrize(("fires", "spawned", "skipped"), [(0, 2, [("skipped", 1)]), (1, 1, [("skipped", 2)]), (2, 0, [("skipped", 3)])])
+def test_fires_that_wait_when_the_last_run_fails_do_not_wait_for_a_restart() -> None:
+    """That is for the fire that failed."""
+    row = held(hourly(max_fires=1, overlap=Overlap.QUEUE_ALL))
+    aside = ended(row, Raised("boom", is_final=True), after=2.5 * HOUR)
+
+    assert (following(aside).owed, summary(aside)) == ((NOON,), [("failed", 1), ("skipped", 2)])
+
+
+def test_fires_that_were_dropped_before_the_schedule_ended_are_on_record_beside_those_that_waited() -> None:
+    """Each by its own reason."""
+    row = held(hourly(max_fires=1, overlap=Overlap.QUEUE_ONE))
+    outcome = ended(row, Returned(row), after=2.5 * HOUR)
+
+    assert [str(run.error).split(":")[0] for run in outcome.runs[1:]] == ["overlap", "limit"]
+
+
+@pytest.mark.parametrize(
+    ("fires", "spawned", "skipped"),
+    [(0, 2, [("skipped", 1)]), (1, 1, [("skipped", 2)]), (2, 0, [("skipped", 3)]), (3, 0, [("skipped", 3)])],
+)
 def test_no_more_fires_are_spawned_than_the_schedule_may_have(fires: int, spawned: int, skipped: list[tuple[str, int]]) -> None:
     """The earliest are."""
     task = evolve(hourly(overlap=Overlap.ALLOW, misfire=Misfire.FIRE_ALL, max_fires=2), fires=fires)
     outcome = ended(held(task, now=NOON + 2.5 * HOUR))
 
     assert (outcome.next, len(outcome.spawn), summary(outcome)) == (None, spawned, skipped)
+
+
+def test_a_schedule_that_may_have_more_fires_than_it_spawned_goes_on() -> None:
+    """Its last one ends it."""
+    task = hourly(overlap=Overlap.ALLOW, max_fires=2)
+    second = following(ended(held(task)))
+
+    assert (second.run_at, second.fires) == (NOON + HOUR, 1)
+    assert ended(held(second, lease_id="lease-2")).next is None
 
 
 def test_a_failure_may_pause_the_schedule() -> None:
@@ -302,13 +362,32 @@ def test_a_run_that_fails_after_its_task_was_moved_is_not_tried_again(task: Task
     assert (following(outcome).due_at, following(outcome).attempt) == (NOON + 5.5 * HOUR, 0)
 
 
+@pytest.mark.parametrize("task", [one_off(), hourly()])
+def test_a_run_that_is_interrupted_after_its_task_was_moved_is_not_run_again(task: Task) -> None:
+    """It waits for its new time."""
+    row = held(task)
+    outcome = ended(row, Interrupted("shutdown"), now=moved(row))
+
+    assert summary(outcome) == [("cancelled", 1)]
+    assert following(outcome).due_at == NOON + 5.5 * HOUR
+
+
 def test_a_task_that_was_moved_while_its_node_died_waits_for_its_new_time() -> None:
     """The lost run is not made up for."""
     row = held(moved(held(hourly(consistency=Consistency.AT_MOST_ONCE))), now=NOON + HOUR, lease_id="lease-2")
     outcome = ended(row)
 
     assert planned(row).instead == Moved()
-    assert (outcome.runs, following(outcome).due_at, following(outcome).crashes) == ((), NOON + 5.5 * HOUR, 0)
+    after = following(outcome)
+    assert (outcome.runs, after.due_at, after.crashes, after.fires) == ((), NOON + 5.5 * HOUR, 0, 0)
+
+
+def test_a_task_that_was_moved_while_its_node_died_still_owes_the_fires_that_wait() -> None:
+    """They have their turn after the run that was moved."""
+    waiting = evolve(hourly(overlap=Overlap.QUEUE_ALL), owed=(NOON - HOUR, NOON), run_at=NOON - HOUR)
+    row = held(moved(held(waiting)), now=NOON + HOUR, lease_id="lease-2")
+
+    assert (following(ended(row)).run_at, following(ended(row)).owed) == (NOON + 5.5 * HOUR, (NOON - HOUR, NOON))
 
 
 def test_what_was_returned_is_not_lost_when_the_task_was_moved() -> None:

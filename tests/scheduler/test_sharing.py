@@ -159,7 +159,14 @@ def test_every_kind_with_room_is_visited_in_one_round_beside_kinds_at_their_limi
 
 @pytest.mark.parametrize(
     ("turn", "rooms", "is_short", "expected"),
-    [(5, {}, False, 6), (5, {"b": 1, "c": 1}, False, 6), (5, {"b": 1, "d": 1}, True, 8), (5, {"a": 1}, True, 9), (4, {"a": 1}, True, 5)],
+    [
+        (5, {}, False, 6),
+        (5, {}, True, 6),
+        (5, {"b": 1, "c": 1}, False, 6),
+        (5, {"b": 1, "d": 1}, True, 8),
+        (5, {"a": 1}, True, 9),
+        (4, {"a": 1}, True, 5),
+    ],
 )
 def test_the_next_turn_begins_after_the_last_kind_visited(turn: int, rooms: dict[str, int], *, is_short: bool, expected: int) -> None:
     """If some had to wait; else with the next kind."""

@@ -108,7 +108,7 @@ def test_the_second_attempt_keeps_the_start_of_the_first() -> None:
 
 def test_a_lease_that_ended_is_taken_over_and_its_run_recorded_as_lost() -> None:
     """In one write: the crash is counted, and the lost run ended when its lease did."""
-    row = held(a_one_off())
+    row = evolve(held(a_one_off()), namespace="tenant")
     taken = transitions.lock(row, node="b", lease_id="lease-2", now=LATER, lease=LEASE)
 
     assert taken is not None
@@ -127,6 +127,7 @@ def test_a_lease_that_ended_is_taken_over_and_its_run_recorded_as_lost() -> None
         id="lease-1",
         slug="t",
         kind="k",
+        namespace="tenant",
         fire_time=NOON,
         attempt=1,
         node="a",
@@ -159,9 +160,7 @@ def test_a_lease_never_gets_shorter(until: datetime, expected: datetime) -> None
 
 RELEASED: dict[str, Any] = {"lease_id": None, "node": None, "locked_at": None, "request": Request.NONE, "last_lease": "lease-1"}
 SCHEDULED: dict[str, Any] = {"state": TaskState.SCHEDULED, **RELEASED}
-
-ASKED = {"request": Request.STOP}
-"""Whoever takes the task next hears of it."""
+UNRUN: dict[str, Any] = SCHEDULED | {"request": Request.STOP, "attempt": 0, "first_run_at": None}
 
 LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
     (
@@ -171,15 +170,11 @@ LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
     ),
     ("retry", lambda task: transitions.retry(task, now=END, at=LATER), SCHEDULED | {"retry_at": LATER, "due_at": LATER}),
     ("fail", lambda task: transitions.fail(task, now=END), RELEASED | {"state": TaskState.FAILED, "due_at": None, "ended_at": END}),
-    (
-        "hand back",
-        lambda task: transitions.hand_back(task, now=END),
-        SCHEDULED | {"due_at": NOON, "attempt": 0, "first_run_at": None} | ASKED,
-    ),
+    ("hand back", lambda task: transitions.hand_back(task, now=END), UNRUN | {"due_at": NOON}),
     (
         "hand back until later",
         lambda task: transitions.hand_back(task, now=END, until=LATER),
-        SCHEDULED | {"due_at": LATER, "retry_at": LATER, "attempt": 0, "first_run_at": None} | ASKED,
+        UNRUN | {"due_at": LATER, "retry_at": LATER},
     ),
     (
         "interrupt",
@@ -192,7 +187,7 @@ LETTING_GO_IDS = [case[0] for case in LETTING_GO]
 
 @pytest.mark.parametrize(("let_go", "expected"), [case[1:] for case in LETTING_GO], ids=LETTING_GO_IDS)
 def test_a_holder_lets_go(let_go: Change, expected: dict[str, Any]) -> None:
-    """Nobody's, its lease remembered, every request answered; nothing changes but what is listed."""
+    """Nobody's, its lease remembered, every request answered but of one unrun; nothing changes but what is listed."""
     row = evolve(held(a_schedule()), request=Request.STOP)
 
     after = let_go(row)

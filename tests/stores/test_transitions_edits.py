@@ -140,11 +140,12 @@ DEFINITIONS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("row", [WAITING, RETRIED, HELD, FAILED, PAUSED], ids=["waiting", "retried", "held", "failed", "paused"])
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=[next(iter(each)) for each in DEFINITIONS])
-def test_a_new_definition_changes_nothing_else(row: Task, definition: dict[str, Any]) -> None:
+@pytest.mark.parametrize("now", [NOON - HOUR, LATER], ids=["before its fire", "after it"])
+def test_a_new_definition_changes_nothing_else(row: Task, definition: dict[str, Any], now: datetime) -> None:
     """Lease, pause, failure, attempts, anchor and the next fire stay."""
-    after = transitions.replace(row, a_one_off(run_at=NOON + DAY, **definition), now=LATER)
+    after = transitions.replace(row, a_one_off(run_at=NOON + DAY, **definition), now=now)
 
-    assert after == evolve(row, **definition, version=row.version + 1, updated_at=LATER)
+    assert after == evolve(row, **definition, version=row.version + 1, updated_at=now)
 
 
 def test_another_trigger_moves_the_next_fire_counted_from_the_anchor() -> None:

@@ -6,7 +6,7 @@ from itertools import islice
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detent.triggers import CronTrigger, SimpleTrigger, Trigger, fire_times, latest_fires
+from detent.triggers import AnyOf, CronTrigger, SimpleTrigger, Trigger, fire_times, latest_fires
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, triggers
 
 _FOLLOWED = 3000
@@ -43,6 +43,13 @@ def test_a_trigger_that_can_only_be_followed_tells_the_latest_of_very_many() -> 
     assert latest_fires(EveryMinute(), NOON, NOON + HOUR, 2) == (NOON + 59 * MINUTE, NOON + HOUR)
     (latest,) = latest_fires(EveryMinute(), NOON, NOON + 30 * DAY, 2)
     assert NOON + 30 * DAY - MINUTE < latest <= NOON + 30 * DAY
+
+
+def test_a_timetable_that_cannot_look_back_tells_as_many_as_are_asked_for() -> None:
+    """However many fires it has: it is asked anew from before each."""
+    trigger = AnyOf(CronTrigger("* * * * *"), CronTrigger("30 30 * * * *"))
+
+    assert latest_fires(trigger, NOON, NOON + 30 * DAY, 3) == (NOON + 30 * DAY - MINUTE * 2, NOON + 30 * DAY - MINUTE, NOON + 30 * DAY)
 
 
 def test_no_fires_are_asked_for() -> None:
