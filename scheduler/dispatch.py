@@ -12,6 +12,7 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from detent.jobs import Request, Task
+from detent.scheduler.decide import decide, without_next
 from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Returned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.limits import Limits
@@ -19,7 +20,7 @@ from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.losses import Losses
 from detent.scheduler.parts import Parts
-from detent.scheduler.plan import NEXT_FIRE, decide, is_suspect, plan_fire, trigger_of, without_next
+from detent.scheduler.plan import NEXT_FIRE, is_suspect, plan_fire, trigger_of
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled
 from detent.scheduler.why import handed_back_note

@@ -7,6 +7,7 @@ import pytest
 
 from detent.jobs import RetryPolicy, TaskOptions, TaskState
 from detent.scheduler import NewTask
+from detent.scheduler.plan import CRASH_LIMIT
 from detent.stores import RunStatus
 from support.fleet import ONCE, PATIENCE, SECOND, Fleet, FleetNode, a_fleet
 from support.waiting import wait_until_async
@@ -69,7 +70,7 @@ async def test_at_most_once_no_node_runs_the_killed_fire_again(url: str, tmp_pat
 
 @pytest.mark.postgres
 async def test_a_job_that_kills_its_node_is_set_aside_after_three_and_its_neighbours_end_well(postgres_url: str, tmp_path: Path) -> None:
-    """Crashes count apart from the retries, of which ten were allowed; no neighbour shares a second crash with it."""
+    """Crashes count apart from the retries, of which ten were allowed; none of its neighbours comes to three."""
     async with a_fleet(postgres_url, tmp_path, lease=2 * SECOND) as fleet:
         neighbours = [f"n-{number}" for number in range(60)]
         nodes = [await fleet.start() for _ in range(3)]
@@ -97,7 +98,7 @@ async def test_a_job_that_kills_its_node_is_set_aside_after_three_and_its_neighb
         history = [run for run in await fleet.runs() if run.slug in neighbours]
         assert sorted(run.slug for run in history if run.status is RunStatus.DONE) == sorted(neighbours)
         lost_neighbours = [run.slug for run in history if run.status is RunStatus.LOST]
-        assert len(set(lost_neighbours)) == len(lost_neighbours)
+        assert all(lost_neighbours.count(slug) < CRASH_LIMIT for slug in lost_neighbours)
 
 
 async def are_done(fleet: Fleet) -> bool:

@@ -8,8 +8,9 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Consistency, RetryPolicy, Task, TaskOptions, TaskState
+from detent.scheduler.decide import decide
 from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, decide
+from detent.scheduler.plan import CRASH_LIMIT
 from detent.stores import Outcome, RunStatus, transitions
 from detent.triggers import CronTrigger, SimpleTrigger, Trigger
 from support import tasks

@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskState
+from detent.scheduler.decide import decide
 from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
-from detent.scheduler.plan import decide
 from detent.stores import Outcome, transitions
 from support.tasks import HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, finish, held, trigger_of
 

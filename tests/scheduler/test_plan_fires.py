@@ -6,8 +6,9 @@ import pytest
 from attrs import evolve
 
 from detent.jobs import Consistency, JobRegistry, Overlap, Request, Task, TaskOptions, TriggerSource
+from detent.scheduler.decide import decide
 from detent.scheduler.endings import Ending, Finish, Missed, Raised, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, decide, is_suspect, plan_fire, trigger_of
+from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, is_suspect, plan_fire, trigger_of
 from detent.stores import MemoryStore, transitions
 from detent.stores.conformance.values import request
 from detent.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError

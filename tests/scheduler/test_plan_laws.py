@@ -8,8 +8,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from detent.jobs import Consistency, Misfire, Overlap, RetryPolicy, Task, TaskOptions, TaskState
+from detent.scheduler.decide import decide
 from detent.scheduler.endings import Ending, Finish, Interrupted, Missed, Raised, Returned, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, decide, plan_fire
+from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, plan_fire
 from detent.stores import Outcome, RunStatus, transitions
 from detent.triggers import Trigger, missed
 from support.tasks import DAY, HOUR, LEASE, NOON, SECOND, a_one_off, a_schedule, triggers

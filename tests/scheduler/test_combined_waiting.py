@@ -1,4 +1,4 @@
-"""Combinations that still lose or delay a fire, or let the fires that wait grow; each of these fails as yet."""
+"""What waits, when the trigger changes, a run is moved, or every lock is late."""
 
 from datetime import timedelta
 
