@@ -137,7 +137,8 @@ class _Play:
             if work.started is not None:
                 self._record(work, work.started, work.alone_since, "lost")
             work.alone.append((work.alone_since, now))
-            work.alone_since, work.is_resumed = None, now > work.alone_since
+            work.is_resumed = now > work.alone_since
+            work.alone_since = None
         work.attempt += 1
         work.started = now
         cut = self._cut_at(work)
