@@ -26,7 +26,7 @@ NAMES = ("memory", "PostgreSQL", "Firestore")
 _ASKED = os.environ.get("DETENT_EXAMPLES")
 
 _SCHEMA = "three_stores"
-_ALL = 100_000
+_ALL = 10_000
 
 
 @frozen
