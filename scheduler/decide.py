@@ -53,9 +53,10 @@ def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
 
 def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) -> Outcome:
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
-    run = run_of(row, finish, RunStatus.DONE, result=returned.result)
-    kept = evolve(_with_returned(row, finish, returned), last_error=None)
-    return _advanced(row, finish, kept, _following(row, finish, trigger), run)
+    run, following = run_of(row, finish, RunStatus.DONE, result=returned.result), _following(row, finish, trigger)
+    if following.run_at is None:  # most tasks are one-offs: none of what is kept is needed any more
+        return _advanced(row, finish, row, following, run)
+    return _advanced(row, finish, evolve(_with_returned(row, finish, returned), last_error=None), following, run)
 
 
 def _with_returned(row: Task, finish: Finish, returned: Task) -> Task:
@@ -199,8 +200,10 @@ def _following(row: Task, finish: Finish, trigger: Trigger | None) -> Following:
         waiting = (Dropped(LIMIT, len(following.owed), following.owed[0]),) if following.owed else ()
         return evolve(following, run_at=None, owed=(), dropped=following.dropped + waiting)
     moved = _moved(row, finish)
-    if moved is None or not following.owed:
-        return evolve(following, run_at=moved or following.run_at)
+    if moved is None:
+        return following
+    if not following.owed:
+        return evolve(following, run_at=moved)
     owed = tuple(sorted({*following.owed, moved}))  # what waits is run before anything else
     return evolve(following, owed=owed, run_at=owed[0])
 
@@ -225,9 +228,10 @@ def _as_locked(row: Task, finish: Finish) -> Task:
 
 def _moved(row: Task, finish: Finish) -> datetime | None:
     """Return the instant that somebody, the job or an edit, moved the next run to while it was under way."""
-    returned = finish.ending.task if isinstance(finish.ending, Returned) else None
-    moved = (task.run_at for task in (returned, row) if task is not None and task.run_at != finish.task.run_at)
-    return next(moved, None)
+    ending, run_at = finish.ending, finish.task.run_at
+    if isinstance(ending, Returned) and ending.task is not None and ending.task.run_at != run_at:
+        return ending.task.run_at
+    return row.run_at if row.run_at != run_at else None
 
 
 def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run: Run, fires: int = 1) -> Outcome:

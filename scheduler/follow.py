@@ -33,6 +33,8 @@ class Following:
 
 def follow(trigger: Trigger | None, task: Task, *, fire_time: datetime, until: datetime) -> Following:
     """Go on from a task whose run for `fire_time` ended at `until`: to its oldest owed fire, else to the first one after `until`."""
+    if trigger is None and not task.owed and task.options.misfire_grace_time is None:
+        return Following(task.anchor, None)  # a plain one-off, as most are: it is over
     until = max(until, fire_time)  # a clock that went back must not fire twice
     at = first_locked(task)
     due = fires_due(trigger, task, at)
