@@ -31,6 +31,7 @@ from detent.stores.records import (
     Refused,
     Run,
 )
+from detent.stores.transitions import taken_over
 
 
 class _World:
@@ -112,7 +113,7 @@ class MemoryStore(JobStore):
             refused = tenant.reschedule(now, outcomes)
             tasks = tenant.lock(now, request) if request else []
             next_due = tenant.next_due(request.rooms) if request else None
-        return Exchange(tasks=tasks, refused=refused, next_due=next_due, store_now=None)
+        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_due=next_due, store_now=None)
 
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock due tasks."""

@@ -12,6 +12,7 @@ for it to be run now;
 a held task has a lease id and a `due_at` that is the end of its lease; `version` grows with every write but `extend`.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -19,7 +20,7 @@ from attrs import evolve, frozen
 
 from detent.jobs import Request, Task, TaskState
 from detent.stores.passed import fires_due, first_locked, is_owed
-from detent.stores.records import Outcome, Refusal, Run, RunStatus
+from detent.stores.records import Outcome, Refusal, Refused, Run, RunStatus
 from detent.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
 
 
@@ -205,6 +206,12 @@ def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Li
         written = recorded or (row is not None and row.last_lease == lease_id)
         return "done" if written else "lost"
     return None if row.version == outcome.task.version else "edited"
+
+
+def taken_over(refused: Sequence[Refused], locked: Iterable[Task]) -> list[Refused]:
+    """Say of each refusal what it is once `locked` were locked in the same call: an edited task whose lease had ended may be among them."""
+    slugs = {task.slug for task in locked} if refused else set()
+    return [evolve(each, reason="lost", task=None) if each.outcome.task.slug in slugs else each for each in refused]
 
 
 # -- edits: legal at any time ----------------------------------------------------------------------------------------

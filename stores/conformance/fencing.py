@@ -113,6 +113,17 @@ class Fencing:
         kept = await store.get("s")
         assert (kept.paused, kept.due_at, kept.run_at, kept.state) == (True, None, NOON + 60 * SECOND, TaskState.SCHEDULED)
 
+    async def test_an_edited_task_that_the_same_exchange_locks_anew_is_lost_to_its_old_lease(self, store: JobStore) -> None:
+        """The lease had ended: whoever decides again on the old one would be refused once more."""
+        await store.create(NOON, [a_schedule("s")])
+        held = await lock_one(store)
+        await store.update(NOON + SECOND, transitions.pause(await store.get("s")))
+
+        exchange = await store.exchange(NOON + LEASE, [advanced(held, run_at=NOON + 60 * SECOND)], request())
+
+        assert [(refused.reason, refused.task) for refused in exchange.refused] == [("lost", None)]
+        assert [task.slug for task in exchange.tasks] == ["s"]
+
     async def test_one_bad_outcome_never_fails_its_neighbours(self, store: JobStore) -> None:
         """In a batch of three the lost one is refused and the other two are written."""
         await store.create(NOON, [a_task("a"), a_task("b"), a_task("c")])

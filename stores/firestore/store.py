@@ -28,6 +28,7 @@ from detent.stores.records import (
     Refused,
     Run,
 )
+from detent.stores.transitions import taken_over
 
 SKEW_LIMIT = timedelta(seconds=5)
 """How far a caller's `now` may be ahead of the server's clock."""
@@ -135,7 +136,7 @@ class FirestoreStore(JobStore):
         mark = clock.mark
         refused = await holding.reschedule(opened.tenant, now, outcomes)
         tasks, next_due = await opened.locker.take(now, request) if request else ([], None)
-        return Exchange(tasks=tasks, refused=refused, next_due=next_due, store_now=clock.since(mark))
+        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_due=next_due, store_now=clock.since(mark))
 
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock due tasks."""

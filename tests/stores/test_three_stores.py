@@ -1,7 +1,7 @@
 """One random life of tasks on all three stores at once: whatever one of them answers, the others answer too.
 
-After each step everything that they hold is compared. A failure is shown as it was found, and kept; with `DETENT_EXAMPLES=20` it is
-shrunk, or else twenty times as many lives are lived:
+After each step everything that they hold is compared. The lives are the same in every run of the tests; other ones, twenty times as
+many, and a failure made small:
 
     DETENT_EXAMPLES=20 pytest tests/stores/test_three_stores.py --timeout=3600 -o faulthandler_timeout=3700
 """

@@ -48,13 +48,15 @@ class Servers:
 def a_few(*, examples: int, steps: int) -> settings:
     """Return the settings for so many lives of so many steps, or `DETENT_EXAMPLES` times as many.
 
-    Only then is a failure shrunk, too, which takes minutes on real servers: at first it is shown as it was found.
+    Only then are they other ones every time, and is a failure shrunk, which takes minutes on real servers: what passed a test run
+    passes the next one, and who looks for new differences asks for many.
     """
     return settings(
         max_examples=examples * int(_ASKED or "1"),
         stateful_step_count=steps,
-        phases=(Phase.explicit, Phase.reuse, Phase.generate, *((Phase.shrink,) if _ASKED else ())),
+        phases=(Phase.explicit, Phase.generate, *((Phase.reuse, Phase.shrink) if _ASKED else ())),
         deadline=None,
+        derandomize=_ASKED is None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
