@@ -97,9 +97,10 @@ def _gap_settled(row: Task, finish: Finish, trigger: Trigger | None) -> tuple[Ta
     if gap is None or trigger is None:
         return row, ()
     following = follow(trigger, _as_locked(row, finish), fire_time=finish.fire_time, until=gap[1])
-    owed = tuple(sorted({finish.fire_time, *following.owed})) if is_owed(row) else following.owed
-    settled = evolve(row, anchor=following.anchor, owed=owed, run_at=owed[0] if is_owed(row) else finish.fire_time)
-    return settled, skipped_of(row, finish, following.dropped)
+    fire_time, owed = finish.fire_time, following.owed
+    if is_owed(row) and (not owed or fire_time < owed[0]):
+        owed = (fire_time, *owed)
+    return evolve(row, anchor=following.anchor, owed=owed, run_at=fire_time), skipped_of(row, finish, following.dropped)
 
 
 def _retry_at(row: Task, finish: Finish, raised: Raised) -> datetime | None:
