@@ -143,6 +143,30 @@ class JobRegistry:
 
         return register
 
+    def deregister_job(self, kind: str, *, only: RegisteredJob | None = None) -> None:
+        """Forget a kind: nodes with this registry lock no more of its tasks; what they run comes to its end as if nothing had happened.
+
+        Its tasks stay in the store, for nodes that know the kind; what was declared for it is not created any more. With
+        `only`, the kind is forgotten if it is still registered so, and nothing is done otherwise.
+
+        Raises:
+            JobNotRegistered: nothing is registered under `kind`, and `only` was not given.
+
+        """
+        with self._lock:
+            registered = self._jobs.get(kind)
+            if only is not None and registered is not only:
+                return
+            if registered is None:
+                raise JobNotRegistered(kind, self.kinds)
+            # New dictionaries: another thread may be going through the old ones.
+            self._jobs = {name: each for name, each in self._jobs.items() if name != kind}
+            self._declared = {slug: each for slug, each in self._declared.items() if each.kind != kind}
+
+    def find(self, kind: str) -> RegisteredJob | None:
+        """Return what is registered under `kind`; None if nothing is, or not any more."""
+        return self._jobs.get(kind)
+
     def get(self, kind: str) -> RegisteredJob:
         """Return what is registered under `kind`.
 

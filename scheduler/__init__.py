@@ -21,11 +21,16 @@ from detent.jobs import (
 from detent.scheduler.blocking import BlockingScheduler
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
 from detent.scheduler.config import SchedulerConfig
+from detent.scheduler.configuring import scheduler_from_config, store_from_config
+from detent.scheduler.cron import Cron
+from detent.scheduler.current import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
 from detent.scheduler.errors import (
     ExecutorFailed,
     ForkedScheduler,
+    InvalidConfig,
     InvalidSchedule,
     MainNotGuarded,
+    NoScheduler,
     NotMainThread,
     ProcessDied,
     SchedulerClosed,
@@ -46,6 +51,7 @@ from detent.scheduler.events import (
     RunLost,
     RunStarted,
 )
+from detent.scheduler.nop import NopScheduler
 from detent.scheduler.scheduling import NewTask
 from detent.scheduler.std import StdScheduler
 from detent.scheduler.streams import EventStream
@@ -70,6 +76,7 @@ __all__ = [
     "Clock",
     "ClockSkew",
     "Conflict",
+    "Cron",
     "DetentError",
     "Event",
     "EventStream",
@@ -78,6 +85,7 @@ __all__ = [
     "Fail",
     "ForkedScheduler",
     "HandedBack",
+    "InvalidConfig",
     "InvalidDelay",
     "InvalidJob",
     "InvalidResult",
@@ -99,8 +107,10 @@ __all__ = [
     "MissingExtra",
     "NaiveDatetime",
     "NewTask",
+    "NoScheduler",
     "NodeStarted",
     "NodeStopped",
+    "NopScheduler",
     "NotMainThread",
     "PayloadTooLarge",
     "ProcessDied",
@@ -124,4 +134,9 @@ __all__ = [
     "TriggerNeverFires",
     "Unsupported",
     "WrongThread",
+    "blocking_scheduler_from_context",
+    "scheduler_context",
+    "scheduler_from_config",
+    "scheduler_from_context",
+    "store_from_config",
 ]

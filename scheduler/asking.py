@@ -31,8 +31,8 @@ async def ask_why(slug: str, parts: Parts, here: Here | None, is_full: IsFull = 
 def _trigger_of(task: Task, registry: JobRegistry) -> Trigger | None:
     """Return what rules the task, as far as this node can tell."""
     try:
-        if task.kind in registry.kinds:
-            return trigger_of(task, registry.get(task.kind))
+        if (registered := registry.find(task.kind)) is not None:
+            return trigger_of(task, registered)
         return parse_trigger(task.trigger) if task.trigger is not None and task.recurring else None
     except DetentError:
         return None

@@ -48,6 +48,7 @@ class BlockingScheduler(BlockingTaskFace):
         **settings: Unpack[Settings],
     ) -> None:
         """Make a scheduler that is not started; the arguments are those of `StdScheduler`."""
+        self._std: StdScheduler
         super().__init__(StdScheduler(store, jobs=jobs, clock=clock, **settings))
         self._thread: LoopThread | None = None
         self._changing = threading.RLock()

@@ -8,9 +8,10 @@ from typing import Any, TypeVar, Unpack
 from detent.jobs import Job, JobRegistry, Task
 from detent.jobs.registry import JobSettings
 from detent.scheduler.edits import Changes
+from detent.scheduler.face import TaskFace
 from detent.scheduler.paging import walk_blocking
 from detent.scheduler.scheduling import KindOrJob, NewTask, When
-from detent.scheduler.std import StdScheduler
+from detent.scheduler.targets import OneOff
 from detent.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
 from detent.triggers import Trigger
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 class BlockingTaskFace:
     """The half of a blocking scheduler that schedules."""
 
-    def __init__(self, std: StdScheduler) -> None:
+    def __init__(self, std: TaskFace) -> None:
         """Block on what `std` does."""
         self._std = std
 
@@ -50,7 +51,19 @@ class BlockingTaskFace:
         """Register the decorated function, and declare its task for the next `start`."""
         return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
+    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[JobSettings]) -> Callable[[], None]:
+        """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again."""
+        return self._std.handle(target, fn, **settings)
+
     # -- tasks
+
+    def at(self, time: datetime, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+        """Schedule a task that runs once, at `time`; return its slug, by default a new one."""
+        return self._call(lambda: self._std.at(time, target, data, **options), "at")
+
+    def in_(self, delay: timedelta, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+        """Schedule a task that runs once, so long from now; return its slug, by default a new one."""
+        return self._call(lambda: self._std.in_(delay, target, data, **options), "in_")
 
     def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
         """Schedule one task; return whether it was written."""

@@ -254,7 +254,11 @@ class Dispatcher:
         return call.sent + (self._config.lease - self._config.margin).total_seconds()
 
     def _fire(self, live: LiveRun) -> None:
-        task, registered = live.task, self._parts.registry.get(live.task.kind)
+        task, registered = live.task, self._parts.registry.find(live.task.kind)
+        if registered is None:
+            self._hand_back(live, "its job was deregistered here while it was locked")
+            return
+        live.registered = registered
         try:
             trigger = trigger_of(task, registered)
             fire = plan_fire(task, trigger)
@@ -294,7 +298,8 @@ class Dispatcher:
         self._finish(live, Finish(task=live.task, fire_time=live.fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
 
     def _finish(self, live: LiveRun, finish: Finish) -> None:
-        registered = self._parts.registry.get(live.task.kind)
+        registered = live.registered
+        assert registered is not None, "only a run that was begun ends"  # noqa: S101 - an invariant of this module
         is_removing = finish.ending == Returned(None) and live.task.recurring
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
 

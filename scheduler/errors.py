@@ -36,6 +36,24 @@ class SchedulerClosed(SchedulerError):
         super().__init__("the scheduler is not running: use it inside 'with', or between start() and close()")
 
 
+class InvalidConfig(SchedulerError, ValueError):
+    """A configuration says what cannot be understood."""
+
+    def __init__(self, place: str, key: str | None, problem: str) -> None:
+        """Name the place, the key if it is one key's fault, and what is wrong. The value of a password is never shown."""
+        super().__init__(f"{place}: {problem}" if key is None else f"{place}: {key!r}: {problem}")
+        self.place, self.key, self.problem = place, key, problem
+
+
+class NoScheduler(SchedulerError, LookupError):
+    """There is no scheduler in this context, or none that can be called from here."""
+
+    def __init__(self, problem: str) -> None:
+        """Say what is missing."""
+        super().__init__(f"no scheduler in this context: {problem}")
+        self.problem = problem
+
+
 class WrongThread(SchedulerError):
     """A blocking call came from the thread that would have to serve it: it could only wait for itself."""
 

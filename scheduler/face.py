@@ -12,6 +12,7 @@ from detent.scheduler.paging import walk
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
 from detent.scheduler.scheduling import KindOrJob, NewTask, When, moment, to_task
+from detent.scheduler.targets import OneOff, one_off
 from detent.stores import Conflict, IfExists, Node, Page, Run, RunQuery, TaskQuery, transitions
 from detent.triggers import Trigger
 
@@ -55,7 +56,42 @@ class TaskFace:
         """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
         return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
+    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[JobSettings]) -> Callable[[], None]:
+        """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again, which may be called twice.
+
+        There is one handler for each target. While there is none here, its tasks are left to the nodes that have one. A run
+        that is under way when its handler is removed ends as any other.
+
+        Raises:
+            JobAlreadyRegistered: the target has a handler.
+            DetentError: what `JobRegistry.register_job` refuses.
+
+        """
+        self.jobs.job(target, **settings)(fn)
+        handler = self.jobs.get(target)
+        return lambda: self.jobs.deregister_job(target, only=handler)
+
     # -- tasks
+
+    async def at(self, time: datetime, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+        """Schedule a task that runs once, at `time` or as soon after it as a node has room; return its slug, by default a new one.
+
+        `options` are the fields of `TaskOptions`, which count beside those of the job, and `slug`, `metadata` and `remote`.
+
+        Raises:
+            JobAlreadyScheduled: the slug that was given exists.
+            DetentError: what `schedule_job` refuses; nothing is written then.
+
+        """
+        new = one_off(NewTask("", target, at=time, payload=data), options, self.jobs, self._parts.clock.now())
+        await self.schedule_jobs([new])
+        return new.slug
+
+    async def in_(self, delay: timedelta, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+        """Schedule a task that runs once, so long from now; as `at`, with which it shares everything else."""
+        new = one_off(NewTask("", target, delay=delay, payload=data), options, self.jobs, self._parts.clock.now())
+        await self.schedule_jobs([new])
+        return new.slug
 
     async def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
         """Schedule one task; return whether it was written: not if it was kept, or had this very definition already.
@@ -201,9 +237,7 @@ class TaskFace:
         return await self._edit(slug, lambda task: edits.move(task, to))
 
     def _trigger_of(self, task: Task) -> Trigger | None:
-        if task.trigger is None and task.kind not in self.jobs:
-            return None  # it is in the code of another node
-        return trigger_of(task, self.jobs.get(task.kind))
+        return trigger_of(task, self.jobs.find(task.kind))
 
     async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
         """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""

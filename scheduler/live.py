@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from detent.jobs import Task, TimeLimitExceeded
+from detent.jobs.registry import RegisteredJob
 from detent.scheduler.clock import Clock, Timer
 from detent.scheduler.endings import Ending, Interrupted, Stopped
 from detent.scheduler.waiting import Wake
@@ -73,6 +74,8 @@ class LiveRun:
         """Begin with the lease that the lock gave; `locked` is when it was asked for (monotonic)."""
         self.task = task
         self.held = Held(task.slug, task.lease_id or "", task.etag)
+        self.registered: RegisteredJob | None = None
+        """Its job as it was registered when the run began: somebody may deregister the kind meanwhile."""
         self.locked, self.trusted_until = locked, trusted_until
         self.stop = StopSignal()
         self.fire_time: datetime | None = None

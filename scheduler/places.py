@@ -37,6 +37,8 @@ class Places:
         """Kinds of which the last call had no answer: the store may have more for this node than it believes to hold."""
         self._latest: dict[str, datetime] = {}
         """The latest `now` of each kind, so that an end is never moved back."""
+        self._limits: dict[str, int] = {}
+        """The limits under which places are held: what is under way of a kind that was deregistered keeps its place."""
 
     def held(self, kind: str) -> int:
         """Return how many places this node believes to hold; safe from any thread."""
@@ -44,7 +46,8 @@ class Places:
 
     def limit(self, kind: str) -> int | None:
         """Return the limit of a kind over all nodes, if it has one."""
-        return self._parts.registry.get(kind).global_limit if kind in self._parts.registry else None
+        registered = self._parts.registry.find(kind)
+        return self._limits.get(kind) if registered is None else registered.global_limit
 
     async def get(self, now: datetime, kinds: Iterable[str]) -> dict[str, int]:
         """Hold what is in use of each kind until `now + lease` at least; return how many were granted: 0 without an answer."""
@@ -67,7 +70,8 @@ class Places:
 
     async def renew(self, now: datetime) -> dict[str, int]:
         """Do as `get` does for every kind of which anything is held or in use; and, when nothing is in use any more, give it back."""
-        kinds = [kind for kind in self._parts.registry.kinds if self.limit(kind) is not None]
+        known = dict.fromkeys((*self._parts.registry.kinds, *self._limits))
+        kinds = [kind for kind in known if self.limit(kind) is not None]
         return await self.get(now, [kind for kind in kinds if self.held(kind) or kind in self._unsure or self._in_use(kind)])
 
     @property
@@ -95,7 +99,9 @@ class Places:
     async def _hold(self, now: datetime, kind: str, want: int) -> int:
         """Ask the store; return 0 if it does not answer, which is told as an event: another kind need not suffer by it."""
         parts, total = self._parts, self.limit(kind)
-        assert total is not None, "only kinds with a limit have places"  # noqa: S101 - an invariant of this module
+        if total is None:
+            return 0  # deregistered since somebody asked for a place of it
+        self._limits[kind] = total
         at = self._latest[kind] = max(now, self._latest.get(kind, now))
         self._held[kind] = min(self.held(kind), want)
         self._unsure.add(kind)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -59,9 +60,17 @@ class Runner:
     """Runs jobs on this node: each where its registration says."""
 
     def __init__(
-        self, clock: Clock, runs: LiveRuns, *, node: str, payload_limit: int, publish: Callable[[Event], None] = lambda _: None
+        self,
+        clock: Clock,
+        runs: LiveRuns,
+        *,
+        node: str,
+        payload_limit: int,
+        publish: Callable[[Event], None] = lambda _: None,
+        surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Make a runner for one scheduler, in its event loop; `publish` tells its events."""
+        """Make a runner for one scheduler, in its event loop; `publish` tells its events, every job runs inside `surroundings()`."""
+        self._surroundings = surroundings
         self._clock, self.runs, self._node, self._payload_limit, self._publish = clock, runs, node, payload_limit, publish
         self._in_loop = CoroutineExecutor()
         self._in_threads = ThreadExecutor(f"detent-job-{node}", self._have_room)
@@ -94,7 +103,7 @@ class Runner:
         work = self._work(live, registered, ctx)
         live.begin(self._clock)
         try:
-            with running(ctx.facts):
+            with running(ctx.facts), self._surroundings():
                 returned = await waiting.within(self._clock, task.options.time_limit, work, on_limit=live.note_limit)
             return Returned(self._checked(task, returned))
         except TimeLimitExceeded as error:

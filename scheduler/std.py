@@ -4,12 +4,14 @@ import asyncio
 import signal
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Self, TypeVar, Unpack
 
 from detent.jobs import JobRegistry
 from detent.scheduler.asking import ask_why
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
 from detent.scheduler.config import SchedulerConfig, Settings, store_url
+from detent.scheduler.current import scheduler_context
 from detent.scheduler.edits import STOP_REQUESTED
 from detent.scheduler.endings import Stopped
 from detent.scheduler.errors import SchedulerClosed
@@ -141,13 +143,16 @@ class StdScheduler(TaskFace):
                 await self._parts.store.open()
                 sent = self._parts.clock.monotonic()
                 self._parts.clock.observe(await self._parts.store.now(), sent=sent, received=self._parts.clock.monotonic())
-                declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
-                await self.schedule_jobs(declared, if_exists="replace")
+                await self._declare()
             except BaseException:
                 await self._parts.store.close()
                 raise
-            self._works = Works(self._parts)
+            self._works = Works(self._parts, partial(scheduler_context, self))
             self._works.start()
+
+    async def _declare(self) -> None:
+        declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
+        await self.schedule_jobs(declared, if_exists="replace")
 
     async def drain(self, grace: timedelta | None = None) -> None:
         """Take no more work, let what runs come to its end for as long as `grace` (by default the setting), and stop.

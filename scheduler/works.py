@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from importlib.metadata import version
 
@@ -34,11 +35,14 @@ class Works:
     Under a clock that does not run no loop runs either: `detent.scheduler.testing.run_due` turns them by hand.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        """Wire the loops; nothing runs yet."""
+    def __init__(self, parts: Parts, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Wire the loops; nothing runs yet. Every job runs inside `surroundings()`."""
         self._parts = parts
         self.runs = LiveRuns(parts.clock)
-        self._runner = Runner(parts.clock, self.runs, node=parts.node, payload_limit=parts.config.payload_limit, publish=parts.publish)
+        limit = parts.config.payload_limit
+        self._runner = Runner(
+            parts.clock, self.runs, node=parts.node, payload_limit=limit, publish=parts.publish, surroundings=surroundings
+        )
         self.dispatcher = Dispatcher(parts, self._runner)
         self.limits = self.dispatcher.limits
         self.pruner = Pruner(parts)

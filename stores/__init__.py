@@ -15,6 +15,7 @@ from detent.stores.errors import (
     Unsupported,
 )
 from detent.stores.memory import MemoryStore
+from detent.stores.nop import NopStore
 from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import (
     Exchange,
@@ -47,6 +48,7 @@ __all__ = [
     "LockRequest",
     "MemoryStore",
     "Node",
+    "NopStore",
     "Outcome",
     "Page",
     "Refused",

@@ -121,3 +121,18 @@ def test_the_demonstration_on_an_embedded_postgresql_loses_nothing() -> None:
     printed = run_example("demo.py")
     assert "lost 0" in printed
     assert "took 'long' over" in printed
+
+
+def test_the_targets_example_retries_and_schedules_from_inside_a_job() -> None:
+    """On the scheduler that the file beside it describes."""
+    printed = run_example("targets.py")
+    assert "how was it, Ada?" in printed
+    assert "welcome, Bo, in attempt 2" in printed
+    assert "how was it, Bo?" in printed
+    assert "Cleo" not in printed
+
+
+def test_the_targets_example_does_nothing_where_it_is_turned_off(tmp_path: Path) -> None:
+    """What is scheduled is discarded."""
+    (tmp_path / "off.toml").write_text("on = false\n", "utf-8")
+    assert run_example("targets.py", str(tmp_path / "off.toml")) == "scheduled welcome\n"

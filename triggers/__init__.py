@@ -30,7 +30,7 @@ from detent.triggers.interval import Interval, format_interval, parse_interval
 from detent.triggers.jitter import Jittered
 from detent.triggers.localtime import DstFold, DstGap
 from detent.triggers.misfire import Missed, missed
-from detent.triggers.search import fire_times, last_fire_time, latest_fires
+from detent.triggers.search import fire_times, first_delay, last_fire_time, latest_fires
 from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "describe",
     "every",
     "fire_times",
+    "first_delay",
     "format_interval",
     "format_trigger",
     "hourly_at",

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from detent.triggers.errors import TriggerError
 from detent.triggers.instants import TICK, require_aware
 
-__all__ = ["bisect_fires", "fire_times", "fires_at", "first_fire_from", "last_fire_time", "latest_fires"]
+__all__ = ["bisect_fires", "fire_times", "fires_at", "first_delay", "first_fire_from", "last_fire_time", "latest_fires"]
 
 _MOST_FOLLOWED = 10_000
 _FEW = 100
@@ -28,6 +29,17 @@ def fire_times(trigger: Trigger, after: datetime, until: datetime | None = None)
     while found is not None and (end is None or found <= end):
         yield found
         found = None if trigger.counts_from is CountsFrom.SCHEDULING else next_fire_after(trigger, found)
+
+
+def first_delay(trigger: Trigger, now: datetime) -> timedelta:
+    """Return the time from `now` (aware) to the first fire later than it.
+
+    Raises `TriggerError` when there is none any more.
+    """
+    first = next_fire_after(trigger, now)
+    if first is None:
+        raise TriggerError("does not fire any more", text=trigger.to_text() or repr(trigger), field="now", value=str(now))
+    return first - now
 
 
 def fires_at(trigger: Trigger, instant: datetime) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
@@ -107,7 +108,7 @@ class ForeignExecutor:
 
     def _submit(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Submitted:
         if isinstance(executor, concurrent.futures.ThreadPoolExecutor):
-            return executor.submit(call_in_thread, job, live.task, ctx, live.stop)
+            return executor.submit(copy_context().run, call_in_thread, job, live.task, ctx, live.stop)
         left = timedelta(seconds=live.trusted_until - self._clock.monotonic())
         return executor.submit(call_here, job, sent(live.task), form_of(ctx), SystemClock().now() + left)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from detent.jobs import Cancel, Fail, Job, JobContext, Retry, Task
+from detent.scheduler import scheduler_from_context
 
 SECOND = timedelta(seconds=1)
 
@@ -227,3 +228,8 @@ def briefly(_: JobContext, task: Task) -> None:
     """Take two seconds, whatever it is told, and begin to be seen only then."""
     threading.Event().wait(2)
     began(task)
+
+
+def find_scheduler() -> None:
+    """Ask for the scheduler of the context, which is in another process."""
+    scheduler_from_context()

@@ -1,13 +1,15 @@
 """A call of every method of `BlockingScheduler` that needs its event loop; harmless on a store without tasks."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from detent.scheduler import BlockingScheduler
 from detent.stores import RunQuery, TaskQuery
 
 CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
+    "at": lambda scheduler: scheduler.at(datetime(2100, 1, 1, tzinfo=UTC), "work"),
+    "in_": lambda scheduler: scheduler.in_(timedelta(days=1), "work"),
     "schedule_job": lambda scheduler: scheduler.schedule_job("t", "work", if_exists="keep"),
     "schedule_jobs": lambda scheduler: scheduler.schedule_jobs([]),
     "get_job_slugs": lambda scheduler: scheduler.get_job_slugs(),
@@ -35,5 +37,5 @@ CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "run": lambda scheduler: scheduler.run(),
 }
 
-ANYWHERE: Final = frozenset({"register_job", "job", "scheduled", "subscribe", "events"})
+ANYWHERE: Final = frozenset({"register_job", "job", "handle", "scheduled", "subscribe", "events"})
 """Methods that need no event loop, and are the same in every thread and process."""

@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 from itertools import islice
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detent.triggers import AnyOf, CronTrigger, SimpleTrigger, Trigger, fire_times, latest_fires
+from detent.triggers import AnyOf, CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError, fire_times, first_delay, latest_fires
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, triggers
 
 _FOLLOWED = 3000
@@ -55,3 +56,11 @@ def test_a_timetable_that_cannot_look_back_tells_as_many_as_are_asked_for() -> N
 def test_no_fires_are_asked_for() -> None:
     """None is told."""
     assert latest_fires(EveryMinute(), NOON, NOON + HOUR, 0) == latest_fires(EveryMinute(), NOON, NOON, 5) == ()
+
+
+def test_the_first_delay_is_the_time_to_the_first_fire_of_any_trigger() -> None:
+    """One that never fires again is an error."""
+    assert first_delay(SimpleTrigger(MINUTE), NOON) == MINUTE
+    assert first_delay(CronTrigger("* * * * *"), NOON + MINUTE / 4) == MINUTE * 3 / 4
+    with pytest.raises(TriggerError, match="does not fire any more"):
+        first_delay(OnceTrigger(NOON), NOON)

@@ -1,0 +1,200 @@
+"""A scheduler from a mapping, or from a TOML or JSON file, which names the adapter that keeps its tasks.
+
+::
+
+    on = true                      # false: a NopScheduler, which discards
+    adapter = "postgres"           # memory, postgres, embedded, firestore, or the scheme of a third party's store
+
+    [config]                       # of the adapter
+    host = "db.internal"
+    database = "app"
+    schema = "detent"
+
+    [settings]                     # the fields of SchedulerConfig; times as `30s` or in seconds
+    concurrency = 20
+    lease = "30s"
+
+Nothing is guessed: a key that nobody knows is refused by its name and place, and so is a value of the wrong kind.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode
+
+from attrs import fields_dict
+
+from detent.jobs import JobRegistry
+from detent.scheduler.config import SchedulerConfig, Settings
+from detent.scheduler.errors import InvalidConfig
+from detent.scheduler.nop import NopScheduler
+from detent.scheduler.std import StdScheduler
+from detent.stores import JobStore, open_store
+from detent.triggers import TriggerError, parse_interval
+
+Texts = Mapping[str, str]
+
+_KEYS: Final = ("on", "adapter", "config", "settings")
+_CONFIG_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "memory": ("namespace",),
+    "postgres": ("namespace", "url", "host", "port", "user", "password", "database", "schema", "sslmode"),
+    "embedded": ("namespace", "directory", "schema"),
+    "firestore": ("namespace", "project", "database", "collection", "listen"),
+}
+_THIRD_PARTY_KEYS: Final = ("namespace", "url")
+_TIMES: Final = ("lease", "grace", "poll", "keep_runs_for")
+
+
+def scheduler_from_config(source: Mapping[str, Any] | str | Path, *, jobs: JobRegistry | None = None) -> StdScheduler:
+    """Return the scheduler that a mapping, or the TOML or JSON file of that path, describes; it is not started.
+
+    Raises:
+        InvalidConfig: the file cannot be read, a key is unknown or missing, or a value is of the wrong kind.
+        InvalidStoreURL, MissingExtra: the store cannot be opened here. InvalidValue: a setting is out of its range.
+
+    """
+    place, given = _read(source)
+    _check_keys(place, given, _KEYS)
+    if not isinstance(is_on := given.get("on", True), bool):
+        raise InvalidConfig(place, "on", f"expected true or false, not {is_on!r}")
+    settings = _settings(f"{place}: settings", _table(place, given, "settings"))
+    url, namespace = _address(place, given)  # also when it is off: a mistake is found before it is turned on
+    if not is_on:
+        return NopScheduler(jobs=jobs, **settings)
+    return StdScheduler(open_store(url, namespace=namespace), jobs=jobs, **settings)
+
+
+def store_from_config(source: Mapping[str, Any] | str | Path) -> JobStore:
+    """Return the store that a configuration describes, on or off, not yet open: for a `BlockingScheduler`, or a program that only looks.
+
+    Raises:
+        InvalidConfig, InvalidStoreURL, MissingExtra: as of `scheduler_from_config`.
+
+    """
+    place, given = _read(source)
+    _check_keys(place, given, _KEYS)
+    url, namespace = _address(place, given)
+    return open_store(url, namespace=namespace)
+
+
+# -- reading
+
+
+def _read(source: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any]]:
+    """Return what to call the source in errors, and what it says."""
+    if isinstance(source, Mapping):
+        return "the configuration", source
+    path = Path(source)
+    readers = {".toml": tomllib.loads, ".json": json.loads}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidConfig(str(path), None, "expected a file whose name ends in .toml or .json")
+    try:
+        read = reader(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidConfig(str(path), None, f"cannot be read: {error}") from error
+    if not isinstance(read, Mapping):
+        raise InvalidConfig(str(path), None, "expected a table of keys")
+    return str(path), read
+
+
+def _check_keys(place: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in given:
+        if key not in known:
+            raise InvalidConfig(place, key, f"unknown: expected one of {', '.join(known)}")
+
+
+def _table(place: str, given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = given.get(key, {})
+    if not isinstance(table, Mapping):
+        raise InvalidConfig(place, key, f"expected a table of keys, not {table!r}")
+    return table
+
+
+# -- the adapter
+
+
+def _address(place: str, given: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the URL of the store, and the namespace."""
+    adapter = given.get("adapter", "memory")
+    if not isinstance(adapter, str) or not adapter:
+        raise InvalidConfig(place, "adapter", f"expected a name such as {', '.join(_CONFIG_KEYS)}, not {adapter!r}")
+    inside = f"{place}: config"
+    config = _table(place, given, "config")
+    _check_keys(inside, config, _CONFIG_KEYS.get(adapter, _THIRD_PARTY_KEYS))
+    texts = {key: _text(inside, key, value) for key, value in config.items()}
+    namespace = texts.pop("namespace", "default")
+    return _url(adapter, inside, texts), namespace
+
+
+def _text(place: str, key: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidConfig(place, key, f"expected text, not {type(value).__name__}")  # the value may be a password
+    return str(value)
+
+
+def _url(adapter: str, place: str, config: Texts) -> str:
+    if adapter == "memory":
+        return "memory://"
+    if adapter == "postgres":
+        return _postgres_url(place, config)
+    if adapter == "embedded":
+        directory = Path(_required(place, config, "directory"))
+        path = quote(str(directory)) if directory.is_absolute() else f"/./{quote(str(directory))}"
+        return f"postgresql+embedded://{path}{_query(config, 'schema')}"
+    if adapter == "firestore":
+        project, database = _required(place, config, "project"), config.get("database", "(default)")
+        return f"firestore://{project}/{quote(database, safe='()')}{_query(config, 'collection', 'listen')}"
+    return config.get("url", f"{adapter}://")
+
+
+def _postgres_url(place: str, config: Texts) -> str:
+    if "url" in config:
+        others = [key for key in config if key != "url"]
+        if others:
+            raise InvalidConfig(place, others[0], "said beside url, which says where the database is: expected one of them")
+        return config["url"]
+    user = quote(config.get("user", ""), safe="")
+    password = f":{quote(config['password'], safe='')}" if "password" in config else ""
+    at = f"{user}{password}@" if user or password else ""
+    port = f":{config['port']}" if "port" in config else ""
+    host = quote(config.get("host", ""), safe=":[]")  # a folder of sockets is percent-encoded
+    return f"postgresql://{at}{host}{port}/{quote(config.get('database', ''), safe='')}{_query(config, 'schema', 'sslmode')}"
+
+
+def _query(config: Texts, *keys: str) -> str:
+    said = {key: config[key] for key in keys if key in config}
+    return f"?{urlencode(said, quote_via=quote)}" if said else ""
+
+
+def _required(place: str, config: Texts, key: str) -> str:
+    if not config.get(key):
+        raise InvalidConfig(place, key, "missing: the adapter needs it")
+    return config[key]
+
+
+# -- the settings
+
+
+def _settings(place: str, given: Mapping[str, Any]) -> Settings:
+    _check_keys(place, given, tuple(fields_dict(SchedulerConfig)))
+    return cast("Settings", {key: _time(place, key, value) if key in _TIMES else value for key, value in given.items()})
+
+
+def _time(place: str, key: str, value: object) -> timedelta | None:
+    """Read a length of time: a number of seconds, or an interval without months and days."""
+    if value is None or isinstance(value, timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    if isinstance(value, str):
+        try:
+            interval = parse_interval(value)
+        except TriggerError as error:
+            raise InvalidConfig(place, key, str(error)) from error
+        if not interval.months:
+            return timedelta(days=interval.days) + interval.time
+    raise InvalidConfig(place, key, f"expected seconds, or text such as 30s, not {value!r}")
