@@ -25,7 +25,7 @@ from detent.jobs.print import PrintJob
 from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.shell import ShellFailed, ShellJob
-from detent.jobs.task import Request, Task, TaskState, TriggerSource
+from detent.jobs.task import Request, Task, TaskState, Then, TriggerSource
 from detent.triggers import MissingExtra
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "Task",
     "TaskOptions",
     "TaskState",
+    "Then",
     "TimeLimitExceeded",
     "TriggerSource",
     "current_run",

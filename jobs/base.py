@@ -27,11 +27,15 @@ class Job(Protocol):
     def execute(self, ctx: JobContext, task: Task, /) -> Returned:
         """Do the work of `task`; `async def` runs in the event loop, `def` in a thread, unless it is registered to run elsewhere.
 
-        Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant,
-        and without either it is finished and removed. Its payload and result are kept as returned, every other field
-        is ignored. Return None to have the task removed, its trigger notwithstanding.
+        Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant, as
+        `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload and result are
+        kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
         An exception is recorded and retried by the task's `RetryPolicy`.
         """
+
+
+KindOrJob = str | Job | type[Job]
+"""How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
 
 
 def is_async(job: Job) -> bool:

@@ -2,11 +2,15 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
 
 from attrs import field, frozen
 
 from detent.jobs.logs import RunFacts, RunLogger
+from detent.jobs.spawning import Spawning, When
+
+if TYPE_CHECKING:
+    from detent.jobs.base import KindOrJob  # which needs this module
 
 T = TypeVar("T")
 
@@ -50,6 +54,7 @@ class JobContext:
     _waiting: Waiting = field(repr=False, eq=False)
     _stop: StopSignal = field(repr=False, eq=False)
     _lease_valid: Callable[[], bool] = field(repr=False, eq=False)
+    _spawning: Spawning = field(repr=False, eq=False)
 
     @property
     def facts(self) -> RunFacts:
@@ -79,6 +84,20 @@ class JobContext:
     def lease_valid(self) -> bool:
         """Tell whether this node still holds the task, as far as it can know without asking: check before a side effect."""
         return self._lease_valid()
+
+    def spawn(self, slug: str, job: "KindOrJob", **when: Unpack[When]) -> None:
+        """Have a task created in the very write that records this run as done: with it, or not at all.
+
+        A run that raises, is stopped, cut short or lost creates nothing; its next attempt asks anew. A slug that exists then is kept
+        as it is, and of one that is asked for twice the first counts. `when` are the keywords of `schedule_job`; `delay`, and a
+        trigger without a first fire of its own, count from the end of this run.
+
+        Raises:
+            DetentError: what `schedule_job` refuses, before anything is kept. A job in another process is told of a wrong keyword
+                or a job without a kind only; the rest is checked when it has returned, and fails its run.
+
+        """
+        self._spawning(slug, job, **when)
 
     async def sleep(self, delay: timedelta) -> None:
         """Wait `delay` on the scheduler's clock."""

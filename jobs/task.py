@@ -1,10 +1,10 @@
 """One scheduled thing in a store: the record that every node, every store and every tool shares."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from detent.jobs.options import DEFAULT_OPTIONS, TaskOptions
 from detent.jobs.storable import storable
@@ -126,3 +126,35 @@ class Task:
         if self.trigger is not None:
             return not self.trigger.lower().startswith("@after")
         return self.trigger_from is TriggerSource.JOB
+
+    def then(
+        self,
+        *,
+        payload: bytes | None = None,
+        payload_version: int | None = None,
+        after: timedelta = timedelta(0),
+        result: str | None = None,
+    ) -> "Then":
+        """Return what a job returns to go on with its next step: a run for a fire of its own, `after` so long from the end of this one.
+
+        The payload, the state between the steps, is written in the same write as the end of the step; without one it stays. `result` is
+        this step's alone.
+
+        Raises:
+            InvalidValue: `after` is no timedelta from 0 to a hundred years, or the payload cannot be kept.
+
+        """
+        kept = {each.name: getattr(self, each.name) for each in fields(Task)}
+        kept["payload"] = self.payload if payload is None else payload
+        kept["payload_version"] = self.payload_version if payload_version is None else payload_version
+        return Then(**{**kept, "result": result, "after": after})
+
+
+@frozen(kw_only=True)
+class Then(Task):
+    """A task as a job returns it to go on with its next step; made by `Task.then`, and never stored as such.
+
+    It says how long, not when, because a job has no clock: its scheduler's counts, from the end of the run.
+    """
+
+    after: timedelta = field(validator=at_least(timedelta(0)))

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
 from detent.jobs import Job, JobRegistry, Task
+from detent.jobs.base import KindOrJob
 from detent.jobs.registry import JobSettings
+from detent.jobs.spawning import When
 from detent.scheduler.edits import Changes
 from detent.scheduler.face import TaskFace
 from detent.scheduler.paging import walk_blocking
-from detent.scheduler.scheduling import KindOrJob, NewTask, When
+from detent.scheduler.scheduling import NewTask
 from detent.scheduler.targets import OneOff
 from detent.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
 from detent.triggers import Trigger

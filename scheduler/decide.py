@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 from attrs import evolve
 
-from detent.jobs import Consistency, Request, Task
+from detent.jobs import Consistency, Request, Task, Then
 from detent.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
 from detent.scheduler.follow import Following, follow, gap_of
 from detent.scheduler.history import run_of, skipped_of
@@ -16,7 +16,7 @@ from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, cancel_at
 from detent.scheduler.scheduling import spawned_slug
 from detent.stores import Outcome, Run, RunStatus, transitions
 from detent.stores.passed import LIMIT, Dropped, Due, fires_due, first_locked, is_owed
-from detent.triggers import END_OF_TIME, Trigger, next_fire_after
+from detent.triggers import END_OF_TIME, TICK, Trigger, next_fire_after
 
 
 def decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
@@ -33,10 +33,11 @@ def decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
 
 def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
     match finish.ending:
-        case Returned(Task() as task):
-            return _done(row, finish, task, trigger)
-        case Returned():
-            return Outcome(task=row, next=None, runs=(run_of(row, finish, RunStatus.DONE),))
+        case Returned(Task() as task, spawn):
+            outcome = _done(row, finish, task, trigger)
+            return evolve(outcome, spawn=spawn) if spawn else outcome
+        case Returned(spawn=spawn):
+            return _removed(row, finish, spawn)
         case Raised() as raised:
             return _failed(row, finish, raised, trigger)
         case Stopped(reason) if reason == NEXT_FIRE:
@@ -59,6 +60,10 @@ def _done(row: Task, finish: Finish, returned: Task, trigger: Trigger | None) ->
     return _advanced(row, finish, evolve(_with_returned(row, finish, returned), last_error=None), following, run)
 
 
+def _removed(row: Task, finish: Finish, spawn: tuple[Task, ...]) -> Outcome:
+    return Outcome(task=row, next=None, runs=(run_of(row, finish, RunStatus.DONE),), spawn=spawn)
+
+
 def _with_returned(row: Task, finish: Finish, returned: Task) -> Task:
     is_changed = (returned.payload, returned.payload_version) != (finish.task.payload, finish.task.payload_version)
     return evolve(
@@ -72,9 +77,11 @@ def _with_returned(row: Task, finish: Finish, returned: Task) -> Task:
 def without_next(row: Task, finish: Finish, error: str) -> Outcome:
     """Set a task aside because nobody can tell when it fires next; a run that went well stays one that did."""
     match finish.ending:
-        case Returned(Task() as task):
+        case Returned(Task() as task, spawn):
             failed = transitions.fail(evolve(_with_returned(row, finish, task), last_error=error), now=finish.ended_at)
-            return Outcome(task=row, next=failed, runs=(run_of(row, finish, RunStatus.DONE, result=task.result),))
+            return Outcome(task=row, next=failed, runs=(run_of(row, finish, RunStatus.DONE, result=task.result),), spawn=spawn)
+        case Returned(spawn=spawn):
+            return _removed(row, finish, spawn)
         case _:
             failed = transitions.fail(evolve(row, last_error=error), now=finish.ended_at)
             return Outcome(task=row, next=failed, runs=(run_of(row, finish, RunStatus.FAILED, error),))
@@ -230,6 +237,9 @@ def _as_locked(row: Task, finish: Finish) -> Task:
 def _moved(row: Task, finish: Finish) -> datetime | None:
     """Return the instant that somebody, the job or an edit, moved the next run to while it was under way."""
     ending, run_at = finish.ending, finish.task.run_at
+    if isinstance(ending, Returned) and isinstance(ending.task, Then):
+        at = finish.ended_at + min(ending.task.after, END_OF_TIME - finish.ended_at)
+        return max(at, finish.fire_time + TICK)  # a step is a fire of its own, also on a clock that stands still or went back
     if isinstance(ending, Returned) and ending.task is not None and ending.task.run_at != run_at:
         return ending.task.run_at
     return row.run_at if row.run_at != run_at else None

@@ -300,7 +300,7 @@ class Dispatcher:
     def _finish(self, live: LiveRun, finish: Finish) -> None:
         registered = live.registered
         assert registered is not None, "only a run that was begun ends"  # noqa: S101 - an invariant of this module
-        is_removing = finish.ending == Returned(None) and live.task.recurring
+        is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
 
         def decided(row: Task) -> Outcome:

@@ -16,6 +16,8 @@ class Returned:
     """The job returned a task to go on with, or None to have it removed."""
 
     task: Task | None
+    spawn: tuple[Task, ...] = ()
+    """What it asked to be created with that."""
 
 
 @frozen

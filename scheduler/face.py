@@ -5,13 +5,15 @@ from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
 from detent.jobs import Job, JobRegistry, Task
+from detent.jobs.base import KindOrJob
 from detent.jobs.registry import JobSettings
+from detent.jobs.spawning import When
 from detent.scheduler import edits
 from detent.scheduler.edits import Changes
 from detent.scheduler.paging import walk
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
-from detent.scheduler.scheduling import KindOrJob, NewTask, When, moment, to_task
+from detent.scheduler.scheduling import NewTask, moment, to_task
 from detent.scheduler.targets import OneOff, one_off
 from detent.stores import Conflict, IfExists, Node, Page, Run, RunQuery, TaskQuery, transitions
 from detent.triggers import Trigger

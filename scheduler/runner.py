@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from detent.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
+from detent.jobs import InvalidResult, JobContext, JobRegistry, Task, TimeLimitExceeded
 from detent.jobs.base import is_async
 from detent.jobs.logs import running
 from detent.jobs.payload import check_payload
@@ -21,6 +21,8 @@ from detent.scheduler.events import Event, RunAbandoned
 from detent.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
 from detent.scheduler.executors.apart import OwnLoop
 from detent.scheduler.live import LiveRun, LiveRuns
+from detent.scheduler.scheduling import NewTask, to_task
+from detent.scheduler.spawning import Spawns
 
 T = TypeVar("T")
 
@@ -59,19 +61,23 @@ class _Waiting:
 class Runner:
     """Runs jobs on this node: each where its registration says."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a node is made of comes together here
         self,
         clock: Clock,
         runs: LiveRuns,
+        jobs: JobRegistry,
         *,
         node: str,
         payload_limit: int,
         publish: Callable[[Event], None] = lambda _: None,
         surroundings: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """Make a runner for one scheduler, in its event loop; `publish` tells its events, every job runs inside `surroundings()`."""
-        self._surroundings = surroundings
-        self._clock, self.runs, self._node, self._payload_limit, self._publish = clock, runs, node, payload_limit, publish
+        """Make a runner for one scheduler, in its event loop.
+
+        Tasks of `jobs` may be spawned, `publish` tells its events, and every job runs inside `surroundings()`.
+        """
+        self._clock, self.runs, self._jobs, self._node = clock, runs, jobs, node
+        self._payload_limit, self._publish, self._surroundings = payload_limit, publish, surroundings
         self._in_loop = CoroutineExecutor()
         self._in_threads = ThreadExecutor(f"detent-job-{node}", self._have_room)
         self._in_processes = ProcessExecutor(clock)
@@ -99,13 +105,14 @@ class Runner:
         if not self.runs.is_trusted(live):
             return Interrupted("its lease ended before it could start")
         task, live.fire_time = live.task, fire_time
-        ctx = self._context(live, fire_time)
+        spawns = Spawns(self._to_task)
+        ctx = self._context(live, fire_time, spawns)
         work = self._work(live, registered, ctx)
         live.begin(self._clock)
         try:
             with running(ctx.facts), self._surroundings():
                 returned = await waiting.within(self._clock, task.options.time_limit, work, on_limit=live.note_limit)
-            return Returned(self._checked(task, returned))
+            return Returned(self._checked(task, returned), tuple(map(self._to_task, spawns.new)))
         except TimeLimitExceeded as error:
             return Raised("; ".join((describe(error), *self._remains(live, str(error)))), class_names(type(error)))
         except asyncio.CancelledError as cancelled:
@@ -155,7 +162,7 @@ class Runner:
                 return [remains.note]
         return []
 
-    def _context(self, live: LiveRun, fire_time: datetime) -> JobContext:
+    def _context(self, live: LiveRun, fire_time: datetime, spawns: Spawns) -> JobContext:
         return JobContext(
             slug=live.task.slug,
             kind=live.task.kind,
@@ -166,7 +173,11 @@ class Runner:
             waiting=_Waiting(self._clock, live, self.runs),
             stop=live.stop,
             lease_valid=lambda: self.runs.is_trusted(live),
+            spawning=spawns,
         )
+
+    def _to_task(self, new: NewTask) -> Task:
+        return to_task(new, self._jobs, now=self._clock.now(), payload_limit=self._payload_limit)
 
     def _checked(self, task: Task, returned: Task | None) -> Task | None:
         if returned is not None:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TypedDict
 
 from attrs import field, frozen
 
-from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, Job, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
+from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
+from detent.jobs.base import KindOrJob
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import RegisteredJob
 from detent.jobs.validators import NAME_LIMIT
@@ -22,25 +22,6 @@ from detent.triggers import (
     require_aware,
     require_trigger,
 )
-
-KindOrJob = str | Job | type[Job]
-"""How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
-
-
-class When(TypedDict, total=False):
-    """The optional fields of `NewTask`, as keywords."""
-
-    trigger: Trigger | str | None
-    at: datetime | None
-    delay: timedelta | None
-    start_at: datetime | None
-    end_at: datetime | None
-    jitter: timedelta | None
-    payload: bytes
-    payload_version: int
-    options: TaskOptions | None
-    metadata: Mapping[str, str]
-    remote: bool
 
 
 @frozen

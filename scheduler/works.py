@@ -41,7 +41,7 @@ class Works:
         self.runs = LiveRuns(parts.clock)
         limit = parts.config.payload_limit
         self._runner = Runner(
-            parts.clock, self.runs, node=parts.node, payload_limit=limit, publish=parts.publish, surroundings=surroundings
+            parts.clock, self.runs, parts.registry, node=parts.node, payload_limit=limit, publish=parts.publish, surroundings=surroundings
         )
         self.dispatcher = Dispatcher(parts, self._runner)
         self.limits = self.dispatcher.limits

@@ -106,6 +106,13 @@ def test_the_executors_example_kills_a_process_and_nothing_else() -> None:
     assert "its process was killed" in printed
 
 
+def test_the_onboarding_example_sends_three_mails_to_each_over_ten_days() -> None:
+    """On a clock moved by hand: day 0, day 3 and day 10 to the microsecond, because no step takes any time."""
+    printed = run_example("onboarding.py").splitlines()
+    assert [line[:10] for line in printed[:-1]] == ["2030-01-01"] * 2 + ["2030-01-04"] * 2 + ["2030-01-11"] * 2
+    assert printed[-1] == "6 mails, 0 tasks left"
+
+
 @pytest.mark.slow
 def test_the_demonstration_in_memory_loses_nothing() -> None:
     """Three schedulers, one cut off."""

@@ -22,6 +22,7 @@ from detent.scheduler.clock import SystemClock
 from detent.scheduler.endings import CancelledApart, RemoteError, describe
 from detent.scheduler.executors.raised import as_error
 from detent.scheduler.live import StopSignal
+from detent.scheduler.spawning import Asked, Spawns
 
 T = TypeVar("T")
 
@@ -109,17 +110,22 @@ class Answer:
     names: tuple[str, ...] = ()
     ending: JobEnding | None = None
     is_cancelled: bool = False
+    spawn: tuple[Asked, ...] = ()
+    """What it asked to be created with its end, unchecked."""
 
-    def result(self) -> Task | None:
-        """Return what the job returned.
+    def result(self, ctx: JobContext) -> Task | None:
+        """Return what the job returned, after asking for what it spawned, by the run's own context.
 
         Raises:
+            DetentError: it spawned what cannot be scheduled.
             JobEnding: the job raised one; what `RemoteError` tells of it is the `__cause__`.
             CancelledApart: the job was cancelled, or cancelled itself.
             RemoteError: it raised anything else.
 
         """
         if self.text is None:
+            for slug, kind, when in self.spawn:
+                ctx.spawn(slug, kind, **when)
             return self.task
         if self.is_cancelled:
             raise CancelledApart(self.text)
@@ -129,11 +135,11 @@ class Answer:
         raise error
 
 
-def answer_of(work: Callable[[], Task | None]) -> Answer:
-    """Do the work, and return how it ended; raises nothing."""
+def answer_of(work: Callable[[], Task | None], spawns: Spawns | None = None) -> Answer:
+    """Do the work, and return how it ended, with what it spawned; raises nothing."""
     try:
         returned = work()
-        return Answer(None if returned is None else sent(returned))
+        return Answer(None if returned is None else sent(returned), spawn=() if spawns is None else spawns.asked)
     except asyncio.CancelledError as cancelled:
         return Answer(text=describe(cancelled), is_cancelled=True)
     except BaseException as raised:  # noqa: BLE001 - whatever ends the job belongs to its run

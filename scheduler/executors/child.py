@@ -19,6 +19,7 @@ from detent.scheduler.clock import SystemClock
 from detent.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call
 from detent.scheduler.executors.messages import Home, Message, News, Work
 from detent.scheduler.live import StopSignal
+from detent.scheduler.spawning import Spawns
 
 ORPHAN_GRACE = 1.0
 """Seconds that a job may take to end once its node is gone."""
@@ -38,6 +39,7 @@ class _Run:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.stop = StopSignal()
+        self.spawns = Spawns()
         self._trusted_until = 0.0
         self.hear(work.news)
 
@@ -54,7 +56,7 @@ class _Run:
     def call(self) -> Task | None:
         """Call the job."""
         job, task, form = cast("tuple[Job, Task, Form]", pickle.loads(self.work.call))  # noqa: S301 - from this process' own node
-        ctx = JobContext(**form, waiting=OwnWaiting(), stop=self.stop, lease_valid=self.lease_valid)
+        ctx = JobContext(**form, waiting=OwnWaiting(), stop=self.stop, lease_valid=self.lease_valid, spawning=self.spawns)
         return call(job, ctx, task, self.stop)
 
 
@@ -79,7 +81,7 @@ class _Child:
             _kill_all()
 
     def _answer(self, run: _Run) -> bool:
-        answer = answer_of(lambda: self._call(run))
+        answer = answer_of(lambda: self._call(run), run.spawns)
         try:
             self._line.send_bytes(pickled(answer))
         except OSError:  # the node is gone

@@ -22,6 +22,7 @@ from detent.scheduler.errors import ExecutorFailed
 from detent.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call, form_of, sent
 from detent.scheduler.executors.base import Remains
 from detent.scheduler.live import LiveRun, StopSignal
+from detent.scheduler.spawning import Spawns
 
 AT_WORK = Remains("abandoned: its executor cannot kill it, and it may still be at work: a possible double", is_at_work=True)
 
@@ -45,9 +46,13 @@ class NoLine(StopSignal):
 
 def call_here(job: Job, task: Task, form: Form, valid_until: datetime) -> Answer:
     """Call a job in whatever process an executor has brought it to."""
-    stop = NoLine()
-    ctx = JobContext(**form, waiting=OwnWaiting(), stop=stop, lease_valid=lambda: SystemClock().now() < valid_until)
-    return answer_of(partial(call, job, ctx, task, stop))
+    stop, spawns = NoLine(), Spawns()
+
+    def lease_valid() -> bool:
+        return SystemClock().now() < valid_until
+
+    ctx = JobContext(**form, waiting=OwnWaiting(), stop=stop, lease_valid=lease_valid, spawning=spawns)
+    return answer_of(partial(call, job, ctx, task, stop), spawns)
 
 
 def call_in_thread(job: Job, task: Task, ctx: JobContext, stop: StopSignal) -> Answer:
@@ -104,7 +109,7 @@ class ForeignExecutor:
             if done.cancelled():
                 self._give_up(future, live, is_told_truly=_is_exact(executor))
             raise
-        return self._result(future, live, executor)
+        return self._result(future, live, ctx, executor)
 
     def _submit(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Submitted:
         if isinstance(executor, concurrent.futures.ThreadPoolExecutor):
@@ -129,12 +134,12 @@ class ForeignExecutor:
         if not (is_cancelled and is_told_truly):
             self._given_up.add(live.lease_id)
 
-    def _result(self, future: Submitted, live: LiveRun, executor: concurrent.futures.Executor) -> Task | None:
+    def _result(self, future: Submitted, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
         try:
             answer = future.result(timeout=0)
         except Exception as error:
             raise ExecutorFailed(live.task.kind, executor, error) from error
-        return answer.result()
+        return answer.result(ctx)
 
     def remains(self, run_id: str) -> Remains | None:
         """Say what became of a run that was given up, once."""

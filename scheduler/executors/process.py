@@ -63,11 +63,11 @@ class ProcessExecutor:
                 await self._wind_up(child, asked, live)
                 if (answer := self._answer(child, asked)) is None or answer.is_cancelled:
                     raise
-                return answer.result()
+                return answer.result(ctx)
         answer = self._answer(child, asked)
         if answer is None:
             raise ProcessDied(child.pid, await child.gone)
-        return answer.result()
+        return answer.result(ctx)
 
     def _take(self) -> Child:
         if self._idle:

@@ -197,59 +197,6 @@ class Fencing:
         assert len((await store.runs(RunQuery())).items) == 1
         assert (await store.get("t")).attempt == 1
 
-    async def test_spawned_tasks_are_created_with_the_outcome(self, store: JobStore) -> None:
-        """In the same write; a slug that exists is kept, and is no error."""
-        await store.create(NOON, [a_task("parent"), a_task("there", run_at=NOON + SECOND, payload=b"old")])
-        held = await lock_one(store)
-        spawn = (a_task("child", payload=b"new"), a_task("there", payload=b"new"))
-
-        assert await store.reschedule(NOON, [finished(held, spawn=spawn)]) == []
-
-        assert await store.get_slugs() == ["child", "there"]
-        assert ((await store.get("child")).payload, (await store.get("child")).version) == (b"new", 1)
-        assert (await store.get("there")).payload == b"old"
-
-    async def test_of_a_slug_that_is_spawned_twice_the_first_is_created(self, store: JobStore) -> None:
-        """The second finds that it exists."""
-        await store.create(NOON, [a_task("parent")])
-        spawn = tuple(a_task("child", payload=payload) for payload in (b"2", b"1", b"3"))
-
-        assert await store.reschedule(NOON, [finished(await lock_one(store), spawn=spawn)]) == []
-
-        assert (await store.get("child")).payload == b"2"
-
-    async def test_a_task_that_stays_and_spawns_its_own_slug_is_kept(self, store: JobStore) -> None:
-        """Its slug exists."""
-        await store.create(NOON, [a_schedule("s", payload=b"old")])
-        outcome = evolve(advanced(await lock_one(store), run_at=NOON + SECOND), spawn=(a_task("s", payload=b"new"),))
-
-        assert await store.reschedule(NOON, [outcome]) == []
-
-        assert ((await store.get("s")).payload, (await store.get("s")).run_at) == (b"old", NOON + SECOND)
-
-    async def test_a_task_that_ends_may_spawn_its_own_slug_anew(self, store: JobStore) -> None:
-        """A new task, with nothing of the old one; repeated, it is not written again."""
-        await store.create(NOON, [a_task(payload=b"old", metadata={"k": "v"})])
-        anew = a_task(payload=b"new", run_at=NOON + SECOND)
-        outcome = finished(await lock_one(store), spawn=(anew,))
-
-        assert await store.reschedule(NOON, [outcome]) == []
-        assert await store.get("task") == transitions.create(anew, namespace=store.namespace, now=NOON)
-        held = await lock_one(store, now=NOON + SECOND)
-        assert await store.reschedule(NOON + SECOND, [outcome]) == []
-        assert await store.get("task") == held
-
-    async def test_a_refused_outcome_spawns_nothing(self, store: JobStore) -> None:
-        """Whole or absent: no child and no history without its parent's write."""
-        await store.create(NOON, [a_task()])
-        held = await lock_one(store, node="a")
-        await lock_one(store, node="b", now=NOON + LEASE)
-
-        await store.reschedule(NOON + LEASE, [finished(held, spawn=(a_task("child"),))])
-
-        assert await store.get_slugs() == ["task"]
-        assert [run.status for run in (await store.runs(RunQuery())).items] == [RunStatus.LOST]
-
     async def test_a_failed_task_is_kept_and_never_due(self, store: JobStore) -> None:
         """Set aside with its payload and error; a restart makes it due at once, its fire time unchanged."""
         await store.create(NOON, [a_task(payload=b"precious")])

@@ -14,13 +14,14 @@ from detent.stores.conformance.keeping import Keeping
 from detent.stores.conformance.locking import Locking
 from detent.stores.conformance.searching import Searching
 from detent.stores.conformance.sharing import Sharing
+from detent.stores.conformance.spawning import Spawning
 
 MakeStore = Callable[[str], JobStore]
 """Returns a store bound to the namespace given, not yet open; within one test always on the same data, empty at its start."""
 
 
 @pytest.mark.asyncio
-class StoreConformance(Creating, Locking, Fencing, Editing, Keeping, Searching, Histories, Sharing):
+class StoreConformance(Creating, Locking, Fencing, Spawning, Editing, Keeping, Searching, Histories, Sharing):
     """What any `JobStore` does; subclass it and supply `make_store`.
 
     A store that cannot do all of it says so twice: by `Unsupported` to its callers, and to this suite by a class attribute, such

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import FunctionJob, Job, JobContext, Task, TaskOptions
+from detent.jobs import FunctionJob, Job, JobContext, JobRegistry, Task, TaskOptions
 from detent.jobs.registry import RegisteredJob
 from detent.jobs.storable import TEXT_LIMIT
 from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped, describe
@@ -33,7 +33,7 @@ class Running:
     def __init__(self) -> None:
         self.clock = ManualClock(NOON)
         self.runs = LiveRuns(self.clock)
-        self.runner = Runner(self.clock, self.runs, node="n", payload_limit=100)
+        self.runner = Runner(self.clock, self.runs, JobRegistry(), node="n", payload_limit=100)
         self.live = LiveRun(TASK, locked=0.0, trusted_until=HOUR.total_seconds())
         self.runs.add(self.live)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from detent.jobs import FunctionJob, Job, Place, Task, TaskOptions
+from detent.jobs import FunctionJob, Job, JobRegistry, Place, Task, TaskOptions
 from detent.jobs.registry import RegisteredJob
 from detent.scheduler import Event, SystemClock
 from detent.scheduler.endings import Ending, Raised, Returned
@@ -24,6 +24,10 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
+def _nothing() -> None:
+    pass
+
+
 class Apart:
     """A runner, and runs on it."""
 
@@ -31,7 +35,9 @@ class Apart:
         self.clock = SystemClock()
         self.runs = LiveRuns(self.clock)
         self.events: list[Event] = []
-        self.runner = Runner(self.clock, self.runs, node="n", payload_limit=1_000_000, publish=self.events.append)
+        self.jobs = JobRegistry()
+        self.jobs.job("kind")(_nothing)
+        self.runner = Runner(self.clock, self.runs, self.jobs, node="n", payload_limit=1_000_000, publish=self.events.append)
         self._numbers = count()
 
     def start(

@@ -233,3 +233,25 @@ def briefly(_: JobContext, task: Task) -> None:
 def find_scheduler() -> None:
     """Ask for the scheduler of the context, which is in another process."""
     scheduler_from_context()
+
+
+def go_on(ctx: JobContext, task: Task) -> Task:
+    """Go on with the next step in an hour, and have a child created."""
+    ctx.spawn("child", "kind", payload=b"c", delay=timedelta(minutes=1), metadata={"of": ctx.slug})
+    return task.then(payload=b"next", payload_version=2, after=timedelta(hours=1), result="first")
+
+
+async def go_on_async(ctx: JobContext, task: Task) -> Task:
+    """Do the same as a coroutine."""
+    return go_on(ctx, task)
+
+
+def spawn_what_is_unknown(ctx: JobContext) -> None:
+    """Ask for a kind that nobody has registered."""
+    ctx.spawn("child", "nobody's")
+
+
+def spawn_and_fail(ctx: JobContext) -> None:
+    """Ask for a child, and come to a bad end."""
+    ctx.spawn("child", "kind")
+    raise ValueError("after all")

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from detent.jobs import JobContext, Task, TimeLimitExceeded
 from detent.jobs.context import Waiting
+from detent.scheduler.spawning import Spawns
 
 T = TypeVar("T")
 
@@ -101,6 +102,7 @@ def context(task: Task, *, waiting: Waiting | None = None, stop: Stop | None = N
         waiting=RealWaiting() if waiting is None else waiting,
         stop=Stop() if stop is None else stop,
         lease_valid=lambda: True,
+        spawning=Spawns(),
     )
 
 

@@ -1,0 +1,34 @@
+"""How a job asks for further tasks: checked by whoever runs it, created with the end of its run."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
+
+from detent.jobs.options import TaskOptions
+from detent.triggers import Trigger
+
+if TYPE_CHECKING:
+    from detent.jobs.base import KindOrJob  # which needs the context, which needs this
+
+
+class When(TypedDict, total=False):
+    """The optional fields of a new task, as keywords; `detent.scheduler.NewTask` says what each of them means."""
+
+    trigger: Trigger | str | None
+    at: datetime | None
+    delay: timedelta | None
+    start_at: datetime | None
+    end_at: datetime | None
+    jitter: timedelta | None
+    payload: bytes
+    payload_version: int
+    options: TaskOptions | None
+    metadata: Mapping[str, str]
+    remote: bool
+
+
+class Spawning(Protocol):
+    """Takes what a run asks to be created with its end; called from any thread."""
+
+    def __call__(self, slug: str, job: "KindOrJob", **when: Unpack[When]) -> None:
+        """Keep it until the run ends, or refuse it with the error that scheduling it would raise."""
