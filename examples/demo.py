@@ -30,6 +30,8 @@ NAMES = ("Ada", "Bo", "Cleo")
 SECOND = timedelta(seconds=1)
 LEASE = 3 * SECOND
 LONG = 4 * SECOND
+PATIENCE = 60 * SECOND
+"""How long anything is waited for."""
 CALM = 3 * SECOND
 """How long the demonstration goes on after the long job was taken over and has ended."""
 
@@ -92,7 +94,12 @@ def make_jobs(tell: Callable[[Fact], None]) -> JobRegistry:
 
 async def be_a_node(name: str, url: str, namespace: str) -> None:
     """Run one node until it is told to stop, telling its facts on the standard output."""
-    jobs = make_jobs(lambda fact: print(json.dumps(asdict(fact)), flush=True))
+
+    def tell(fact: Fact) -> None:
+        sys.stdout.write(f"{json.dumps(asdict(fact))}\n")  # in one piece: jobs tell from several threads
+        sys.stdout.flush()
+
+    jobs = make_jobs(tell)
     await StdScheduler(open_store(url, namespace=namespace), jobs=jobs, node=name, lease=LEASE).run()
 
 
@@ -197,12 +204,16 @@ class Ledger:
 
     async def wait_for(self, what: str, slug: str, attempt: int = 1) -> Fact:
         """Return the first such fact, as soon as there is one."""
-        while True:
-            for fact in self.facts:
-                if (fact.what, fact.slug) == (what, slug) and fact.attempt >= attempt:
-                    return fact
-            self.news.clear()
-            await self.news.wait()
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                while True:
+                    for fact in self.facts:
+                        if (fact.what, fact.slug) == (what, slug) and fact.attempt >= attempt:
+                            return fact
+                    self.news.clear()
+                    await self.news.wait()
+        except TimeoutError:
+            raise SystemExit(f"no node told within {PATIENCE} that {slug!r} {what}") from None
 
 
 async def watch(nodes: Nodes, store: JobStore, ledger: Ledger) -> str:
