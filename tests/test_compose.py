@@ -91,4 +91,4 @@ def test_each_tick_runs_in_one_of_the_replicas_and_goes_on_without_the_one_that_
         assert survivor.wait(30) == 0
     ticks = [line.split()[2] for line in (*mine, *others)]
     assert all(line.startswith("hello world! ") for line in (*mine, *others))
-    assert len(set(ticks)) == len(ticks)
+    assert len(ticks) - len(set(ticks)) <= 1, "none runs twice but the one with which a replica was killed, if there was any"

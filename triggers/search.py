@@ -70,6 +70,9 @@ def last_fire_time(trigger: Trigger, after: datetime, until: datetime) -> dateti
     """
     if isinstance(trigger, LooksBack):
         return trigger.last_fire_time(after, until)
+    if trigger.counts_from is CountsFrom.END:  # the one after it comes only when it has been run
+        first = next_fire_after(trigger, after)
+        return None if first is None or first > until else first
     if trigger.counts_from is CountsFrom.TIMETABLE:
         return bisect_fires(trigger, after, until)
     last = None

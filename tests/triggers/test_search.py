@@ -64,3 +64,11 @@ def test_the_first_delay_is_the_time_to_the_first_fire_of_any_trigger() -> None:
     assert first_delay(CronTrigger("* * * * *"), NOON + MINUTE / 4) == MINUTE * 3 / 4
     with pytest.raises(TriggerError, match="does not fire any more"):
         first_delay(OnceTrigger(NOON), NOON)
+
+
+def test_a_combination_that_counts_from_the_end_of_a_run_has_one_fire_that_waits() -> None:
+    """The ones after it come only when it has been run."""
+    waits = Between(AnyOf(SimpleTrigger(10 * MINUTE, fixed_delay=True)), start=NOON)
+
+    assert waits.last_fire_time(NOON, NOON + DAY) == NOON + 10 * MINUTE
+    assert waits.last_fire_time(NOON, NOON + 9 * MINUTE) is None
