@@ -7,7 +7,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detent.triggers import AnyOf, CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError, fire_times, first_delay, latest_fires
+from detent.triggers import (
+    AnyOf,
+    Between,
+    CronTrigger,
+    OnceTrigger,
+    SimpleTrigger,
+    Trigger,
+    TriggerError,
+    fire_times,
+    first_delay,
+    latest_fires,
+)
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, triggers
 
 _FOLLOWED = 3000
