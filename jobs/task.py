@@ -88,7 +88,7 @@ class Task:
     retry_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the failed or handed-back run of the current fire is tried again."""
     owed: tuple[datetime, ...] = field(default=(), converter=utc_each, validator=instants)
-    """Fires that passed and are still to be run, each at its own fire time, the oldest first and next: then `run_at` is the first."""
+    """Fires that were decided to be run, and wait, the oldest first and next: `run_at` is the first, unless the next run was moved."""
     attempt: int = 0
     """Runs of the current fire that were started and not refunded."""
     first_run_at: datetime | None = field(default=None, converter=utc_or_none)

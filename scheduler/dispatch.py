@@ -30,7 +30,7 @@ BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
 
 SUSPECT_PAUSE = timedelta(seconds=1)
-"""How long a task that lost a run waits while the node runs another such: they are run one at a time."""
+"""How long a suspect waits while the node runs another: they are run one at a time."""
 
 SUSPECT_STEP = timedelta(milliseconds=100)
 """How far apart several such tasks, locked at once, are due again."""
