@@ -13,6 +13,7 @@ from detent.jobs import (
     JobError,
     JobNotPicklable,
     JobNotRegistered,
+    KindFetched,
     MissingExtra,
     PayloadTooLarge,
     Retry,
@@ -28,6 +29,7 @@ from detent.scheduler.errors import (
     MainNotGuarded,
     NotMainThread,
     ProcessDied,
+    RunOver,
     SchedulerClosed,
     SchedulerError,
     TriggerNeverFires,
@@ -46,6 +48,7 @@ from detent.scheduler.events import (
     RunLost,
     RunStarted,
 )
+from detent.scheduler.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
 from detent.scheduler.scheduling import NewTask
 from detent.scheduler.std import StdScheduler
 from detent.scheduler.streams import EventStream
@@ -65,6 +68,8 @@ from detent.stores import (
 from detent.triggers import DetentError, NaiveDatetime, TriggerError
 
 __all__ = [
+    "BlockingFetchedTask",
+    "BlockingFetching",
     "BlockingScheduler",
     "Cancel",
     "Clock",
@@ -76,6 +81,8 @@ __all__ = [
     "EventsDropped",
     "ExecutorFailed",
     "Fail",
+    "FetchedTask",
+    "Fetching",
     "ForkedScheduler",
     "HandedBack",
     "InvalidDelay",
@@ -92,6 +99,7 @@ __all__ = [
     "JobNotFound",
     "JobNotPicklable",
     "JobNotRegistered",
+    "KindFetched",
     "LeaseLost",
     "LockLost",
     "LoopFailed",
@@ -108,6 +116,7 @@ __all__ = [
     "RunAbandoned",
     "RunEnded",
     "RunLost",
+    "RunOver",
     "RunStarted",
     "SchedulerClosed",
     "SchedulerConfig",

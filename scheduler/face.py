@@ -24,14 +24,14 @@ _TRIES = 20
 class TaskFace:
     """The half of a scheduler that schedules; every method may be called while the tasks run, here or on other nodes."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Act on the tasks in the store of `parts`."""
-        self._parts = parts
+    def __init__(self, parts: Parts, jobs: JobRegistry) -> None:
+        """Act on the tasks in the store of `parts`; what is registered goes into `jobs`."""
+        self._parts, self._jobs = parts, jobs
 
     @property
     def jobs(self) -> JobRegistry:
         """The jobs it knows."""
-        return self._parts.registry
+        return self._jobs
 
     def _made_due(self) -> None:
         """Something may be due sooner than was known; a node that runs looks at once."""
@@ -78,7 +78,7 @@ class TaskFace:
 
         """
         now, limit = self._parts.clock.now(), self._parts.config.payload_limit
-        new = [to_task(each, self.jobs, now=now, payload_limit=limit) for each in tasks]
+        new = [to_task(each, self._parts.registry, now=now, payload_limit=limit) for each in tasks]
         written = await self._parts.store.create(now, new, if_exists=if_exists)
         if written:
             self._made_due()
@@ -201,9 +201,7 @@ class TaskFace:
         return await self._edit(slug, lambda task: edits.move(task, to))
 
     def _trigger_of(self, task: Task) -> Trigger | None:
-        if task.trigger is None and task.kind not in self.jobs:
-            return None  # it is in the code of another node
-        return trigger_of(task, self.jobs.get(task.kind))
+        return trigger_of(task, self._parts.registry.find(task.kind))
 
     async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
         """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""

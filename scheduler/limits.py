@@ -86,9 +86,9 @@ class Limits:
 
     def is_full(self, kind: str) -> str | None:
         """Return in words at which limit a kind is, as this node knows; None when it may be locked here."""
-        if kind not in self._registry:
+        registered, taken, now = self._registry.find(kind), self.taken(kind), self._parts.clock.now()
+        if registered is None:
             return None
-        registered, taken, now = self._registry.get(kind), self.taken(kind), self._parts.clock.now()
         if registered.max_concurrency is not None and taken >= registered.max_concurrency:
             return f"{taken} of {registered.max_concurrency} places of its kind are taken on this node"
         if registered.global_limit is None:
@@ -131,7 +131,9 @@ class Limits:
 
     def _cap(self, kind: str, now: datetime, ending: Collection[LiveRun]) -> int | None:
         """Return how many of a kind its own limits let this node lock, before it asks for places; None = any number."""
-        registered = self._registry.get(kind)
+        registered = self._registry.find(kind)
+        if registered is None:
+            return 0  # it was deregistered just now
         caps = []
         if registered.max_concurrency is not None:
             caps.append(registered.max_concurrency - self.taken(kind) + sum(run.task.kind == kind for run in ending))

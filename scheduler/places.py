@@ -33,6 +33,8 @@ class Places:
         self._one_at_a_time = asyncio.Lock()
         self._held: dict[str, int] = {}
         """What the last answer granted; less, if something was to be given back since."""
+        self._totals: dict[str, int] = {}
+        """The limit by which places of each kind were last asked for."""
         self._unsure: set[str] = set()
         """Kinds of which the last call had no answer: the store may have more for this node than it believes to hold."""
         self._latest: dict[str, datetime] = {}
@@ -43,8 +45,9 @@ class Places:
         return self._held.get(kind, 0)
 
     def limit(self, kind: str) -> int | None:
-        """Return the limit of a kind over all nodes, if it has one."""
-        return self._parts.registry.get(kind).global_limit if kind in self._parts.registry else None
+        """Return the limit of a kind over all nodes, if it has one; of a kind that was deregistered, the last one known."""
+        registered = self._parts.registry.find(kind)
+        return self._totals.get(kind) if registered is None else registered.global_limit
 
     async def get(self, now: datetime, kinds: Iterable[str]) -> dict[str, int]:
         """Hold what is in use of each kind until `now + lease` at least; return how many were granted: 0 without an answer."""
@@ -67,7 +70,7 @@ class Places:
 
     async def renew(self, now: datetime) -> dict[str, int]:
         """Do as `get` does for every kind of which anything is held or in use; and, when nothing is in use any more, give it back."""
-        kinds = [kind for kind in self._parts.registry.kinds if self.limit(kind) is not None]
+        kinds = [kind for kind in dict.fromkeys((*self._parts.registry.kinds, *self._held)) if self.limit(kind) is not None]
         return await self.get(now, [kind for kind in kinds if self.held(kind) or kind in self._unsure or self._in_use(kind)])
 
     @property
@@ -95,7 +98,9 @@ class Places:
     async def _hold(self, now: datetime, kind: str, want: int) -> int:
         """Ask the store; return 0 if it does not answer, which is told as an event: another kind need not suffer by it."""
         parts, total = self._parts, self.limit(kind)
-        assert total is not None, "only kinds with a limit have places"  # noqa: S101 - an invariant of this module
+        if total is None:  # it was registered anew, without one
+            total = self._totals[kind]
+        self._totals[kind] = total
         at = self._latest[kind] = max(now, self._latest.get(kind, now))
         self._held[kind] = min(self.held(kind), want)
         self._unsure.add(kind)

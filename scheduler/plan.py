@@ -37,8 +37,8 @@ class Fire:
     """When the next fire takes its place, whether or not the run has ended by then."""
 
 
-def trigger_of(task: Task, registered: RegisteredJob) -> Trigger | None:
-    """Return the trigger that rules `task`: its own, else, where it says so, the one in its job's code.
+def trigger_of(task: Task, registered: RegisteredJob | None) -> Trigger | None:
+    """Return the trigger that rules `task`: its own, else, where it says so, the one in its job's code, if that is known here.
 
     One that counts from the scheduling (`@after`) has set the fire time of a one-off, and rules no other.
 
@@ -49,7 +49,7 @@ def trigger_of(task: Task, registered: RegisteredJob) -> Trigger | None:
     if task.trigger is not None:
         trigger: Trigger | None = parse_trigger(task.trigger)
     else:
-        trigger = registered.trigger_for(task.slug) if task.recurring else None
+        trigger = registered.trigger_for(task.slug) if task.recurring and registered is not None else None
     return None if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING else trigger
 
 

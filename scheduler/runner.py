@@ -15,6 +15,7 @@ from detent.jobs.registry import RegisteredJob
 from detent.jobs.retry import class_names
 from detent.scheduler import waiting
 from detent.scheduler.clock import Clock
+from detent.scheduler.desk import Desk
 from detent.scheduler.endings import Cancelled, CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
 from detent.scheduler.events import Event, RunAbandoned
 from detent.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
@@ -91,11 +92,9 @@ class Runner:
             return Interrupted("its lease ended before it could start")
         task, live.fire_time = live.task, fire_time
         ctx = self._context(live, fire_time)
-        work = self._work(live, registered, ctx)
-        live.begin(self._clock)
         try:
             with running(ctx.facts):
-                returned = await waiting.within(self._clock, task.options.time_limit, work, on_limit=live.note_limit)
+                returned = await self._returned(live, registered, ctx)
             return Returned(self._checked(task, returned))
         except TimeLimitExceeded as error:
             return Raised("; ".join((describe(error), *self._remains(live, str(error)))), class_names(type(error)))
@@ -105,6 +104,13 @@ class Runner:
             return live.cut_short or Raised(str(cancelled))
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
             return self._failed(live, ending_of(error))
+
+    async def _returned(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Task | None:
+        if isinstance(registered.job, Desk):
+            return await registered.job.hand_out(live, ctx)  # it begins, and its time limit with it, when a subscriber reads it
+        work = self._work(live, registered, ctx)
+        live.begin(self._clock)
+        return await waiting.within(self._clock, live.task.options.time_limit, work, on_limit=live.note_limit)
 
     def _failed(self, live: LiveRun, ending: Raised | Cancelled) -> Ending:
         """Say how a run ended that raised: one that was asked to end early, and then failed, spends no attempt by that."""
