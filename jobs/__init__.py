@@ -14,6 +14,7 @@ from detent.jobs.errors import (
     JobError,
     JobNotPicklable,
     JobNotRegistered,
+    KindFetched,
     PayloadTooLarge,
     TimeLimitExceeded,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "JobNotPicklable",
     "JobNotRegistered",
     "JobRegistry",
+    "KindFetched",
     "Misfire",
     "MissingExtra",
     "Overlap",

@@ -68,10 +68,18 @@ class InvalidResult(JobError, TypeError):
 class JobAlreadyRegistered(JobError, ValueError):
     """A kind was registered twice; the first registration stands."""
 
+    def __init__(self, kind: str, hint: str = "a kind names one job in a process") -> None:
+        """Name the kind, and say why there can be no second one."""
+        super().__init__(f"job kind {kind!r} is registered already: {hint}")
+        self.kind = kind
+
+
+class KindFetched(JobAlreadyRegistered):
+    """A job was registered for a kind whose tasks are fetched: each goes to one of the two, and nobody could say to which."""
+
     def __init__(self, kind: str) -> None:
         """Name the kind."""
-        super().__init__(f"job kind {kind!r} is registered already: a kind names one job in a process")
-        self.kind = kind
+        super().__init__(kind, "its tasks are fetched in this process; end the subscriptions, or give the job a kind of its own")
 
 
 class JobNotRegistered(JobError, LookupError):

@@ -1,5 +1,7 @@
 """Which jobs a process knows: kind -> job, trigger and options."""
 
+from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import TypeVar, Unpack
@@ -7,7 +9,7 @@ from typing import TypeVar, Unpack
 from attrs import field, frozen
 
 from detent.jobs.base import FunctionJob, Job
-from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered
+from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered, KindFetched
 from detent.jobs.options import OptionValues, TaskOptions
 from detent.jobs.placing import Place, check_place
 from detent.jobs.validators import at_least, check_name, or_none
@@ -57,13 +59,47 @@ class DeclaredTask:
     payload: bytes = field(validator=valid_payload)
 
 
-class JobRegistry:
+class KnownJobs(ABC):
+    """What a node knows of kinds: all of it safe from any thread."""
+
+    @abstractmethod
+    def find(self, kind: str) -> RegisteredJob | None:
+        """Return what is registered under `kind` at this moment, None if nothing is."""
+
+    @property
+    @abstractmethod
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds known here, in the order of their registration."""
+
+    def get(self, kind: str) -> RegisteredJob:
+        """Return what is registered under `kind`.
+
+        Raises:
+            JobNotRegistered: nothing is.
+
+        """
+        if (registered := self.find(kind)) is None:
+            raise JobNotRegistered(kind, self.kinds)
+        return registered
+
+    def __contains__(self, kind: object) -> bool:
+        """Tell whether `kind` is registered."""
+        return isinstance(kind, str) and self.find(kind) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the kinds."""
+        return iter(self.kinds)
+
+
+class JobRegistry(KnownJobs):
     """The jobs of an application: made once at module level, shared by all its schedulers; safe from any thread."""
 
     def __init__(self) -> None:
         """Start with no jobs."""
         self._jobs: dict[str, RegisteredJob] = {}
         self._declared: dict[str, DeclaredTask] = {}
+        self._fetched: Counter[str] = Counter()
+        """Kinds whose tasks schedulers of this registry hand to subscribers, and how many do."""
         self._lock = Lock()
 
     def register_job(
@@ -113,7 +149,54 @@ class JobRegistry:
         with self._lock:
             if job.kind in self._jobs:
                 raise JobAlreadyRegistered(job.kind)
+            if job.kind in self._fetched:
+                raise KindFetched(job.kind)
             self._jobs[job.kind] = registered
+
+    def deregister_job(self, kind: str, *, only: RegisteredJob | None = None) -> None:
+        """Forget the job of that kind, and the tasks declared for it; the tasks in the store stay, for nodes that know the kind.
+
+        Safe while its runs are under way: they go on to their end as they were registered, and what a lock that is on its
+        way still brings is handed back unrun. With `only`, the kind is forgotten if it is still registered so, and nothing is
+        done otherwise.
+
+        Raises:
+            JobNotRegistered: nothing is registered under `kind`, and `only` was not given.
+
+        """
+        with self._lock:
+            registered = self._jobs.get(kind)
+            if only is not None and registered is not only:
+                return
+            if registered is None:
+                raise JobNotRegistered(kind, self.kinds)
+            # New dictionaries: another thread may be going through the old ones.
+            self._jobs = {name: each for name, each in self._jobs.items() if name != kind}
+            self._declared = {slug: each for slug, each in self._declared.items() if each.kind != kind}
+
+    def reserve(self, kind: str) -> None:
+        """Let no job be registered under `kind`, whose tasks a scheduler hands to subscribers; once for each scheduler that does.
+
+        Raises:
+            InvalidValue: the kind is empty or too long.
+            JobAlreadyRegistered: it has a job.
+
+        """
+        check_name("kind", kind)
+        with self._lock:
+            if kind in self._jobs:
+                raise JobAlreadyRegistered(kind, "its tasks go to its job, and cannot be fetched as well")
+            self._fetched[kind] += 1
+
+    def release(self, kind: str) -> None:
+        """Let a job be registered under `kind` again, once every scheduler that reserved it has released it."""
+        with self._lock:
+            self._fetched[kind] -= 1
+            self._fetched = +self._fetched
+
+    def find(self, kind: str) -> RegisteredJob | None:
+        """Return what is registered under `kind` at this moment, None if nothing is."""
+        return self._jobs.get(kind)
 
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
         """Register the decorated function as the job `kind`; the function itself stays as it is, for plain calls."""
@@ -143,42 +226,6 @@ class JobRegistry:
 
         return register
 
-    def deregister_job(self, kind: str, *, only: RegisteredJob | None = None) -> None:
-        """Forget a kind: nodes with this registry lock no more of its tasks; what they run comes to its end as if nothing had happened.
-
-        Its tasks stay in the store, for nodes that know the kind; what was declared for it is not created any more. With
-        `only`, the kind is forgotten if it is still registered so, and nothing is done otherwise.
-
-        Raises:
-            JobNotRegistered: nothing is registered under `kind`, and `only` was not given.
-
-        """
-        with self._lock:
-            registered = self._jobs.get(kind)
-            if only is not None and registered is not only:
-                return
-            if registered is None:
-                raise JobNotRegistered(kind, self.kinds)
-            # New dictionaries: another thread may be going through the old ones.
-            self._jobs = {name: each for name, each in self._jobs.items() if name != kind}
-            self._declared = {slug: each for slug, each in self._declared.items() if each.kind != kind}
-
-    def find(self, kind: str) -> RegisteredJob | None:
-        """Return what is registered under `kind`; None if nothing is, or not any more."""
-        return self._jobs.get(kind)
-
-    def get(self, kind: str) -> RegisteredJob:
-        """Return what is registered under `kind`.
-
-        Raises:
-            JobNotRegistered: nothing is.
-
-        """
-        try:
-            return self._jobs[kind]
-        except KeyError:
-            raise JobNotRegistered(kind, self.kinds) from None
-
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds known here, in the order of their registration."""
@@ -188,11 +235,3 @@ class JobRegistry:
     def declared(self) -> tuple[DeclaredTask, ...]:
         """The tasks that a starting scheduler creates."""
         return tuple(self._declared.values())
-
-    def __contains__(self, kind: object) -> bool:
-        """Tell whether `kind` is registered."""
-        return kind in self._jobs
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the kinds."""
-        return iter(self.kinds)

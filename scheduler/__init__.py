@@ -13,6 +13,7 @@ from detent.jobs import (
     JobError,
     JobNotPicklable,
     JobNotRegistered,
+    KindFetched,
     MissingExtra,
     PayloadTooLarge,
     Retry,
@@ -33,6 +34,7 @@ from detent.scheduler.errors import (
     NoScheduler,
     NotMainThread,
     ProcessDied,
+    RunOver,
     SchedulerClosed,
     SchedulerError,
     TriggerNeverFires,
@@ -51,6 +53,7 @@ from detent.scheduler.events import (
     RunLost,
     RunStarted,
 )
+from detent.scheduler.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
 from detent.scheduler.nop import NopScheduler
 from detent.scheduler.scheduling import NewTask
 from detent.scheduler.std import StdScheduler
@@ -71,6 +74,8 @@ from detent.stores import (
 from detent.triggers import DetentError, NaiveDatetime, TriggerError
 
 __all__ = [
+    "BlockingFetchedTask",
+    "BlockingFetching",
     "BlockingScheduler",
     "Cancel",
     "Clock",
@@ -83,6 +88,8 @@ __all__ = [
     "EventsDropped",
     "ExecutorFailed",
     "Fail",
+    "FetchedTask",
+    "Fetching",
     "ForkedScheduler",
     "HandedBack",
     "InvalidConfig",
@@ -100,6 +107,7 @@ __all__ = [
     "JobNotFound",
     "JobNotPicklable",
     "JobNotRegistered",
+    "KindFetched",
     "LeaseLost",
     "LockLost",
     "LoopFailed",
@@ -118,6 +126,7 @@ __all__ = [
     "RunAbandoned",
     "RunEnded",
     "RunLost",
+    "RunOver",
     "RunStarted",
     "SchedulerClosed",
     "SchedulerConfig",

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from detent.jobs import JobRegistry, Task
+from detent.jobs import Task
+from detent.jobs.registry import KnownJobs
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
 from detent.scheduler.why import Here, Surroundings, explain
@@ -28,7 +29,7 @@ async def ask_why(slug: str, parts: Parts, here: Here | None, is_full: IsFull = 
     return explain(task, around)
 
 
-def _trigger_of(task: Task, registry: JobRegistry) -> Trigger | None:
+def _trigger_of(task: Task, registry: KnownJobs) -> Trigger | None:
     """Return what rules the task, as far as this node can tell."""
     try:
         if (registered := registry.find(task.kind)) is not None:

@@ -4,6 +4,7 @@ import atexit
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import suppress
 from datetime import timedelta
 from queue import SimpleQueue
@@ -15,6 +16,7 @@ from detent.scheduler.clock import Clock
 from detent.scheduler.config import SchedulerConfig, Settings
 from detent.scheduler.errors import NotMainThread, SchedulerClosed
 from detent.scheduler.events import Event, Subscriber
+from detent.scheduler.fetch import BlockingFetching, Fetching
 from detent.scheduler.loop_thread import PATIENCE, LoopThread
 from detent.scheduler.signals import STOPPING
 from detent.scheduler.std import StdScheduler
@@ -65,9 +67,12 @@ class BlockingScheduler(BlockingTaskFace):
         return self._std.node
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> T:
+        return self._submit(work, call).result()
+
+    def _submit(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> "Future[T]":
         if self._thread is None:
             raise SchedulerClosed
-        return self._thread.submit(work, call).result()
+        return self._thread.submit(work, call)
 
     def why(self, slug: str) -> str:
         """Say in one sentence why the task is not running, or that it is, and where."""
@@ -76,6 +81,14 @@ class BlockingScheduler(BlockingTaskFace):
     def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
         """Return this node's events as a stream: `with scheduler.events() as events: for event in events: ...`."""
         return self._std.events(types=types, slug=slug, limit=limit)
+
+    def fetch(self, kind: str, *, max_in_flight: int = 10) -> BlockingFetching:
+        """Return the due tasks of `kind` as a stream: `for task in scheduler.fetch("backup"): ...`, in any thread."""
+
+        async def fetch() -> Fetching:
+            return self._std.fetch(kind, max_in_flight=max_in_flight)
+
+        return BlockingFetching(self._call(fetch, "fetch"), self._submit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell `subscriber` every event of this node, in the thread in which it happens."""

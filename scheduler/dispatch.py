@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from detent.jobs import Request, Task
+from detent.jobs import RegisteredJob, Request, Task
 from detent.scheduler.decide import decide, without_next
+from detent.scheduler.desk import Desk
 from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Returned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.limits import Limits
@@ -212,6 +213,7 @@ class Dispatcher:
                 self._ask_again(BUSY_PAUSE)
 
     def _written(self, ended: _Ended) -> None:
+        ended.live.is_written = True
         self._runs.remove(ended.live)
         for run in ended.outcome.runs:
             self._parts.publish(RunEnded(node=self._parts.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
@@ -236,7 +238,8 @@ class Dispatcher:
         Of those none is begun: it may take the process's life before the others' way back is written, and they would
         lose one more run that they never had. Handed back, each of them comes again by itself.
         """
-        live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call))
+        registered = self._parts.registry.find(task.kind)
+        live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call), registered=registered)
         suspects = [each for each in self._runs if is_suspect(each.task)] if is_suspect(task) else []
         self._runs.add(live)
         self._losses.look_at(task)
@@ -247,18 +250,16 @@ class Dispatcher:
         elif is_suspect(task) and (suspects or is_one_of_many):
             pause = len(suspects) * SUSPECT_STEP + (not all(each.has_ended for each in suspects)) * SUSPECT_PAUSE
             self._hand_back(live, "it lost several runs, and this node has another such task: they are run one at a time", pause)
+        elif registered is None:
+            self._hand_back(live, "its kind was deregistered while it was being locked")
         else:
-            self._fire(live)
+            self._fire(live, registered)
 
     def _trusted_until(self, call: _Call) -> float:
         return call.sent + (self._config.lease - self._config.margin).total_seconds()
 
-    def _fire(self, live: LiveRun) -> None:
-        task, registered = live.task, self._parts.registry.find(live.task.kind)
-        if registered is None:
-            self._hand_back(live, "its job was deregistered here while it was locked")
-            return
-        live.registered = registered
+    def _fire(self, live: LiveRun, registered: RegisteredJob) -> None:
+        task = live.task
         try:
             trigger = trigger_of(task, registered)
             fire = plan_fire(task, trigger)
@@ -270,7 +271,11 @@ class Dispatcher:
             return
         if fire.cancel_at is not None:
             live.timer = self._clock.call_later(fire.cancel_at - self._clock.now(), lambda: live.end_early(Stopped(NEXT_FIRE)))
-        self._parts.publish(RunStarted(node=self._parts.node, task=task, fire_time=fire.fire_time))
+        started = RunStarted(node=self._parts.node, task=task, fire_time=fire.fire_time)
+        if isinstance(registered.job, Desk):
+            live.on_begin = lambda: self._parts.publish(started)
+        else:
+            self._parts.publish(started)
         live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"detent {task.slug}")
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
 
@@ -298,14 +303,16 @@ class Dispatcher:
         self._finish(live, Finish(task=live.task, fire_time=live.fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
 
     def _finish(self, live: LiveRun, finish: Finish) -> None:
-        registered = live.registered
-        assert registered is not None, "only a run that was begun ends"  # noqa: S101 - an invariant of this module
+        live.ending = finish.ending
         is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
 
         def decided(row: Task) -> Outcome:
             try:
-                return decide(row, finish, trigger_of(row, registered))
+                if live.amend is None:
+                    return decide(row, finish, trigger_of(row, live.registered))
+                amended = live.amend(row, finish.ended_at)
+                return evolve(decide(amended, finish, trigger_of(amended, live.registered)), task=row)
             except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
                 return without_next(row, finish, f"this node cannot follow its trigger: {error}")
 

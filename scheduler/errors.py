@@ -54,6 +54,15 @@ class NoScheduler(SchedulerError, LookupError):
         self.problem = problem
 
 
+class RunOver(SchedulerError):
+    """A fetched task was acknowledged whose run is over, or in other hands; nothing was written by that."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        """Give the id of the run, which is its lease id, and say why it cannot be acknowledged."""
+        super().__init__(f"run {run_id} cannot be acknowledged: {reason}")
+        self.run_id, self.reason = run_id, reason
+
+
 class WrongThread(SchedulerError):
     """A blocking call came from the thread that would have to serve it: it could only wait for itself."""
 

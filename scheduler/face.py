@@ -27,14 +27,14 @@ _TRIES = 20
 class TaskFace:
     """The half of a scheduler that schedules; every method may be called while the tasks run, here or on other nodes."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Act on the tasks in the store of `parts`."""
-        self._parts = parts
+    def __init__(self, parts: Parts, jobs: JobRegistry) -> None:
+        """Act on the tasks in the store of `parts`; what is registered goes into `jobs`."""
+        self._parts, self._jobs = parts, jobs
 
     @property
     def jobs(self) -> JobRegistry:
         """The jobs it knows."""
-        return self._parts.registry
+        return self._jobs
 
     def _made_due(self) -> None:
         """Something may be due sooner than was known; a node that runs looks at once."""
@@ -116,7 +116,7 @@ class TaskFace:
 
         """
         now, limit = self._parts.clock.now(), self._parts.config.payload_limit
-        new = [to_task(each, self.jobs, now=now, payload_limit=limit) for each in tasks]
+        new = [to_task(each, self._parts.registry, now=now, payload_limit=limit) for each in tasks]
         written = await self._parts.store.create(now, new, if_exists=if_exists)
         if written:
             self._made_due()
@@ -239,7 +239,7 @@ class TaskFace:
         return await self._edit(slug, lambda task: edits.move(task, to))
 
     def _trigger_of(self, task: Task) -> Trigger | None:
-        return trigger_of(task, self.jobs.find(task.kind))
+        return trigger_of(task, self._parts.registry.find(task.kind))
 
     async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
         """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""

@@ -110,7 +110,7 @@ class Heartbeat:
         if run.is_lost or now - self._last_turn > STANDSTILL * lease:
             return False
         if run.started is None:
-            return now - run.locked <= lease
+            return now - run.locked <= run.patience * lease
         limit = run.task.options.time_limit
         return limit is None or now - run.started <= (limit + self._config.grace).total_seconds()
 

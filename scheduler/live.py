@@ -5,8 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from detent.jobs import Task, TimeLimitExceeded
-from detent.jobs.registry import RegisteredJob
+from detent.jobs import RegisteredJob, Task, TimeLimitExceeded
 from detent.scheduler.clock import Clock, Timer
 from detent.scheduler.endings import Ending, Interrupted, Stopped
 from detent.scheduler.waiting import Wake
@@ -70,12 +69,12 @@ class LiveRun:
     before the request that got or extended it was *sent*, less a margin, because the store may have counted from then.
     """
 
-    def __init__(self, task: Task, *, locked: float, trusted_until: float) -> None:
+    def __init__(self, task: Task, *, locked: float, trusted_until: float, registered: RegisteredJob | None = None) -> None:
         """Begin with the lease that the lock gave; `locked` is when it was asked for (monotonic)."""
         self.task = task
+        self.registered = registered
+        """Its job, as it was registered when the task was locked: the kind may be deregistered while the run goes on."""
         self.held = Held(task.slug, task.lease_id or "", task.etag)
-        self.registered: RegisteredJob | None = None
-        """Its job as it was registered when the run began: somebody may deregister the kind meanwhile."""
         self.locked, self.trusted_until = locked, trusted_until
         self.stop = StopSignal()
         self.fire_time: datetime | None = None
@@ -97,9 +96,23 @@ class LiveRun:
         self.follower: Callable[[], None] | None = None
         """Called, in whatever thread, when the trust in its lease changed: how a process that works for the run hears of it."""
 
+        self.patience = 1
+        """For how many leases it is kept though its job has not begun to work."""
+        self.on_begin: Callable[[], None] | None = None
+        """Called when a job that does not begin at once begins."""
+        self.amend: Callable[[Task, datetime], Task] | None = None
+        """An edit of the row, as of the end of the run, that is written together with how it ended."""
+        self.ending: Ending | None = None
+        """How it ended, as the row was decided on; None while it has not, and if it was handed back unrun."""
+        self.is_written = False
+        self.on_removed: Callable[[], None] | None = None
+        """Called when its outcome is written, or is no longer its own to write."""
+
     def begin(self, clock: Clock) -> None:
         """Note that the job begins to work."""
         self.started_at, self.started = clock.now(), clock.monotonic()
+        if self.on_begin is not None:
+            self.on_begin()
 
     def end(self) -> None:
         """Note that nothing is left to do but to write how it ended."""
@@ -152,6 +165,8 @@ class LiveRuns:
     def remove(self, run: LiveRun) -> None:
         """Let a run go: its outcome is written, or no longer its own to write."""
         self._runs.pop(run.lease_id, None)
+        if run.on_removed is not None:
+            run.on_removed()
         self.changed.ring()
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from detent.jobs import JobRegistry
+from detent.jobs.registry import KnownJobs
 from detent.scheduler.clock import StoreClock
 from detent.scheduler.config import SchedulerConfig
 from detent.scheduler.events import Event, Events
@@ -14,7 +14,7 @@ class Parts:
     """A node's store, jobs, clock, events and settings."""
 
     store: JobStore
-    registry: JobRegistry
+    registry: KnownJobs
     clock: StoreClock
     events: Events
     config: SchedulerConfig

@@ -45,7 +45,7 @@ class Places:
         return self._held.get(kind, 0)
 
     def limit(self, kind: str) -> int | None:
-        """Return the limit of a kind over all nodes, if it has one."""
+        """Return the limit of a kind over all nodes, if it has one; of a kind that was deregistered, the last one known."""
         registered = self._parts.registry.find(kind)
         return self._limits.get(kind) if registered is None else registered.global_limit
 
@@ -99,8 +99,10 @@ class Places:
     async def _hold(self, now: datetime, kind: str, want: int) -> int:
         """Ask the store; return 0 if it does not answer, which is told as an event: another kind need not suffer by it."""
         parts, total = self._parts, self.limit(kind)
+        if total is None:  # registered anew without a limit: what is held is given back under the former one
+            total = self._limits.get(kind)
         if total is None:
-            return 0  # deregistered since somebody asked for a place of it
+            return 0
         self._limits[kind] = total
         at = self._latest[kind] = max(now, self._latest.get(kind, now))
         self._held[kind] = min(self.held(kind), want)

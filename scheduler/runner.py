@@ -8,14 +8,15 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from detent.jobs import InvalidResult, JobContext, JobRegistry, Task, TimeLimitExceeded
+from detent.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
 from detent.jobs.base import is_async
 from detent.jobs.logs import running
 from detent.jobs.payload import check_payload
-from detent.jobs.registry import RegisteredJob
+from detent.jobs.registry import KnownJobs, RegisteredJob
 from detent.jobs.retry import class_names
 from detent.scheduler import waiting
 from detent.scheduler.clock import Clock
+from detent.scheduler.desk import Desk
 from detent.scheduler.endings import Cancelled, CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
 from detent.scheduler.events import Event, RunAbandoned
 from detent.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
@@ -65,7 +66,7 @@ class Runner:
         self,
         clock: Clock,
         runs: LiveRuns,
-        jobs: JobRegistry,
+        jobs: KnownJobs,
         *,
         node: str,
         payload_limit: int,
@@ -107,11 +108,9 @@ class Runner:
         task, live.fire_time = live.task, fire_time
         spawns = Spawns(self._to_task)
         ctx = self._context(live, fire_time, spawns)
-        work = self._work(live, registered, ctx)
-        live.begin(self._clock)
         try:
             with running(ctx.facts), self._surroundings():
-                returned = await waiting.within(self._clock, task.options.time_limit, work, on_limit=live.note_limit)
+                returned = await self._returned(live, registered, ctx)
             return Returned(self._checked(task, returned), tuple(map(self._to_task, spawns.new)))
         except TimeLimitExceeded as error:
             return Raised("; ".join((describe(error), *self._remains(live, str(error)))), class_names(type(error)))
@@ -121,6 +120,13 @@ class Runner:
             return live.cut_short or Raised(str(cancelled))
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
             return self._failed(live, ending_of(error))
+
+    async def _returned(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Task | None:
+        if isinstance(registered.job, Desk):
+            return await registered.job.hand_out(live, ctx)  # it begins, and its time limit with it, when a subscriber reads it
+        work = self._work(live, registered, ctx)
+        live.begin(self._clock)
+        return await waiting.within(self._clock, live.task.options.time_limit, work, on_limit=live.note_limit)
 
     def _failed(self, live: LiveRun, ending: Raised | Cancelled) -> Ending:
         """Say how a run ended that raised: one that was asked to end early, and then failed, spends no attempt by that."""

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
+from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, Overlap, Task, TaskOptions, TriggerSource
 from detent.jobs.base import KindOrJob
 from detent.jobs.payload import check_payload
-from detent.jobs.registry import RegisteredJob
+from detent.jobs.registry import KnownJobs, RegisteredJob
 from detent.jobs.validators import NAME_LIMIT
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
 from detent.triggers import (
@@ -66,7 +66,7 @@ def kind_of(job: KindOrJob) -> str:
     return kind
 
 
-def to_task(new: NewTask, registry: JobRegistry, *, now: datetime, payload_limit: int) -> Task:
+def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: int) -> Task:
     """Return the task that `new` describes, for a store to create.
 
     Raises:

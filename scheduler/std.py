@@ -18,10 +18,12 @@ from detent.scheduler.errors import SchedulerClosed
 from detent.scheduler.events import Event, Events, Subscriber
 from detent.scheduler.executors.children import check_main_is_guarded
 from detent.scheduler.face import TaskFace
+from detent.scheduler.fetch import Fetching
 from detent.scheduler.parts import Parts
 from detent.scheduler.scheduling import NewTask
 from detent.scheduler.signals import stop_signals
 from detent.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
+from detent.scheduler.subscriptions import NodeJobs, Subscriptions
 from detent.scheduler.works import Works
 from detent.stores import JobStore, open_store
 
@@ -65,7 +67,9 @@ class StdScheduler(TaskFace):
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
         registry = JobRegistry() if jobs is None else jobs
         followed = StoreClock(self.clock, follows=self.clock.runs)
-        super().__init__(Parts(store=opened, registry=registry, clock=followed, events=Events(), config=self.config))
+        known = NodeJobs(registry)
+        super().__init__(Parts(store=opened, registry=known, clock=followed, events=Events(), config=self.config), registry)
+        self._subscriptions = Subscriptions(known, self._parts)
         self._streams = Streams(self._parts.events, self.config.node)
         self._works: Works | None = None
         self._changing = asyncio.Lock()
@@ -102,6 +106,28 @@ class StdScheduler(TaskFace):
 
         """
         return self._streams.open(types, slug, limit)
+
+    def fetch(self, kind: str, *, max_in_flight: int = 10) -> Fetching:
+        """Return the due tasks of `kind` as a stream, each of which is to be acknowledged; instead of a job for that kind.
+
+        ::
+
+            async with scheduler.fetch("backup") as tasks:
+                async for task in tasks:
+                    await task.commit(result=await back_up(task.payload))
+
+        This node locks up to `max_in_flight` tasks at a time for it, from now on until it is left or the node drains. Each
+        task goes to one subscription; several of one kind share its tasks. See `detent.scheduler.fetch`.
+
+        Raises:
+            SchedulerClosed: the scheduler is not running, or is draining.
+            JobAlreadyRegistered: the kind has a job.
+            InvalidValue: the kind is empty or too long, or `max_in_flight` is less than 1.
+
+        """
+        works = self.works
+        subscription = self._subscriptions.open(kind, max_in_flight, works.runs, works.dispatcher.loop.wake.ring)
+        return Fetching(subscription, self.config.payload_limit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell `subscriber` every event of this node, until the callable that is returned is called."""
@@ -164,6 +190,7 @@ class StdScheduler(TaskFace):
         async with self._changing:
             if self._works is None:
                 return
+            self._subscriptions.end()
             try:
                 await self._works.drain(self.config.grace if grace is None else grace)
             except Exception:
@@ -173,6 +200,7 @@ class StdScheduler(TaskFace):
 
     async def _stop(self, works: Works) -> None:
         await works.stop()
+        self._subscriptions.clear()
         self._works = None
 
     def hurry(self) -> None:

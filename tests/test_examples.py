@@ -95,6 +95,14 @@ def test_the_when_example_shows_the_triggers_that_it_is_given() -> None:
     assert "2026-03-29 01:00:00, 2026-03-30 00:30:00" in printed
 
 
+def test_the_fetch_example_has_every_task_done_by_one_of_its_subscribers() -> None:
+    """One of them at the second attempt."""
+    printed = run_example("fetch.py")
+    assert printed.count("is saved at attempt 1") == 5
+    assert "disk-3 is busy: another try, soon" in printed
+    assert "disk-3 is saved at attempt 2" in printed
+
+
 def test_the_executors_example_kills_a_process_and_nothing_else() -> None:
     """Four jobs in four places; its own file is the main module that a child imports."""
     printed = run_example("executors.py")

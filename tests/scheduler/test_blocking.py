@@ -68,7 +68,7 @@ def test_every_method_has_the_same_parameters_and_result() -> None:
     """By its signature: names, kinds, defaults and types; where one iterates with `async for`, the other does with `for`."""
     for name, member in public(StdScheduler).items():
         if inspect.isfunction(member):
-            expected = str(inspect.signature(member)).replace("AsyncIterator", "Iterator")
+            expected = str(inspect.signature(member)).replace("AsyncIterator", "Iterator").replace("Fetching", "BlockingFetching")
             assert str(inspect.signature(getattr(BlockingScheduler, name))) == expected, name
     assert str(inspect.signature(BlockingScheduler)) == str(inspect.signature(StdScheduler))
 

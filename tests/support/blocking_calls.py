@@ -27,6 +27,7 @@ CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "reschedule_job": lambda scheduler: scheduler.reschedule_job("t", delay=timedelta(0)),
     "clear": lambda scheduler: scheduler.clear(),
     "runs": lambda scheduler: scheduler.runs(RunQuery()),
+    "fetch": lambda scheduler: scheduler.fetch("fetched").close(),
     "why": lambda scheduler: scheduler.why("t"),
     "iterate_runs": lambda scheduler: list(scheduler.iterate_runs(RunQuery())),
     "nodes": lambda scheduler: scheduler.nodes(),

@@ -1,0 +1,86 @@
+"""A fetched task in a subscriber's hands, and what he says of it."""
+
+import asyncio
+from datetime import datetime
+
+from attrs import evolve, field, frozen
+
+from detent.jobs import Fail, JobContext, Retry, Task
+from detent.scheduler import edits
+from detent.scheduler.edits import Changes
+from detent.scheduler.endings import Raised, Returned
+from detent.scheduler.errors import RunOver
+from detent.scheduler.live import LiveRun
+from detent.stores import LockLost
+
+
+@frozen(kw_only=True)
+class Ack:
+    """How a run ended, as its subscriber says, and what of its task is written with that."""
+
+    error: Retry | Fail | None = None
+    """None: the fire is done."""
+    changes: Changes = field(factory=Changes)
+    result: str | None = None
+    """None: the task's result stays."""
+    payload_limit: int
+
+    def amend(self, row: Task, now: datetime) -> Task:
+        """Return the row with the changes, as an edit of it that was made just before its run ended.
+
+        Raises:
+            DetentError: what `edits.update` refuses.
+
+        """
+        changed = edits.update(row, self.changes, now=now, payload_limit=self.payload_limit) if self.changes else None
+        row = row if changed is None else changed
+        return row if self.result is None else evolve(row, result=self.result)
+
+
+class Handout:
+    """A locked task on its way through a subscriber's hands."""
+
+    def __init__(self, live: LiveRun, ctx: JobContext) -> None:
+        """Begin unread."""
+        loop = asyncio.get_running_loop()
+        self.live, self.ctx = live, ctx
+        self.is_read: asyncio.Future[None] = loop.create_future()
+        self.ack: asyncio.Future[Ack] = loop.create_future()
+        """Cancelled if the run ended otherwise."""
+        self.written: asyncio.Future[None] = loop.create_future()
+        """Done when the acknowledgement is written, failed when it never will be."""
+        self._is_asleep = True
+        live.sleepers += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be said any more of how the run ends: that was said, or it was cut short."""
+        return self.ack.done() or self.live.has_ended or self.live.cut_short is not None
+
+    def wake(self) -> None:
+        """Count as at work again, from the moment at which it is known how the run ends."""
+        self.live.sleepers -= self._is_asleep
+        self._is_asleep = False
+
+    def refusal(self) -> LockLost | RunOver | None:
+        """Return why the run can no longer be acknowledged; None while it can."""
+        live = self.live
+        if self.ack.done() and not self.ack.cancelled():
+            return RunOver(live.lease_id, "it was acknowledged before")
+        if live.is_lost or not self.ctx.lease_valid():
+            return LockLost(live.task.slug, live.lease_id)
+        return RunOver(live.lease_id, self.ctx.stop_reason or "it has ended") if self.is_over else None
+
+    def settle(self) -> None:
+        """Tell who waits for his acknowledgement what became of it; the run is written, or will not be by this node."""
+        if self.written.done():
+            return
+        live, is_acknowledged = self.live, self.ack.done() and not self.ack.cancelled()
+        if live.is_written and is_acknowledged and isinstance(live.ending, Returned | Raised):
+            self.written.set_result(None)
+            return
+        cut_short = None if live.cut_short is None else live.cut_short.reason
+        is_replaced = live.is_written and cut_short is not None
+        error = RunOver(live.lease_id, cut_short or "") if is_replaced else LockLost(live.task.slug, live.lease_id)
+        self.written.set_exception(error)
+        self.written.exception()  # looked at, even if nobody waits
