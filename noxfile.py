@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SCRIPTS = ("tests", "examples", "benchmarks", "noxfile.py")
-EXTRAS = "cli,conformance,dask,embedded,firestore,http,icalendar,postgres"
+EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,postgres,typed"
 
 
 @nox.session

@@ -5,6 +5,7 @@ from detent.jobs import (
     Fail,
     InvalidDelay,
     InvalidJob,
+    InvalidPayload,
     InvalidResult,
     InvalidSlug,
     InvalidValue,
@@ -17,6 +18,7 @@ from detent.jobs import (
     PayloadTooLarge,
     Retry,
     TimeLimitExceeded,
+    UnreadablePayload,
 )
 from detent.scheduler.blocking import BlockingScheduler
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
@@ -80,6 +82,7 @@ __all__ = [
     "HandedBack",
     "InvalidDelay",
     "InvalidJob",
+    "InvalidPayload",
     "InvalidResult",
     "InvalidSchedule",
     "InvalidSlug",
@@ -122,6 +125,7 @@ __all__ = [
     "TimeLimitExceeded",
     "TriggerError",
     "TriggerNeverFires",
+    "UnreadablePayload",
     "Unsupported",
     "WrongThread",
 ]

@@ -17,11 +17,11 @@ from detent.scheduler.events import Event, Events, Subscriber
 from detent.scheduler.executors.children import check_main_is_guarded
 from detent.scheduler.face import TaskFace
 from detent.scheduler.parts import Parts
-from detent.scheduler.scheduling import NewTask
+from detent.scheduler.scheduling import new_task
 from detent.scheduler.signals import stop_signals
 from detent.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
 from detent.scheduler.works import Works
-from detent.stores import JobStore, open_store
+from detent.stores import JobStore, SealedStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -61,6 +61,8 @@ class StdScheduler(TaskFace):
         self.config = SchedulerConfig(**settings)
         self.clock = clock or SystemClock()
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
+        if self.config.keys is not None:
+            opened = SealedStore(opened, self.config.keys)
         registry = JobRegistry() if jobs is None else jobs
         followed = StoreClock(self.clock, follows=self.clock.runs)
         super().__init__(Parts(store=opened, registry=registry, clock=followed, events=Events(), config=self.config))
@@ -141,8 +143,7 @@ class StdScheduler(TaskFace):
                 await self._parts.store.open()
                 sent = self._parts.clock.monotonic()
                 self._parts.clock.observe(await self._parts.store.now(), sent=sent, received=self._parts.clock.monotonic())
-                declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
-                await self.schedule_jobs(declared, if_exists="replace")
+                await self.schedule_jobs(map(new_task, self.jobs.declared), if_exists="replace")
             except BaseException:
                 await self._parts.store.close()
                 raise

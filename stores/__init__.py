@@ -29,6 +29,7 @@ from detent.stores.records import (
     Run,
     RunStatus,
 )
+from detent.stores.sealed import SealedStore
 from detent.stores.url import open_store
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "RunQuery",
     "RunStatus",
     "SchemaMismatch",
+    "SealedStore",
     "StoreClosed",
     "StoreError",
     "StoreUnavailable",
