@@ -19,7 +19,9 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SCRIPTS = ("tests", "examples", "benchmarks", "noxfile.py")
-EXTRAS = "cli,conformance,dask,embedded,firestore,http,icalendar,postgres"
+AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4")
+"""Each process has servers of its own: more than four would be busier with those than with the tests."""
+EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,postgres,typed"
 
 
 @nox.session
@@ -52,10 +54,10 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests (arguments after -- go to pytest)."""
+    """The tests, in several processes (arguments after -- go to pytest; -n0: in one)."""
     install_wheel(session, extras=EXTRAS)
     install_group(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *AT_ONCE, *session.posargs)
 
 
 @nox.session

@@ -1,12 +1,14 @@
 """What is done: jobs, the tasks they serve, and the rules for running them."""
 
 from detent.jobs.base import FunctionJob, Job
+from detent.jobs.cipher import PayloadKeys
 from detent.jobs.context import JobContext
 from detent.jobs.curl import CurlFailed, CurlJob
 from detent.jobs.ending import Cancel, Fail, JobEnding, Retry
 from detent.jobs.errors import (
     InvalidDelay,
     InvalidJob,
+    InvalidPayload,
     InvalidResult,
     InvalidSlug,
     InvalidValue,
@@ -17,6 +19,7 @@ from detent.jobs.errors import (
     KindFetched,
     PayloadTooLarge,
     TimeLimitExceeded,
+    UnreadablePayload,
 )
 from detent.jobs.logs import RunFacts, RunLogFilter, current_run
 from detent.jobs.options import Consistency, Misfire, Overlap, TaskOptions
@@ -27,6 +30,7 @@ from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
 from detent.jobs.shell import ShellFailed, ShellJob
 from detent.jobs.task import Request, Task, TaskState, Then, TriggerSource
+from detent.jobs.typed import TypedJob
 from detent.triggers import MissingExtra
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "FunctionJob",
     "InvalidDelay",
     "InvalidJob",
+    "InvalidPayload",
     "InvalidResult",
     "InvalidSlug",
     "InvalidValue",
@@ -56,6 +61,7 @@ __all__ = [
     "Misfire",
     "MissingExtra",
     "Overlap",
+    "PayloadKeys",
     "PayloadTooLarge",
     "Place",
     "PrintJob",
@@ -73,5 +79,7 @@ __all__ = [
     "Then",
     "TimeLimitExceeded",
     "TriggerSource",
+    "TypedJob",
+    "UnreadablePayload",
     "current_run",
 ]

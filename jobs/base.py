@@ -34,13 +34,9 @@ class Job(Protocol):
         """
 
 
-KindOrJob = str | Job | type[Job]
-"""How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
-
-
 def is_async(job: Job) -> bool:
     """Tell whether the job runs in the event loop (`async def`) or in a thread (`def`)."""
-    function = job.function if isinstance(job, FunctionJob) else job.execute
+    function = job.function if isinstance(job, FunctionJob | TypedCall) else job.execute
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
@@ -90,9 +86,55 @@ class FunctionJob(Job):
         return task if returned is None else check_returned(self.kind, returned)
 
 
+@frozen(eq=False, kw_only=True)
+class TypedCall(Job):
+    """What is called of a job with a class of payloads: a method `(ctx, task, payload)`, or a function that may leave out the task.
+
+    The node decodes the payload once, and it travels with the call, wherever that is made.
+    """
+
+    kind: str
+    function: Callable[..., object]
+    takes_task: bool = True
+    carries_on: bool = False
+    """Whether returning nothing means to go on, as it does for functions."""
+    value: object = None
+    """The payload; None before it is decoded."""
+
+    @classmethod
+    def of_function(cls, kind: str, function: Callable[..., object]) -> "TypedCall":
+        """Call `function`.
+
+        Raises:
+            InvalidJob: it is not callable, or takes other arguments than `(ctx, payload)` or `(ctx, task, payload)`.
+
+        """
+        expected = "expected a function of (ctx, payload) or (ctx, task, payload), because it is registered with a payload_type"
+        parameters = _required(function, expected, most=3)
+        if parameters < len(("ctx", "payload")):
+            raise InvalidJob(function, expected)
+        return cls(kind=kind, function=function, takes_task=parameters == len(("ctx", "task", "payload")), carries_on=True)
+
+    def execute(self, ctx: JobContext, task: Task, /) -> Returned:
+        """Call it with the payload."""
+        returned = self.function(ctx, task, self.value) if self.takes_task else self.function(ctx, self.value)
+        if inspect.isawaitable(returned):
+            return self._finish(returned, task)
+        return self._checked(returned, task)
+
+    async def _finish(self, running: Awaitable[Any], task: Task) -> Task | None:
+        return self._checked(await running, task)
+
+    def _checked(self, returned: object, task: Task) -> Task | None:
+        return task if returned is None and self.carries_on else check_returned(self.kind, returned)
+
+
 def _arity(function: Callable[..., object]) -> int:
+    return _required(function, "expected a function of (), (ctx) or (ctx, task)", most=2)
+
+
+def _required(function: Callable[..., object], expected: str, *, most: int) -> int:
     """Count the parameters without a default: what has one is the function's own business."""
-    expected = "expected a function of (), (ctx) or (ctx, task)"
     if not callable(function):
         raise InvalidJob(function, expected)
     try:
@@ -101,6 +143,6 @@ def _arity(function: Callable[..., object]) -> int:
         raise InvalidJob(function, expected) from None
     required = [each for each in parameters if each.default is each.empty]
     named = [each for each in required if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
-    if len(named) > len(("ctx", "task")) or any(each.kind is each.KEYWORD_ONLY for each in named):
+    if len(named) > most or any(each.kind is each.KEYWORD_ONLY for each in named):
         raise InvalidJob(function, expected)
     return len(named)

@@ -10,7 +10,7 @@ from detent.jobs.logs import RunFacts, RunLogger
 from detent.jobs.spawning import Spawning, When
 
 if TYPE_CHECKING:
-    from detent.jobs.base import KindOrJob  # which needs this module
+    from detent.jobs.typed import KindOrJob  # which needs this module
 
 T = TypeVar("T")
 

@@ -38,6 +38,24 @@ class InvalidDelay(InvalidValue):
     """A delay is negative: a first fire cannot lie in the past."""
 
 
+class InvalidPayload(InvalidValue):
+    """A payload is not of the class that its job is registered with, or has no form that a store can keep."""
+
+    def __init__(self, kind: str, given: str, expected: str) -> None:
+        """Name the kind, the class that was given, and what is expected: never the payload itself, which may be a secret."""
+        super().__init__(f"payload of job {kind!r}", given, expected)
+        self.kind, self.given = kind, given
+
+
+class UnreadablePayload(JobError):
+    """A node cannot read the payload of a task: it is of another version or form, or encrypted with a key that the node does not have."""
+
+    def __init__(self, problem: str) -> None:
+        """Say why, as a clause."""
+        super().__init__(problem)
+        self.problem = problem
+
+
 class PayloadTooLarge(InvalidValue):
     """A payload is larger than the scheduler or the stores allow."""
 

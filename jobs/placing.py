@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from types import FunctionType
 from typing import Literal, TypeAlias
 
-from detent.jobs.base import FunctionJob, Job
+from detent.jobs.base import FunctionJob, Job, TypedCall
 from detent.jobs.errors import InvalidValue, JobNotPicklable
 
 Place: TypeAlias = Literal["auto", "thread", "process"] | Executor
@@ -30,7 +30,7 @@ def check_place(place: object, job: Job) -> None:
         raise InvalidValue("executor", place, "'auto', 'thread', 'process' or a concurrent.futures.Executor")
     if os.name != "posix":
         raise InvalidValue("executor", place, "another place on this system: processes of jobs need POSIX")
-    function = job.function if isinstance(job, FunctionJob) else None
+    function = job.function if isinstance(job, FunctionJob | TypedCall) else None
     if isinstance(function, FunctionType):
         # A decorator registers a function before its module has it, so that pickling it could only fail as yet.
         if "<" in function.__qualname__:

@@ -4,14 +4,17 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from detent.jobs.base import FunctionJob, Job
-from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered, KindFetched
+from detent.jobs.base import FunctionJob, Job, TypedCall
+from detent.jobs.cipher import sealed_problem
+from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered, KindFetched, UnreadablePayload
 from detent.jobs.options import OptionValues, TaskOptions
 from detent.jobs.placing import Place, check_place
+from detent.jobs.task import Task
+from detent.jobs.typed import AnyJob, Payload, PayloadCodec, TypedFunction, TypedJob, Upgrade, call_of, codec_of, encode_payload
 from detent.jobs.validators import at_least, check_name, or_none
 from detent.jobs.validators import payload as valid_payload
 from detent.jobs.validators import slug as valid_slug
@@ -26,6 +29,17 @@ class JobSettings(OptionValues, total=False):
     executor: Place
     max_concurrency: int | None
     global_limit: int | None
+
+
+class FunctionSettings(JobSettings, total=False):
+    """What may be said of a kind when a function is registered for it: beside the rest, the class of its payloads."""
+
+    payload_type: type[Any] | None
+    payload_version: int
+    upgrade: Upgrade | None
+
+
+_OF_PAYLOADS = frozenset({"payload_type", "payload_version", "upgrade"})
 
 
 @frozen(kw_only=True)
@@ -45,6 +59,22 @@ class RegisteredJob:
     executor: Place = "auto"
     """Where it runs; no store keeps it, because another process may run the same kind elsewhere."""
 
+    codec: PayloadCodec | None = field(default=None, eq=False)
+    """How its payloads are written and read; None = they are bytes."""
+
+    def reading(self, task: Task) -> "RegisteredJob":
+        """Return the job as it is to be called for `task`, with the payload decoded.
+
+        Raises:
+            UnreadablePayload: this node cannot decrypt or decode it.
+
+        """
+        if (problem := sealed_problem(task.payload)) is not None:
+            raise UnreadablePayload(problem)
+        if self.codec is None or not isinstance(self.job, TypedCall):
+            return self
+        return evolve(self, job=evolve(self.job, value=self.codec.decode(task.payload, task.payload_version)))
+
     def trigger_for(self, slug: str) -> Trigger | None:
         """Return the trigger of the task with that slug: what its text leaves to a hash is worked out from the slug."""
         return parse_trigger(self.trigger, hash_id=slug) if isinstance(self.trigger, str) else self.trigger
@@ -57,6 +87,7 @@ class DeclaredTask:
     slug: str = field(validator=valid_slug)
     kind: str
     payload: bytes = field(validator=valid_payload)
+    payload_version: int = 1
 
 
 class KnownJobs(ABC):
@@ -104,7 +135,7 @@ class JobRegistry(KnownJobs):
 
     def register_job(
         self,
-        job: Job,
+        job: AnyJob,
         *,
         trigger: Trigger | str | None = None,
         executor: Place = "auto",
@@ -126,25 +157,28 @@ class JobRegistry(KnownJobs):
             InvalidValue: the kind is empty or too long, or an option or a limit is out of range.
             JobNotPicklable: it is to run in a process of its own, and can be seen not to get there; what cannot be seen fails its run.
             JobAlreadyRegistered: the kind is taken.
+            MissingExtra: it is a `TypedJob`, and the `typed` extra is not installed.
             TriggerError: the trigger is none, or its text cannot be parsed.
 
         """
         if isinstance(job, type) or not callable(getattr(job, "execute", None)):
             raise InvalidJob(job, "expected an object with a method execute(ctx, task)")
         check_name("kind", job.kind)
+        called, codec = call_of(job) if isinstance(job, TypedJob) else (job, None)
         if isinstance(trigger, str):
             if (error := validate_trigger(trigger)) is not None:
                 raise error
         elif trigger is not None:
             require_trigger(trigger, "trigger")
-        check_place(executor, job)
+        check_place(executor, called)
         registered = RegisteredJob(
-            job=job,
+            job=called,
             trigger=trigger,
             options=TaskOptions(**options),
             max_concurrency=max_concurrency,
             global_limit=global_limit,
             executor=executor,
+            codec=codec,
         )
         with self._lock:
             if job.kind in self._jobs:
@@ -198,17 +232,21 @@ class JobRegistry(KnownJobs):
         """Return what is registered under `kind` at this moment, None if nothing is."""
         return self._jobs.get(kind)
 
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
-        """Register the decorated function as the job `kind`; the function itself stays as it is, for plain calls."""
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
+        """Register the decorated function as the job `kind`; the function itself stays as it is, for plain calls.
+
+        With a `payload_type`, an attrs class or a dataclass, the function takes `(ctx, payload)` or `(ctx, task, payload)`; with it go
+        `payload_version` and `upgrade`, as a `TypedJob` has them.
+        """
 
         def register(function: F) -> F:
-            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **settings)
+            self._register(kind, function, trigger, settings)
             return function
 
         return register
 
     def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **settings: Unpack[JobSettings]
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task: created under `slug` (default: `kind`) when a scheduler starts.
 
@@ -216,15 +254,22 @@ class JobRegistry(KnownJobs):
         """
 
         def register(function: F) -> F:
-            declared = DeclaredTask(slug=kind if slug is None else slug, kind=kind, payload=payload)
+            job = _function_job(kind, function, settings)
+            version = settings.get("payload_version", 1)
+            data, version = encode_payload(payload, version, kind, codec_of(job) if isinstance(job, TypedJob) else None)
+            declared = DeclaredTask(slug=kind if slug is None else slug, kind=kind, payload=data, payload_version=version)
             if declared.slug in self._declared:
                 raise InvalidSlug("slug", declared.slug, "one that no other declared task has")
-            self.register_job(FunctionJob.of(kind, function), trigger=trigger, **settings)
+            self._register(kind, function, trigger, settings)
             with self._lock:
                 self._declared[declared.slug] = declared
             return function
 
         return register
+
+    def _register(self, kind: str, function: Callable[..., object], trigger: Trigger | str | None, settings: FunctionSettings) -> None:
+        rest = {name: value for name, value in settings.items() if name not in _OF_PAYLOADS}
+        self.register_job(_function_job(kind, function, settings), trigger=trigger, **rest)  # type: ignore[arg-type]  # what is left
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -235,3 +280,10 @@ class JobRegistry(KnownJobs):
     def declared(self) -> tuple[DeclaredTask, ...]:
         """The tasks that a starting scheduler creates."""
         return tuple(self._declared.values())
+
+
+def _function_job(kind: str, function: Callable[..., object], settings: FunctionSettings) -> AnyJob:
+    payload_type = settings.get("payload_type")
+    if payload_type is None:
+        return FunctionJob.of(kind, function)
+    return TypedFunction(kind, function, payload_type, payload_version=settings.get("payload_version", 1), upgrader=settings.get("upgrade"))

@@ -8,7 +8,7 @@ from detent.jobs.options import TaskOptions
 from detent.triggers import Trigger
 
 if TYPE_CHECKING:
-    from detent.jobs.base import KindOrJob  # which needs the context, which needs this
+    from detent.jobs.typed import KindOrJob, Payload  # which needs the context, which needs this
 
 
 class When(TypedDict, total=False):
@@ -20,7 +20,7 @@ class When(TypedDict, total=False):
     start_at: datetime | None
     end_at: datetime | None
     jitter: timedelta | None
-    payload: bytes
+    payload: "Payload"
     payload_version: int
     options: TaskOptions | None
     metadata: Mapping[str, str]

@@ -5,6 +5,7 @@ from detent.jobs import (
     Fail,
     InvalidDelay,
     InvalidJob,
+    InvalidPayload,
     InvalidResult,
     InvalidSlug,
     InvalidValue,
@@ -18,6 +19,7 @@ from detent.jobs import (
     PayloadTooLarge,
     Retry,
     TimeLimitExceeded,
+    UnreadablePayload,
 )
 from detent.scheduler.blocking import BlockingScheduler
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
@@ -95,6 +97,7 @@ __all__ = [
     "InvalidConfig",
     "InvalidDelay",
     "InvalidJob",
+    "InvalidPayload",
     "InvalidResult",
     "InvalidSchedule",
     "InvalidSlug",
@@ -141,6 +144,7 @@ __all__ = [
     "TimeLimitExceeded",
     "TriggerError",
     "TriggerNeverFires",
+    "UnreadablePayload",
     "Unsupported",
     "WrongThread",
     "blocking_scheduler_from_context",

@@ -5,10 +5,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
-from detent.jobs import Job, JobRegistry, Task
-from detent.jobs.base import KindOrJob
-from detent.jobs.registry import JobSettings
+from detent.jobs import JobRegistry, Task
+from detent.jobs.registry import FunctionSettings, JobSettings
 from detent.jobs.spawning import When
+from detent.jobs.typed import AnyJob, KindOrJob, Payload
 from detent.scheduler.edits import Changes
 from detent.scheduler.face import TaskFace
 from detent.scheduler.paging import walk_blocking
@@ -39,16 +39,16 @@ class BlockingTaskFace:
 
     # -- jobs
 
-    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
+    def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
         """Make a job known under its kind; schedules nothing."""
         self._std.register_job(job, trigger=trigger, **settings)
 
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as a job."""
         return self._std.job(kind, trigger=trigger, **settings)
 
     def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **settings: Unpack[JobSettings]
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task for the next `start`."""
         return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
@@ -59,11 +59,11 @@ class BlockingTaskFace:
 
     # -- tasks
 
-    def at(self, time: datetime, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+    def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a task that runs once, at `time`; return its slug, by default a new one."""
         return self._call(lambda: self._std.at(time, target, data, **options), "at")
 
-    def in_(self, delay: timedelta, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+    def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a task that runs once, so long from now; return its slug, by default a new one."""
         return self._call(lambda: self._std.in_(delay, target, data, **options), "in_")
 
@@ -128,6 +128,10 @@ class BlockingTaskFace:
     def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
         """Change payload, trigger, options or metadata; what is not given stays."""
         return self._call(lambda: self._std.update_job(slug, **changes), "update_job")
+
+    def reencrypt_payloads(self) -> int:
+        """Encrypt with the newest key every payload that is not yet."""
+        return self._call(self._std.reencrypt_payloads, "reencrypt_payloads")
 
     def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
         """Move the next run; after it the trigger goes on."""

@@ -9,8 +9,9 @@ from typing import TypedDict
 
 from attrs import field, frozen
 
-from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue
-from detent.jobs.validators import at_least, name, or_none, positive
+from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue, PayloadKeys
+from detent.jobs.cipher import ENVELOPE_MAX
+from detent.jobs.validators import at_least, instance_of, name, or_none, positive
 
 STORE_VARIABLE = "DETENT_STORE"
 DEFAULT_STORE = "memory://"
@@ -27,6 +28,7 @@ class Settings(TypedDict, total=False):
     payload_limit: int
     keep_runs_for: timedelta | None
     keep_runs: int | None
+    keys: PayloadKeys | None
 
 
 def _node_name() -> str:
@@ -34,9 +36,10 @@ def _node_name() -> str:
     return f"{socket.gethostname()[:200]}:{os.getpid()}:{token_hex(3)}"
 
 
-def _up_to_payload_max(_: object, __: object, value: int) -> None:
-    if not 0 < value <= PAYLOAD_MAX:
-        raise InvalidValue("payload_limit", value, f"1 to {PAYLOAD_MAX} bytes")
+def _up_to_payload_max(config: "SchedulerConfig", _: object, value: int) -> None:
+    most = PAYLOAD_MAX if config.keys is None else PAYLOAD_MAX - ENVELOPE_MAX
+    if not 0 < value <= most:
+        raise InvalidValue("payload_limit", value, f"1 to {most} bytes")
 
 
 @frozen(kw_only=True)
@@ -54,11 +57,13 @@ class SchedulerConfig:
     poll: timedelta = field(default=timedelta(seconds=5), validator=positive)
     """Longest sleep, jittered: the net for every wake-up that gets lost."""
     payload_limit: int = field(default=PAYLOAD_LIMIT, validator=_up_to_payload_max)
-    """Largest payload, in bytes."""
+    """Largest payload, in bytes, before it is encrypted."""
     keep_runs_for: timedelta | None = field(default=timedelta(days=30), validator=or_none(positive))
     """Runs that ended longer ago are pruned; None keeps them."""
     keep_runs: int | None = field(default=1000, validator=or_none(at_least(0)))
     """Of each task, as many runs are kept; None keeps them all."""
+    keys: PayloadKeys | None = field(default=None, validator=or_none(instance_of(PayloadKeys)))
+    """What payloads are encrypted with in the store; None leaves them in the clear."""
 
     @property
     def heartbeat(self) -> timedelta:

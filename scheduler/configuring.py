@@ -27,7 +27,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import fields_dict
 
-from detent.jobs import JobRegistry
+from detent.jobs import JobRegistry, PayloadKeys
 from detent.scheduler.config import SchedulerConfig, Settings
 from detent.scheduler.errors import InvalidConfig
 from detent.scheduler.nop import NopScheduler
@@ -48,8 +48,12 @@ _THIRD_PARTY_KEYS: Final = ("namespace", "url")
 _TIMES: Final = ("lease", "grace", "poll", "keep_runs_for")
 
 
-def scheduler_from_config(source: Mapping[str, Any] | str | Path, *, jobs: JobRegistry | None = None) -> StdScheduler:
+def scheduler_from_config(
+    source: Mapping[str, Any] | str | Path, *, jobs: JobRegistry | None = None, keys: PayloadKeys | None = None
+) -> StdScheduler:
     """Return the scheduler that a mapping, or the TOML or JSON file of that path, describes; it is not started.
+
+    Payloads are encrypted with `keys`, which no configuration holds.
 
     Raises:
         InvalidConfig: the file cannot be read, a key is unknown or missing, or a value is of the wrong kind.
@@ -61,6 +65,7 @@ def scheduler_from_config(source: Mapping[str, Any] | str | Path, *, jobs: JobRe
     if not isinstance(is_on := given.get("on", True), bool):
         raise InvalidConfig(place, "on", f"expected true or false, not {is_on!r}")
     settings = _settings(f"{place}: settings", _table(place, given, "settings"))
+    settings["keys"] = keys
     url, namespace = _address(place, given)  # also when it is off: a mistake is found before it is turned on
     if not is_on:
         return NopScheduler(jobs=jobs, **settings)
@@ -180,7 +185,7 @@ def _required(place: str, config: Texts, key: str) -> str:
 
 
 def _settings(place: str, given: Mapping[str, Any]) -> Settings:
-    _check_keys(place, given, tuple(fields_dict(SchedulerConfig)))
+    _check_keys(place, given, tuple(key for key in fields_dict(SchedulerConfig) if key != "keys"))
     return cast("Settings", {key: _time(place, key, value) if key in _TIMES else value for key, value in given.items()})
 
 

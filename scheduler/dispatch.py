@@ -11,10 +11,11 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from detent.jobs import RegisteredJob, Request, Task
+from detent.jobs import RegisteredJob, Request, Task, UnreadablePayload
+from detent.jobs.cipher import sealed_problem
 from detent.scheduler.decide import decide, without_next
 from detent.scheduler.desk import Desk
-from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Returned, Stopped
+from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Returned, Spawned, Stopped
 from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
 from detent.scheduler.limits import Limits
 from detent.scheduler.live import LiveRun
@@ -37,7 +38,10 @@ SUSPECT_STEP = timedelta(milliseconds=100)
 """How far apart several such tasks, locked at once, are due again."""
 
 UNREADABLE_PAUSE = timedelta(minutes=1)
-"""How long a task waits that this node cannot read, for a node that can."""
+"""How long a task waits at first that this node cannot read, for a node that can."""
+
+UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
+"""How long at most, so that a fleet which cannot read a great many is not kept busy by that, and a node that can comes to it soon."""
 
 
 @frozen
@@ -261,10 +265,14 @@ class Dispatcher:
     def _fire(self, live: LiveRun, registered: RegisteredJob) -> None:
         task = live.task
         try:
+            registered = registered.reading(task)
             trigger = trigger_of(task, registered)
             fire = plan_fire(task, trigger)
+        except UnreadablePayload as error:
+            self._hand_back(live, f"this node cannot read its payload: {error}", self._unreadable_pause(task))
+            return
         except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code, and the lock has other tasks
-            self._hand_back(live, f"this node cannot follow its trigger: {error}", UNREADABLE_PAUSE)
+            self._hand_back(live, f"this node cannot follow its trigger: {error}", self._unreadable_pause(task))
             return
         if fire.instead is not None:
             self._finish(live, Finish(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=fire.instead))
@@ -278,6 +286,10 @@ class Dispatcher:
             self._parts.publish(started)
         live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"detent {task.slug}")
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
+
+    def _unreadable_pause(self, task: Task) -> timedelta:
+        """Return how long to leave a task to other nodes: as long as it has waited already, so that the time between tries doubles."""
+        return min(max(UNREADABLE_PAUSE, self._clock.now() - task.run_at), UNREADABLE_PAUSE_MAX)
 
     def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:
         if live.has_ended:
@@ -308,6 +320,8 @@ class Dispatcher:
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
 
         def decided(row: Task) -> Outcome:
+            if finish.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # edited by a node with other keys
+                return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
             try:
                 if live.amend is None:
                     return decide(row, finish, trigger_of(row, live.registered))
@@ -319,12 +333,10 @@ class Dispatcher:
         self._end(live, decided, live.task, warning)
 
     def _hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
-        now = self._clock.now()
-        until = None if pause is None else now + pause
-
-        def back(row: Task) -> Outcome:
-            noted = row if pause is None else evolve(row, last_error=handed_back_note(self._parts.node, reason))
-            return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=until))
-
         self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))
-        self._end(live, back, live.task)
+        self._end(live, lambda row: self._back(row, reason, pause), live.task)
+
+    def _back(self, row: Task, reason: str, pause: timedelta | None) -> Outcome:
+        now = self._clock.now()
+        noted = row if pause is None else evolve(row, last_error=handed_back_note(self._parts.node, reason))
+        return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=None if pause is None else now + pause))

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from attrs import evolve
 
 from detent.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
 from detent.jobs.options import FIRES_MAX
 from detent.jobs.payload import check_payload
+from detent.jobs.typed import Payload, PayloadCodec, encode_payload
 from detent.scheduler.errors import InvalidSchedule
 from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
 from detent.stores import transitions
@@ -22,7 +23,7 @@ STOP_REQUESTED = "somebody asked for it to be stopped"
 class Changes(TypedDict, total=False):
     """What `update_job` changes; what is not given stays as it is."""
 
-    payload: bytes
+    payload: Payload
     payload_version: int
     trigger: Trigger | str
     options: TaskOptions
@@ -81,8 +82,8 @@ def move(task: Task, at: datetime) -> Task:
     return evolve(transitions.restart(task), run_at=at, owed=owed, first_run_at=None, request=Request.NONE)
 
 
-def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int) -> Task | None:
-    """Change a task's definition; None when it is this already.
+def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, codec: PayloadCodec | None = None) -> Task | None:
+    """Change a task's definition; None when it is this already. `codec` is its kind's, if its payloads have a class.
 
     The next fire is computed anew if the trigger's text changes: the new trigger's first one after `now`. A fire that has
     passed, runs or waits for its retry stays, and the new trigger rules from then on.
@@ -90,12 +91,15 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int) -
     Raises:
         TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
         InvalidSchedule: the trigger has no text form.
-        InvalidValue, PayloadTooLarge: a value cannot be kept.
+        InvalidValue, PayloadTooLarge: a value cannot be kept. InvalidPayload: the payload is of another class than the kind's.
 
     """
-    plain = {name: value for name, value in changes.items() if name != "trigger"}
-    new = evolve(task, **plain)  # type: ignore[arg-type]  # fields of Task, by name
-    check_payload(new.payload, payload_limit)
+    plain: dict[str, Any] = {name: value for name, value in changes.items() if name != "trigger"}
+    if "payload" in changes:
+        version = changes.get("payload_version", task.payload_version)
+        payload, plain["payload_version"] = encode_payload(changes["payload"], version, task.kind, codec)
+        plain["payload"] = check_payload(payload, payload_limit)
+    new = evolve(task, **plain)
     if "trigger" in changes:
         trigger, text = own_trigger(changes["trigger"], task.slug)
         run_at = first_fire(trigger, task.slug, now)

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
-from detent.jobs import Job, JobRegistry, Task
-from detent.jobs.base import KindOrJob
-from detent.jobs.registry import JobSettings
+from detent.jobs import JobRegistry, Task
+from detent.jobs.registry import FunctionSettings, JobSettings
 from detent.jobs.spawning import When
+from detent.jobs.typed import AnyJob, KindOrJob, Payload
 from detent.scheduler import edits
 from detent.scheduler.edits import Changes
 from detent.scheduler.paging import walk
@@ -15,7 +15,7 @@ from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
 from detent.scheduler.scheduling import NewTask, moment, to_task
 from detent.scheduler.targets import OneOff, one_off
-from detent.stores import Conflict, IfExists, Node, Page, Run, RunQuery, TaskQuery, transitions
+from detent.stores import Conflict, IfExists, Node, Page, Run, RunQuery, SealedStore, TaskQuery, transitions
 from detent.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -44,16 +44,16 @@ class TaskFace:
 
     # -- jobs
 
-    def register_job(self, job: Job, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
+    def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
         """Make a job known under its kind; schedules nothing. See `JobRegistry.register_job`."""
         self.jobs.register_job(job, trigger=trigger, **settings)
 
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> Callable[[F], F]:
+    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as a job. See `JobRegistry.job`."""
         return self.jobs.job(kind, trigger=trigger, **settings)
 
     def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: bytes = b"", **settings: Unpack[JobSettings]
+        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
         return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
@@ -75,7 +75,7 @@ class TaskFace:
 
     # -- tasks
 
-    async def at(self, time: datetime, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+    async def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a task that runs once, at `time` or as soon after it as a node has room; return its slug, by default a new one.
 
         `options` are the fields of `TaskOptions`, which count beside those of the job, and `slug`, `metadata` and `remote`.
@@ -89,7 +89,7 @@ class TaskFace:
         await self.schedule_jobs([new])
         return new.slug
 
-    async def in_(self, delay: timedelta, target: KindOrJob, data: bytes = b"", **options: Unpack[OneOff]) -> str:
+    async def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a task that runs once, so long from now; as `at`, with which it shares everything else."""
         new = one_off(NewTask("", target, delay=delay, payload=data), options, self.jobs, self._parts.clock.now())
         await self.schedule_jobs([new])
@@ -225,7 +225,21 @@ class TaskFace:
 
         """
         limit = self._parts.config.payload_limit
-        return await self._edit(slug, lambda task: edits.update(task, changes, now=self._parts.clock.now(), payload_limit=limit))
+
+        def update(task: Task) -> Task | None:
+            registered = self._parts.registry.find(task.kind)
+            codec = None if registered is None else registered.codec
+            return edits.update(task, changes, now=self._parts.clock.now(), payload_limit=limit, codec=codec)
+
+        return await self._edit(slug, update)
+
+    async def reencrypt_payloads(self) -> int:
+        """Encrypt with the newest key every payload that is not yet, and return how many were; older keys are not needed after that.
+
+        What cannot be read stays as it is. Without `keys` there is nothing to do.
+        """
+        store = self._parts.store
+        return await store.reencrypt(self._parts.clock.now()) if isinstance(store, SealedStore) else 0
 
     async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
         """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `detent.scheduler.edits.move`.

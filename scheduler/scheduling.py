@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from attrs import field, frozen
 
 from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, Overlap, Task, TaskOptions, TriggerSource
-from detent.jobs.base import KindOrJob
 from detent.jobs.payload import check_payload
-from detent.jobs.registry import KnownJobs, RegisteredJob
+from detent.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
+from detent.jobs.typed import KindOrJob, Payload, encode_payload
 from detent.jobs.validators import NAME_LIMIT
 from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
 from detent.triggers import (
@@ -44,13 +44,20 @@ class NewTask:
     """The last instant at which it may fire."""
     jitter: timedelta | None = field(default=None, kw_only=True)
     """Each fire is up to so much late, by a hash of slug and fire time, and never past the next one."""
-    payload: bytes = field(default=b"", kw_only=True)
+    payload: Payload = field(default=b"", kw_only=True)
+    """Bytes, or an object of the class that the kind is registered with."""
     payload_version: int = field(default=1, kw_only=True)
+    """Of bytes; an object has the version of its class."""
     options: TaskOptions | None = field(default=None, kw_only=True)
     """How it is run; None = as its job says."""
     metadata: Mapping[str, str] = field(factory=dict, kw_only=True)
     remote: bool = field(default=False, kw_only=True)
     """Allow a kind that only other nodes have registered."""
+
+
+def new_task(declared: DeclaredTask) -> NewTask:
+    """Return the task that a registry declares."""
+    return NewTask(declared.slug, declared.kind, payload=declared.payload, payload_version=declared.payload_version)
 
 
 def kind_of(job: KindOrJob) -> str:
@@ -74,10 +81,12 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
         InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant from now on.
         TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
         InvalidSlug, InvalidValue, PayloadTooLarge: a value cannot be kept.
+        InvalidPayload: the payload is of another class than the kind's.
 
     """
     kind = kind_of(new.job)
     registered = None if new.remote and kind not in registry else registry.get(kind)
+    payload, version = encode_payload(new.payload, new.payload_version, kind, None if registered is None else registered.codec)
     trigger, source = _trigger(new, registered)
     first = _own_first_fire(new, now)
     if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING:
@@ -85,8 +94,8 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
     task = Task(
         slug=new.slug,
         kind=kind,
-        payload=check_payload(new.payload, payload_limit),
-        payload_version=new.payload_version,
+        payload=check_payload(payload, payload_limit),
+        payload_version=version,
         trigger=None if trigger is None else _text(trigger, source, new.slug),
         trigger_from=source,
         options=new.options or (registered.options if registered else TaskOptions()),

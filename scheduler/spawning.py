@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Unpack
 
-from detent.jobs.base import KindOrJob
 from detent.jobs.spawning import Spawning, When
+from detent.jobs.typed import KindOrJob
 from detent.scheduler.scheduling import NewTask, kind_of
 
 Asked = tuple[str, str, When]

@@ -20,12 +20,12 @@ from detent.scheduler.executors.children import check_main_is_guarded
 from detent.scheduler.face import TaskFace
 from detent.scheduler.fetch import Fetching
 from detent.scheduler.parts import Parts
-from detent.scheduler.scheduling import NewTask
+from detent.scheduler.scheduling import new_task
 from detent.scheduler.signals import stop_signals
 from detent.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
 from detent.scheduler.subscriptions import NodeJobs, Subscriptions
 from detent.scheduler.works import Works
-from detent.stores import JobStore, open_store
+from detent.stores import JobStore, SealedStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -65,6 +65,8 @@ class StdScheduler(TaskFace):
         self.config = SchedulerConfig(**settings)
         self.clock = clock or SystemClock()
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
+        if self.config.keys is not None:
+            opened = SealedStore(opened, self.config.keys)
         registry = JobRegistry() if jobs is None else jobs
         followed = StoreClock(self.clock, follows=self.clock.runs)
         known = NodeJobs(registry)
@@ -177,8 +179,7 @@ class StdScheduler(TaskFace):
             self._works.start()
 
     async def _declare(self) -> None:
-        declared = [NewTask(each.slug, each.kind, payload=each.payload) for each in self.jobs.declared]
-        await self.schedule_jobs(declared, if_exists="replace")
+        await self.schedule_jobs(map(new_task, self.jobs.declared), if_exists="replace")
 
     async def drain(self, grace: timedelta | None = None) -> None:
         """Take no more work, let what runs come to its end for as long as `grace` (by default the setting), and stop.

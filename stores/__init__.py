@@ -30,6 +30,7 @@ from detent.stores.records import (
     Run,
     RunStatus,
 )
+from detent.stores.sealed import SealedStore
 from detent.stores.url import open_store
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "RunQuery",
     "RunStatus",
     "SchemaMismatch",
+    "SealedStore",
     "StoreClosed",
     "StoreError",
     "StoreUnavailable",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import InvalidValue, JobRegistry
+from detent.jobs import InvalidValue, JobRegistry, PayloadKeys
 from detent.scheduler import (
     InvalidConfig,
     InvalidStoreURL,
@@ -164,6 +164,15 @@ def test_what_is_not_understood_is_refused_by_name_and_place(given: Mapping[str,
         scheduler_from_config(given)
     assert (caught.value.place, caught.value.key, caught.value.problem) == (place, key, problem)
     assert str(caught.value) == f"{place}: {key!r}: {problem}"
+
+
+def test_keys_are_handed_over_beside_the_configuration_which_holds_none() -> None:
+    """What somebody put there by mistake is not shown."""
+    keys = PayloadKeys({"a": bytes(16)}, newest="a")
+    assert scheduler_from_config({}, keys=keys).config.keys is keys
+    with pytest.raises(InvalidConfig, match="'keys': unknown") as refused:
+        scheduler_from_config({"settings": {"keys": "a secret"}})
+    assert "a secret" not in str(refused.value)
 
 
 def test_an_unknown_setting_and_a_text_that_is_no_time_are_refused() -> None:

@@ -25,6 +25,7 @@ CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "restart_job": lambda scheduler: scheduler.restart_job("t"),
     "update_job": lambda scheduler: scheduler.update_job("t", payload=b""),
     "reschedule_job": lambda scheduler: scheduler.reschedule_job("t", delay=timedelta(0)),
+    "reencrypt_payloads": lambda scheduler: scheduler.reencrypt_payloads(),
     "clear": lambda scheduler: scheduler.clear(),
     "runs": lambda scheduler: scheduler.runs(RunQuery()),
     "fetch": lambda scheduler: scheduler.fetch("fetched").close(),

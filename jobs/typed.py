@@ -1,0 +1,319 @@
+"""Payloads with a class: encoded when a task is scheduled, decoded before its job is called, with versions.
+
+A job names the class of its payload, an attrs class or a dataclass, and is handed an object of it::
+
+    @attrs.frozen
+    class Order:
+        item: str
+        quantity: int = 1
+
+    class Ship(TypedJob[Order]):
+        kind = "ship"
+
+        async def execute(self, ctx: JobContext, task: Task, order: Order) -> Task | None: ...
+
+    @registry.job("refund", payload_type=Order)
+    def refund(ctx: JobContext, order: Order) -> None: ...
+
+    await scheduler.schedule_job("ship:17", Ship, payload=Order("anvil"))
+
+A third argument, and not an attribute of the task or the context, because only so a type checker sees its class in the job's own code,
+and a job without a class needs none. The stores keep JSON in UTF-8. cattrs, the `typed` extra, is imported when such a job is
+registered and not before.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from uuid import UUID
+
+from attrs import AttrsInstance, evolve, field, frozen
+
+from detent.jobs.base import Job, Returned, TypedCall
+from detent.jobs.context import JobContext
+from detent.jobs.errors import InvalidPayload, InvalidValue, UnreadablePayload
+from detent.jobs.task import Task
+from detent.jobs.validators import at_least
+from detent.triggers import MissingExtra
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+P = TypeVar("P")
+
+Upgrade = Callable[[int, Any], Any]
+"""Takes the version and the decoded JSON of an older payload, and returns the JSON that the newest version has."""
+
+
+class DataclassInstance(Protocol):
+    """An object of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Payload = bytes | AttrsInstance | DataclassInstance
+"""What a task can be scheduled with: bytes as they are, or an object of the class that its job was registered with."""
+
+
+class TypedJob(ABC, Generic[P]):
+    """Code that does work on a payload of class `P`; otherwise as `Job`, and registered like one."""
+
+    kind: str = ""
+    """Registered name, stored in every task."""
+    payload_type: type[P]
+    """The class of the payload; taken from `TypedJob[Order]`, unless it is said here."""
+    payload_version: int = 1
+    """The version of the class: to be raised with every change that an older program, or an older payload, does not fit."""
+    payload_converter: "Converter | None" = None
+    """How objects become JSON, if the usual way will not do."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Take the class of the payload from `TypedJob[Order]`."""
+        super().__init_subclass__(**kwargs)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, TypedJob) and "payload_type" not in cls.__dict__:
+                arguments = [each for each in get_args(base) if isinstance(each, type)]
+                if arguments:
+                    cls.payload_type = arguments[0]
+
+    @abstractmethod
+    def execute(self, ctx: JobContext, task: Task, payload: P, /) -> Returned:
+        """Do the work of `task`, whose payload is decoded in `payload`; otherwise as `Job.execute`."""
+
+    def upgrade(self, version: int, data: Any, /) -> Any:  # noqa: ANN401 - JSON
+        """Return, in the form of the newest version, the JSON of a payload that was written in an older `version`.
+
+        It is called in the scheduler's event loop, once for each run: it should be quick, and return the same for the same.
+        What it raises makes the payload unreadable: its task is put off, not lost.
+        """
+        raise NotImplementedError
+
+    def with_payload(self, task: Task, payload: P) -> Task:
+        """Return `task` with another payload: `return self.with_payload(task, order)` keeps `order` for the next run.
+
+        Raises:
+            InvalidPayload: it is of another class, or cannot be written as JSON.
+
+        """
+        return codec_of(self).put(task, payload)
+
+
+@frozen(eq=False)
+class TypedFunction(TypedJob[Any]):
+    """A function as a job with a class of payloads: of `(ctx, payload)` or `(ctx, task, payload)`; returning nothing means "carry on"."""
+
+    kind: str
+    function: Callable[..., object]
+    payload_type: Any
+    payload_version: int = field(default=1, kw_only=True)
+    upgrader: Upgrade | None = field(default=None, kw_only=True)
+
+    def execute(self, ctx: JobContext, task: Task, payload: object, /) -> Returned:
+        """Call the function."""
+        return evolve(TypedCall.of_function(self.kind, self.function), value=payload).execute(ctx, task)
+
+
+AnyJob = Job | TypedJob[Any]
+"""What can be registered."""
+
+KindOrJob = str | AnyJob | type[Job] | type[TypedJob[Any]]
+"""How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
+
+
+def call_of(job: TypedJob[Any]) -> tuple[Job, "PayloadCodec"]:
+    """Return what is called of `job`, and how its payloads are written and read.
+
+    Raises:
+        InvalidJob: its function takes other arguments. Others as `codec_of`.
+
+    """
+    if isinstance(job, TypedFunction):
+        return TypedCall.of_function(job.kind, job.function), codec_of(job)
+    return TypedCall(kind=job.kind, function=job.execute), codec_of(job)
+
+
+def codec_of(job: TypedJob[Any]) -> "PayloadCodec":
+    """Return how the payloads of `job` are written and read.
+
+    Raises:
+        InvalidValue: it names no attrs class or dataclass, or no version. MissingExtra: the `typed` extra is not installed.
+
+    """
+    own = job.upgrade if type(job).upgrade is not TypedJob.upgrade else None
+    upgrade = job.upgrader if isinstance(job, TypedFunction) else own
+    return PayloadCodec(
+        kind=job.kind,
+        payload_type=getattr(job, "payload_type", None),
+        version=job.payload_version,
+        upgrade=upgrade,
+        converter=job.payload_converter or default_converter(),
+    )
+
+
+def _attrs_class(_: object, __: object, value: object) -> None:
+    if not isinstance(value, type) or not _has_fields(value):
+        raise InvalidValue("payload_type", value, "an attrs class or a dataclass")
+
+
+@frozen(kw_only=True, eq=False)
+class PayloadCodec:
+    """How the payloads of one kind are written and read."""
+
+    kind: str
+    payload_type: Any = field(validator=_attrs_class)
+    version: int = field(default=1, validator=at_least(1))
+    upgrade: Upgrade | None = None
+    converter: "Converter" = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The qualified name of the class."""
+        return _name(self.payload_type)
+
+    def encode(self, value: object) -> bytes:
+        """Return the JSON of `value`, which this codec can read again.
+
+        Raises:
+            InvalidPayload: it is not of the very class, for a subclass would come back as another; or it has no JSON form.
+
+        """
+        if type(value) is not self.payload_type:
+            raise InvalidPayload(self.kind, _name(type(value)), f"{self.name}, as it is registered with, or bytes")
+        try:
+            data = self.converter.unstructure(value)
+            payload = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+            self._structured(json.loads(payload))
+        except UnreadablePayload as error:
+            raise InvalidPayload(self.kind, self.name, f"one that can be read again: {error}") from error
+        except Exception as error:  # whatever a converter raises
+            raise InvalidPayload(self.kind, self.name, f"one that can be written as JSON: {_told(error)}") from error
+        return payload
+
+    def decode(self, payload: bytes, version: int) -> object:
+        """Return the object that `payload` is the JSON of, as `version` of its class wrote it.
+
+        Raises:
+            UnreadablePayload: of a newer version, no JSON, or of another form; or its upgrade failed. It says so without the payload's
+                values, but for what the upgrade says.
+
+        """
+        if version > self.version:
+            raise UnreadablePayload(f"it is of version {version}, and this node reads up to version {self.version}")
+        try:
+            data = json.loads(payload)
+        except Exception as error:  # a deep one raises RecursionError
+            raise UnreadablePayload("it is no JSON") from error
+        return self._structured(self._upgraded(data, version) if version < self.version else data)
+
+    def put(self, task: Task, value: object) -> Task:
+        """Return `task` with `value` as its payload. Raises as `encode` does."""
+        return evolve(task, payload=self.encode(value), payload_version=self.version)
+
+    def _upgraded(self, data: object, version: int) -> object:
+        if self.upgrade is None:
+            raise UnreadablePayload(f"it is of version {version}, and its job does not upgrade to version {self.version}")
+        try:
+            return self.upgrade(version, data)
+        except Exception as error:  # it is anybody's code
+            raise UnreadablePayload(f"its upgrade from version {version} failed: {_told(error)}") from error
+
+    def _structured(self, data: object) -> object:
+        from cattrs import transform_error  # noqa: PLC0415 - an extra, of which there is a converter already
+
+        if not isinstance(data, Mapping):
+            raise UnreadablePayload(f"it does not fit {self.name}: it is no JSON object")
+        try:
+            return self.converter.structure(data, self.payload_type)
+        except Exception as error:  # whatever a converter, or the class itself, raises
+            problems = "; ".join(transform_error(error, "the payload", format_exception=_problem))
+            raise UnreadablePayload(f"it does not fit {self.name}: {problems}") from error
+
+
+def encode_payload(payload: Payload, version: int, kind: str, codec: PayloadCodec | None) -> tuple[bytes, int]:
+    """Return the bytes of a payload, and their version: bytes as they are, with `version`; an object as its class says.
+
+    Raises:
+        InvalidPayload: `kind` is registered with another class, or with none; or none is given at all where one must be.
+        InvalidValue: it is neither bytes nor such an object.
+
+    """
+    if isinstance(payload, bytes):
+        if codec is not None and not payload:
+            raise InvalidPayload(kind, "none", f"{codec.name}, as it is registered with, or its JSON as bytes")
+        return payload, version
+    if codec is None and not _has_fields(payload):
+        raise InvalidValue("payload", payload, "bytes")
+    if codec is None:
+        raise InvalidPayload(kind, _name(type(payload)), "bytes, because it is registered here with no class of payloads, or not at all")
+    return codec.encode(payload), codec.version
+
+
+@cache
+def default_converter() -> "Converter":
+    """Return how objects become JSON and come back.
+
+    Strict, so that what does not fit is not made to: a field that the class does not have is refused, and `"5"` is no number.
+
+    Raises:
+        MissingExtra: the `typed` extra is not installed.
+
+    """
+    try:
+        from cattrs.preconf.json import make_converter  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtra("a job with a class of payloads", "typed") from error
+    converter = make_converter(forbid_extra_keys=True)
+    for kind, accepted in ((str, (str,)), (int, (int,)), (float, (int, float)), (bool, (bool,))):
+        converter.register_structure_hook(kind, _strictly(*accepted))
+    for text_kind in (Decimal, UUID):
+        converter.register_unstructure_hook(text_kind, str)
+        converter.register_structure_hook(text_kind, _of_text)
+    converter.register_unstructure_hook(timedelta, timedelta.total_seconds)
+    converter.register_structure_hook(timedelta, lambda seconds, _: timedelta(seconds=seconds))
+    return converter
+
+
+def _strictly(*accepted: type) -> Callable[[Any, Any], Any]:
+    def structure(value: object, kind: Any) -> Any:  # noqa: ANN401 - as the class says
+        if type(value) not in accepted:
+            raise TypeError
+        # An enumeration of numbers or texts comes here, too; a NewType, which is no class, stays what it is.
+        is_made = isinstance(kind, type) and issubclass(kind, (Enum, float))
+        return kind(value) if is_made else value
+
+    return structure
+
+
+def _of_text(value: object, kind: type) -> Any:  # noqa: ANN401 - as the class says
+    if not isinstance(value, str):
+        raise TypeError
+    return kind(value)
+
+
+def _problem(error: BaseException, kind: type | None) -> str:
+    """Say what is wrong with a field, without its value, which may be a secret."""
+    from cattrs import ForbiddenExtraKeysError  # noqa: PLC0415 - an extra, of which there is a converter already
+
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"fields that the class does not have ({', '.join(sorted(map(str, error.extra_fields)))})"
+    if isinstance(error, KeyError):
+        return "a field is missing"
+    return "not what the class takes" if kind is None else f"expected {getattr(kind, '__name__', kind)}"
+
+
+def _has_fields(value: object) -> bool:
+    return hasattr(value, "__attrs_attrs__") or hasattr(value, "__dataclass_fields__")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

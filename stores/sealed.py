@@ -1,0 +1,215 @@
+"""A store that keeps payloads encrypted, around any other: it encrypts on the way in, and decrypts on the way out.
+
+A payload that cannot be read comes out as it is stored, and says so (`StoredPayload.problem`): its task is listed, paused, edited
+and deleted like any other, and only not run. What is written back unchanged keeps its stored form, so that a great payload is not
+written anew at every fire; under a key that is not the newest, it is encrypted anew instead.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Self
+
+from attrs import evolve
+
+from detent.jobs import PayloadTooLarge, Task
+from detent.jobs.cipher import PayloadKeys, Place, StoredPayload
+from detent.stores.base import JobStore
+from detent.stores.errors import Conflict, JobNotFound
+from detent.stores.queries import Page, RunQuery, TaskQuery
+from detent.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
+
+
+class SealedStore(JobStore):
+    """Keeps what another store keeps, with its payloads encrypted; a scheduler that is given `keys` makes one by itself."""
+
+    def __init__(self, store: JobStore, keys: PayloadKeys) -> None:
+        """Encrypt what goes to `store`, which is opened and closed with this one."""
+        self._store, self._keys = store, keys
+
+    @property
+    def namespace(self) -> str:
+        """The tenant whose tasks this object sees; it sees no others."""
+        return self._store.namespace
+
+    async def open(self) -> None:
+        """Open the store within."""
+        await self._store.open()
+
+    async def close(self) -> None:
+        """Close the store within."""
+        await self._store.close()
+
+    async def __aenter__(self) -> Self:
+        """Open."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Close."""
+        await self.close()
+
+    def sibling(self) -> Self:
+        """Return a store on the same tasks, with the same keys."""
+        return type(self)(self._store.sibling(), self._keys)
+
+    async def now(self) -> datetime | None:
+        """Return the store's own clock."""
+        return await self._store.now()
+
+    # -- what a node lives on
+
+    async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
+        """Write what finished, then lock what is due, in one round trip."""
+        exchange = await self._store.exchange(now, [self._sealed_outcome(each) for each in outcomes], request)
+        tasks = [self._opened(task) for task in exchange.tasks]
+        return evolve(exchange, tasks=tasks, refused=self._refused(outcomes, exchange.refused))
+
+    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
+        """Lock due tasks."""
+        return [self._opened(task) for task in await self._store.lock(now, request)]
+
+    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
+        """Write each outcome if its lease still holds."""
+        refused = await self._store.reschedule(now, [self._sealed_outcome(each) for each in outcomes])
+        return self._refused(outcomes, refused)
+
+    async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
+        """Heartbeat."""
+        return await self._store.extend(now, held, lease)
+
+    async def next_run(self, kinds: Sequence[str]) -> datetime | None:
+        """Return the earliest due instant among tasks of `kinds`."""
+        return await self._store.next_run(kinds)
+
+    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Hold up to `want` of the `total` places that `kind` has."""
+        return await self._store.places(now, node, kind, want, total, lease)
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
+        """Yield whenever something may be due sooner than was known."""
+        return self._store.listen()
+
+    # -- what people and programs do with tasks
+
+    async def create(self, now: datetime, tasks: Sequence[Task], *, if_exists: IfExists = "error") -> list[str]:
+        """Write new tasks; to replace some, those that exist are read before, because an equal payload is to stay as it is stored."""
+        new = [await self._as_it_was(task) for task in tasks] if if_exists == "replace" else tasks
+        return await self._store.create(now, [self._sealed(task) for task in new], if_exists=if_exists)
+
+    async def get(self, slug: str) -> Task:
+        """Return the task."""
+        return self._opened(await self._store.get(slug))
+
+    async def get_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
+        """Return slugs, in order."""
+        return await self._store.get_slugs(prefix=prefix, limit=limit, after=after)
+
+    async def search(self, query: TaskQuery) -> Page[Task]:
+        """Return the tasks that match."""
+        page = await self._store.search(query)
+        return evolve(page, items=[self._opened(task) for task in page.items])
+
+    async def count(self, query: TaskQuery) -> int:
+        """Return how many tasks match."""
+        return await self._store.count(query)
+
+    async def update(self, now: datetime, task: Task) -> Task:
+        """Write an edit of a task that was read before."""
+        return self._opened(await self._store.update(now, self._sealed(task)))
+
+    async def delete(self, slug: str, version: int | None = None) -> None:
+        """Delete the task."""
+        await self._store.delete(slug, version)
+
+    async def clear(self) -> int:
+        """Delete every task of the namespace."""
+        return await self._store.clear()
+
+    async def reencrypt(self, now: datetime) -> int:
+        """Encrypt with the newest key every payload that can be read and is not; return how many were.
+
+        A task that somebody else writes at the same time is left to him: his write does the same.
+        """
+        written, query = 0, TaskQuery()
+        while True:
+            page = await self.search(query)
+            for task in page.items:
+                written += not self._keys.is_current(task.payload) and await self._is_written(now, task)
+            if page.next is None:
+                return written
+            query = evolve(query, after=page.next)
+
+    async def _is_written(self, now: datetime, task: Task) -> bool:
+        try:
+            await self.update(now, task)
+        except (Conflict, JobNotFound):
+            return False
+        return True
+
+    # -- history and nodes
+
+    async def runs(self, query: RunQuery) -> Page[Run]:
+        """Return the runs that match, newest first."""
+        return await self._store.runs(query)
+
+    async def prune(self, before: datetime | None, keep: int | None, limit: int) -> int:
+        """Delete old runs."""
+        return await self._store.prune(before, keep, limit)
+
+    async def announce(self, node: Node) -> None:
+        """Write what a node says of itself."""
+        await self._store.announce(node)
+
+    async def nodes(self) -> list[Node]:
+        """Return the nodes that announced themselves."""
+        return await self._store.nodes()
+
+    # -- in and out
+
+    def _place(self, task: Task) -> Place:
+        return Place(self.namespace, task.slug, task.kind)
+
+    def _opened(self, task: Task) -> Task:
+        return evolve(task, payload=self._keys.open(task.payload, self._place(task)))
+
+    def _sealed(self, task: Task) -> Task:
+        return evolve(task, payload=self._keys.seal(task.payload, self._place(task)))
+
+    def _sealed_outcome(self, outcome: Outcome) -> Outcome:
+        task, following = outcome.task, outcome.next
+        return evolve(
+            outcome,
+            task=_as_stored(task),
+            next=following and self._sealed_if_it_fits(following),
+            spawn=tuple(self._sealed_if_it_fits(each) for each in outcome.spawn),
+        )
+
+    def _sealed_if_it_fits(self, task: Task) -> Task:
+        """Leave a payload in the clear that was so before, and is too large for an envelope: its run must come to an end."""
+        try:
+            return self._sealed(task)
+        except PayloadTooLarge:
+            if isinstance(task.payload, StoredPayload) and task.payload.key_id is None:
+                return evolve(task, payload=bytes(task.payload))
+            raise
+
+    def _refused(self, outcomes: Sequence[Outcome], refused: Sequence[Refused]) -> list[Refused]:
+        given = {outcome.task.lease_id: outcome for outcome in outcomes}
+        return [
+            evolve(each, outcome=given[each.outcome.task.lease_id], task=None if each.task is None else self._opened(each.task))
+            for each in refused
+        ]
+
+    async def _as_it_was(self, new: Task) -> Task:
+        """Return `new` with the payload as the store has it, if that is the same."""
+        try:
+            row = await self.get(new.slug)
+        except JobNotFound:
+            return new
+        is_same = row.payload == new.payload and isinstance(row.payload, StoredPayload) and row.payload.problem is None
+        return evolve(new, payload=row.payload) if is_same else new
+
+
+def _as_stored(task: Task) -> Task:
+    return evolve(task, payload=task.payload.stored) if isinstance(task.payload, StoredPayload) else task
