@@ -89,8 +89,8 @@ class JobContext:
         """Have a task created in the very write that records this run as done: with it, or not at all.
 
         A run that raises, is stopped, cut short or lost creates nothing; its next attempt asks anew. A slug that exists then is kept
-        as it is, and of one that is asked for twice the first counts. `when` are the keywords of `schedule_job`; `delay`, and a
-        trigger without a first fire of its own, count from the end of this run.
+        as it is, unless its task was set aside, and of one that is asked for twice the first counts. `when` are the keywords of
+        `schedule_job`; `delay`, and a trigger without a first fire of its own, count from the end of this run.
 
         Raises:
             DetentError: what `schedule_job` refuses, before anything is kept. A job in another process is told of a wrong keyword

@@ -81,7 +81,7 @@ class TaskFace:
         `options` are the fields of `TaskOptions`, which count beside those of the job, and `slug`, `metadata` and `remote`.
 
         Raises:
-            JobAlreadyScheduled: the slug that was given exists.
+            JobAlreadyScheduled: the slug that was given exists, and its task has not failed.
             DetentError: what `schedule_job` refuses; nothing is written then.
 
         """
@@ -101,7 +101,8 @@ class TaskFace:
         `when` are the fields of `NewTask`: `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`.
 
         Raises:
-            JobAlreadyScheduled: the slug exists, and `if_exists` is `"error"`.
+            JobAlreadyScheduled: the slug exists, and `if_exists` is `"error"`. A task that failed is not in the way: it gives
+                way to the new one, also with `"keep"`; `"replace"` changes its definition, and leaves it set aside.
             DetentError: what `to_task` refuses; nothing is written then.
 
         """
@@ -111,7 +112,7 @@ class TaskFace:
         """Schedule one or thousands in one write, all checked before; return the slugs that were written.
 
         Raises:
-            JobAlreadyScheduled: some slugs exist, and `if_exists` is `"error"`; then none is written.
+            JobAlreadyScheduled: some slugs exist whose tasks have not failed, and `if_exists` is `"error"`; then none is written.
             DetentError: what `to_task` refuses; nothing is written then.
 
         """

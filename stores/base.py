@@ -72,7 +72,10 @@ class JobStore(Protocol):
         """
 
     async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
-        """Write each outcome (next state, runs, spawned tasks) if its lease still holds; return those that were not written."""
+        """Write each outcome (next state, runs, spawned tasks) if its lease still holds; return those that were not written.
+
+        Tasks are spawned as by `create` with `keep`.
+        """
 
     async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
         """Heartbeat: move the end of each lease to `now + lease`, never back. No row waits for another."""
@@ -99,10 +102,12 @@ class JobStore(Protocol):
     async def create(self, now: datetime, tasks: Sequence[Task], *, if_exists: IfExists = "error") -> list[str]:
         """Write new tasks, and return the slugs that were written, in the order given.
 
-        Of each task its definition, `paused`, `anchor` and `run_at` count. A slug given twice is refused.
+        Of each task its definition, `paused`, `anchor` and `run_at` count. A slug given twice is refused. A task that was
+        set aside (`transitions.gives_way`) gives way to a new one, except with `replace`: nothing of it stays but its
+        history, and the versions go on from its own.
 
         Raises:
-            JobAlreadyScheduled: with `error`, if any slug exists; then nothing is written.
+            JobAlreadyScheduled: with `error`, if any slug exists and does not give way; then nothing is written.
             InvalidValue: a slug is given twice.
 
         """

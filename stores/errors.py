@@ -19,7 +19,7 @@ class JobNotFound(StoreError, LookupError):
 
 
 class JobAlreadyScheduled(StoreError, ValueError):
-    """Tasks with these slugs exist; nothing was written."""
+    """Tasks with these slugs exist, and are under way; nothing was written."""
 
     def __init__(self, slugs: tuple[str, ...]) -> None:
         """Name every slug that was taken."""

@@ -147,7 +147,9 @@ class Tenant:
         else:
             self._put(outcome.next)
         self.runs.update((run.id, run) for run in outcome.runs)
-        self.create(now, outcome.spawn, "keep")
+        # A task that fails with this very outcome is not yet one that gives way.
+        stays = None if outcome.next is None else outcome.task.slug
+        self.create(now, [task for task in outcome.spawn if task.slug != stays], "keep")
         return None
 
     def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
@@ -173,7 +175,7 @@ class Tenant:
 
     def create(self, now: datetime, tasks: Sequence[Task], if_exists: IfExists) -> list[str]:
         """Write new tasks as `if_exists` says; all or none."""
-        taken = tuple(task.slug for task in tasks if task.slug in self.tasks)
+        taken = tuple(task.slug for task in tasks if (row := self.tasks.get(task.slug)) is not None and not transitions.gives_way(row))
         if taken and if_exists == "error":
             raise JobAlreadyScheduled(taken)
         written = [task for each in tasks if (task := self._created(now, each, if_exists)) is not None]
@@ -185,9 +187,11 @@ class Tenant:
 
     def _created(self, now: datetime, task: Task, if_exists: IfExists) -> Task | None:
         row = self.tasks.get(task.slug)
-        if row is None:
-            return transitions.create(task, namespace=self.namespace, now=now)
-        return transitions.replace(row, task, now=now) if if_exists == "replace" else None
+        if row is not None and if_exists == "replace":
+            return transitions.replace(row, task, now=now)
+        if row is not None and not transitions.gives_way(row):
+            return None
+        return transitions.create(task, namespace=self.namespace, now=now, former=row)
 
     def update(self, now: datetime, task: Task) -> Task:
         """Write an edit of the newest version."""

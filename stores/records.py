@@ -12,7 +12,10 @@ from detent.jobs.storable import storable
 from detent.jobs.validators import name, positive, text_map, utc
 
 IfExists = Literal["error", "keep", "replace"]
-"""What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition."""
+"""What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition.
+
+With the first two, a task that was set aside as failed is not in the way: it gives way to the new one.
+"""
 
 
 class RunStatus(StrEnum):
@@ -68,7 +71,8 @@ class Outcome:
     runs: tuple[Run, ...] = ()
     """What goes into the history with it; empty when the task is handed back unrun."""
     spawn: tuple[Task, ...] = field(default=(), converter=_first_of_each_slug)
-    """New tasks, created in the same write; a slug that exists is kept, and of one that is given twice the first counts."""
+    """New tasks, created in the same write; a slug that exists is kept, unless its task was set aside, and of one that is given twice
+    the first counts."""
 
 
 Refusal = Literal["lost", "edited", "busy"]

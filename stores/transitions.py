@@ -3,7 +3,7 @@ r"""Every change of a task, as a pure function: what each store does, whatever i
 ::
 
     create --> SCHEDULED --lock--> RUNNING --advance, retry, hand_back, interrupt--> SCHEDULED
-                  ^                  |  ^                \--fail--> FAILED --restart--> SCHEDULED
+                  ^                  |  ^                \--fail--> FAILED --restart, create--> SCHEDULED
                   |                  |  |                \--remove--> gone
                   edit (any state)   +--+ lock by another node, once the lease has ended
 
@@ -39,8 +39,20 @@ def _written(task: Task, now: datetime) -> Task:
     return evolve(task, due_at=due(task), version=task.version + 1, updated_at=now)
 
 
-def create(task: Task, *, namespace: str, now: datetime) -> Task:
-    """Return the first version of `task` as a store keeps it; what only a store may set is reset."""
+def gives_way(row: Task) -> bool:
+    """Tell whether a new task may take the slug of `row`: it was set aside, and nobody has asked for it to be run all the same.
+
+    The slug is what keeps a task from being scheduled twice. It is free when its task has ended: with a finished one-off, which
+    is removed, and with a failed one, which is kept only to be looked at and restarted.
+    """
+    return row.state is TaskState.FAILED and row.due_at is None
+
+
+def create(task: Task, *, namespace: str, now: datetime, former: Task | None = None) -> Task:
+    """Return the first version of `task` as a store keeps it; what only a store may set is reset.
+
+    Versions go on from those of the `former` task, which gives way to it: an edit that was made of that one is refused.
+    """
     first = Task(
         slug=task.slug,
         kind=task.kind,
@@ -54,7 +66,7 @@ def create(task: Task, *, namespace: str, now: datetime) -> Task:
         paused=task.paused,
         anchor=task.anchor,
         run_at=task.run_at,
-        version=0,
+        version=0 if former is None else former.version,
         created_at=now,
     )
     return _written(first, now)

@@ -121,6 +121,33 @@ def test_the_onboarding_example_sends_three_mails_to_each_over_ten_days() -> Non
     assert printed[-1] == "6 mails, 0 tasks left"
 
 
+@pytest.mark.postgres
+def test_the_tenants_example_mixes_nothing(postgres_url: str) -> None:
+    """The same slugs in two namespaces of one database, each run once for its own tenant; what failed gave way."""
+    separator = "&" if "?" in postgres_url else "?"
+    printed = run_example("tenants.py", DETENT_STORE=f"{postgres_url}{separator}schema=example_tenants")
+    ran = sorted(line for line in printed.splitlines() if " runs " in line)
+    assert ran == [
+        *(f"acme runs invoice/{number}: invoice/{number} of Acme" for number in (1, 2, 3)),
+        *(line for number in (1, 2, 3) for line in _runs_of_globex(f"invoice/{number}")),
+    ]
+    assert "globex is told: no task 'report/rome' in namespace 'globex'" in printed
+    assert "tasks in Rome: acme 1, globex 0" in printed
+    assert "acme: 3 done, 0 failed, on ['billing']" in printed
+    assert "globex: 3 done, 3 failed, on ['billing']" in printed
+    assert printed.endswith("globex clears 0 tasks, acme still has ['report/rome'], and clears 1\n")
+
+
+def _runs_of_globex(slug: str) -> list[str]:
+    return [f"globex runs {slug}: {slug} of Globex, corrected", f"globex runs {slug}: unpayable, {slug} of Globex"]
+
+
+@pytest.mark.postgres
+def test_the_tenants_example_starts_a_database_of_its_own() -> None:
+    """Where none is named; and stops it."""
+    assert "globex: 3 done, 3 failed" in run_example("tenants.py", DETENT_STORE="")
+
+
 @pytest.mark.slow
 def test_the_demonstration_in_memory_loses_nothing() -> None:
     """Three schedulers, one cut off."""

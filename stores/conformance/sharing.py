@@ -1,4 +1,4 @@
-"""Several objects, tenants and nodes on the same tasks."""
+"""Several objects and nodes on the same tasks; `tenants` is about several namespaces."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.stores import ClockSkew, JobNotFound, JobStore, Node, RunQuery, StoreClosed, TaskQuery, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, lock_one, request
+from detent.stores import ClockSkew, JobStore, Node, RunQuery, StoreClosed, TaskQuery, transitions
+from detent.stores.conformance.values import LEASE, NOON, SECOND, a_task, finished, held_of, lock_one, request
 
 PATIENCE = 10.0
 """How long a wake-up may take, in seconds of real time; only a failing test waits that long."""
@@ -28,39 +28,7 @@ async def _awaited_ring(store: JobStore) -> AsyncIterator[None]:
 
 
 class Sharing:
-    """Namespaces, siblings, `places`, `listen`, open and close, and the store's clock."""
-
-    async def test_tenants_do_not_see_each_other(self, store: JobStore, other_tenant: JobStore) -> None:
-        """The same slug, kind and node in two namespaces are two of each, in every operation."""
-        await store.create(NOON, [a_task("same", payload=b"mine"), a_task("mine", run_at=NOON + SECOND)])
-        await other_tenant.create(NOON, [a_task("same", payload=b"theirs")])
-        await store.announce(Node(name="n", started_at=NOON, seen_at=NOON, until=NOON + LEASE))
-
-        assert (await other_tenant.get("same")).payload == b"theirs"
-        assert (await other_tenant.get_slugs(), len((await other_tenant.search(TaskQuery())).items)) == (["same"], 1)
-        held = await lock_one(other_tenant)
-        assert (held.payload, held.namespace) == (b"theirs", other_tenant.namespace)
-        assert await other_tenant.reschedule(NOON, [finished(held)]) == []
-        assert await store.next_run(["work"]) == NOON
-        assert (await other_tenant.next_run(["work"]), await other_tenant.nodes()) == (None, [])
-        assert (await store.runs(RunQuery())).items == []
-        assert await other_tenant.prune(None, 0, 10) == 1
-        assert await store.places(NOON, "n", "work", 2, 2, LEASE) == 2
-        assert await other_tenant.places(NOON, "m", "work", 2, 2, LEASE) == 2
-        assert await other_tenant.clear() == 0
-        assert await store.get_slugs() == ["mine", "same"]
-
-    async def test_another_tenants_task_cannot_be_changed(self, store: JobStore, other_tenant: JobStore) -> None:
-        """Neither by its slug nor by its lease."""
-        await store.create(NOON, [a_schedule("s")])
-        held = await lock_one(store)
-
-        with pytest.raises(JobNotFound):
-            await other_tenant.update(NOON, transitions.pause(held))
-        with pytest.raises(JobNotFound):
-            await other_tenant.delete("s")
-        assert [refused.reason for refused in await other_tenant.reschedule(NOON, [advanced(held, run_at=NOON)])] == ["lost"]
-        assert await store.get("s") == held
+    """Siblings, `places`, `listen`, open and close, and the store's clock."""
 
     async def test_a_sibling_sees_the_same_tasks(self, store: JobStore) -> None:
         """In the same namespace, by a line of its own."""

@@ -6,22 +6,27 @@ import pytest
 import pytest_asyncio
 
 from detent.stores import JobStore
+from detent.stores.conformance.at_work import TenantsAtWork
 from detent.stores.conformance.creating import Creating
 from detent.stores.conformance.editing import Editing
 from detent.stores.conformance.fencing import Fencing
+from detent.stores.conformance.giving_way import GivingWay
 from detent.stores.conformance.histories import Histories
 from detent.stores.conformance.keeping import Keeping
 from detent.stores.conformance.locking import Locking
 from detent.stores.conformance.searching import Searching
 from detent.stores.conformance.sharing import Sharing
 from detent.stores.conformance.spawning import Spawning
+from detent.stores.conformance.tenants import Tenants
 
 MakeStore = Callable[[str], JobStore]
 """Returns a store bound to the namespace given, not yet open; within one test always on the same data, empty at its start."""
 
 
 @pytest.mark.asyncio
-class StoreConformance(Creating, Locking, Fencing, Spawning, Editing, Keeping, Searching, Histories, Sharing):
+class StoreConformance(
+    Creating, GivingWay, Locking, Fencing, Spawning, Editing, Keeping, Searching, Histories, Sharing, Tenants, TenantsAtWork
+):
     """What any `JobStore` does; subclass it and supply `make_store`.
 
     A store that cannot do all of it says so twice: by `Unsupported` to its callers, and to this suite by a class attribute, such

@@ -2,10 +2,11 @@
 
 `error` is all or nothing. What fits into `ATOMIC_BYTES` is one commit, which Firestore writes whole or not at all,
 whoever else is writing. A larger call is looked up first, and written in several commits; when one of these meets a slug
-that came in between, those before it are taken back, except for tasks that somebody changed or locked meanwhile.
+that came in between, those before it are taken back, except for tasks that somebody changed or locked meanwhile; a task that was
+set aside, and had given way to one of them, is gone.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from google.cloud.firestore import AsyncWriteBatch
@@ -51,9 +52,9 @@ class Creator:
 
     async def _insert(self, now: datetime, tasks: Sequence[Task], *, keep: bool) -> set[str]:
         """Create what is not there, in one commit, and return its slugs; without `keep`, refuse when any is there."""
-        pending = list(tasks)
+        pending, former = list(tasks), dict[str, Task]()
         for _ in range(ATTEMPTS):
-            if not pending or await self._is_written(now, pending):
+            if not pending or await self._is_written(now, pending, former):
                 return {task.slug for task in pending}
             there = await self._tenant.find(task.slug for task in pending)
             if not keep:
@@ -61,15 +62,14 @@ class Creator:
             ours = {slug for slug, task in there.items() if self._is_ours(task, now)}
             if ours:  # a commit is whole: this is the one that was in doubt
                 return ours
-            pending = [task for task in pending if task.slug not in there]
+            former = {slug: task for slug, task in there.items() if transitions.gives_way(task)}
+            pending = [task for task in pending if task.slug not in there or task.slug in former]
         raise too_contended(pending[0].slug)
 
-    async def _is_written(self, now: datetime, tasks: Sequence[Task]) -> bool:
-        first = [transitions.create(task, namespace=self._tenant.namespace, now=now) for task in tasks]
-
+    async def _is_written(self, now: datetime, tasks: Sequence[Task], former: Mapping[str, Task]) -> bool:
         def fill(batch: AsyncWriteBatch) -> None:
-            for task in first:
-                self._tenant.put_new(batch, task)
+            for task in tasks:
+                self._tenant.put_first(batch, task, former.get(task.slug), now)
 
         try:
             await self._tenant.connection.commit(fill, seconds=_COMMIT_SECONDS)
@@ -111,13 +111,15 @@ class Creator:
         return written
 
     def _refuse_taken(self, tasks: Sequence[Task], there: dict[str, Task], now: datetime) -> None:
-        taken = tuple(task.slug for task in tasks if task.slug in there and not self._is_ours(there[task.slug], now))
+        rows = {slug for slug, row in there.items() if not transitions.gives_way(row) and not self._is_ours(row, now)}
+        taken = tuple(task.slug for task in tasks if task.slug in rows)
         if taken:
             raise JobAlreadyScheduled(taken)
 
     async def _take_back(self, now: datetime, slug: str) -> None:
         async def decide(row: Row | None, _unsure: bool) -> Settled[None] | Write[None]:  # noqa: FBT001 - a Decide
-            if row is None or (row.fields.get("version"), self._tenant.load(row).created_at) != (1, now):
+            task = None if row is None else self._tenant.load(row)
+            if row is None or task is None or task.lease_id is not None or (task.created_at, task.updated_at) != (now, now):
                 return Settled(None)
             return Write(lambda batch: self._tenant.drop(batch, slug, row), lambda _written: None)
 

@@ -1,6 +1,6 @@
 """What the holder of a lease writes: heartbeats and outcomes, each fenced by itself and written side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from google.cloud.firestore import AsyncWriteBatch
@@ -80,11 +80,12 @@ class _Writing:
 
     async def _decide(self, row: Row | None, _unsure: bool) -> Settled[Refused | None] | Write[Refused | None]:  # noqa: FBT001 - a Decide
         if row is not None and row is self._known:
-            return self._written(row, self._outcome.spawn)
+            return self._written(row, self._outcome.spawn, {})
         task = None if row is None else self._tenant.load(row)
         verdict = transitions.judge(task, self._outcome, recorded=await self._is_recorded(task))
         if verdict is None and row is not None:
-            return self._written(row, await self._new(self._outcome.spawn))
+            there = await self._there(self._outcome.spawn)
+            return self._written(row, [each for each in self._outcome.spawn if _is_free(each.slug, there)], there)
         if verdict is None or verdict == "done":
             return Settled(None)
         return Settled(Refused(outcome=self._outcome, reason=verdict, task=task if verdict == "edited" else None))
@@ -97,29 +98,32 @@ class _Writing:
         run = await self._tenant.connection.row(self._tenant.run_at(lease_id))
         return run is not None and run.fields.get("status") != RunStatus.LOST
 
-    async def _new(self, spawn: Sequence[Task]) -> Sequence[Task]:
-        """Leave out what exists: its slug made the batch fail, and it is to be kept. The task itself is `_fill`'s."""
-        others = [task for task in spawn if task.slug != self._outcome.task.slug]
-        there = await self._tenant.find(task.slug for task in others) if others else {}
-        return [task for task in spawn if task.slug not in there]
+    async def _there(self, spawn: Sequence[Task]) -> Mapping[str, Task]:
+        """Look up what exists: its slug made the batch fail, and it is to be kept, or gives way. The task itself is `_fill`'s."""
+        others = [task.slug for task in spawn if task.slug != self._outcome.task.slug]
+        return await self._tenant.find(others) if others else {}
 
-    def _written(self, row: Row, spawn: Sequence[Task]) -> Write[Refused | None]:
+    def _written(self, row: Row, spawn: Sequence[Task], there: Mapping[str, Task]) -> Write[Refused | None]:
         def fill(batch: AsyncWriteBatch) -> None:
-            self._fill(batch, row, spawn)
+            self._fill(batch, row, spawn, there)
 
         return Write(fill, lambda _written: None)
 
-    def _fill(self, batch: AsyncWriteBatch, row: Row, spawn: Sequence[Task]) -> None:
+    def _fill(self, batch: AsyncWriteBatch, row: Row, spawn: Sequence[Task], there: Mapping[str, Task]) -> None:
         tenant, slug, following = self._tenant, self._outcome.task.slug, self._outcome.next
-        created = {task.slug: transitions.create(task, namespace=tenant.namespace, now=self._now) for task in spawn}
+        created = {task.slug: task for task in spawn}
         anew = created.pop(slug, None)
         if following is not None:  # its own slug, if it spawned that, exists and is kept
             tenant.put(batch, row, following)
         elif anew is not None:  # the same document: a commit writes it once
-            tenant.put(batch, row, anew, edited=True)
+            tenant.put(batch, row, transitions.create(anew, namespace=tenant.namespace, now=self._now), edited=True)
         else:
             tenant.drop(batch, slug, row)
         for run in self._outcome.runs:
             batch.set(tenant.run_at(run.id), dump_run(run))
         for task in created.values():
-            tenant.put_new(batch, task)
+            tenant.put_first(batch, task, there.get(task.slug), self._now)
+
+
+def _is_free(slug: str, there: Mapping[str, Task]) -> bool:
+    return slug not in there or transitions.gives_way(there[slug])

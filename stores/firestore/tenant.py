@@ -22,6 +22,7 @@ from attrs import frozen
 from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncDocumentReference, AsyncWriteBatch
 
 from detent.jobs import Task
+from detent.stores import transitions
 from detent.stores.errors import ClockSkew, StoreUnavailable
 from detent.stores.firestore.connection import Connection
 from detent.stores.firestore.documents import EDITED_AT, Row, changed, document_id, dropped, dump_task, load_task
@@ -148,6 +149,15 @@ class Tenant:
     def put_new(self, batch: AsyncWriteBatch, task: Task) -> None:
         """Write a task whose slug must be free; listeners hear of it."""
         batch.create(self.task_at(task.slug), {**dump_task(task), EDITED_AT: SERVER_TIMESTAMP})
+
+    def put_first(self, batch: AsyncWriteBatch, task: Task, former: Task | None, now: datetime) -> None:
+        """Write the first version of a new task: where its slug must be free, or over the `former` one, which gives way, as it was read."""
+        first = transitions.create(task, namespace=self.namespace, now=now, former=former)
+        if former is None:
+            self.put_new(batch, first)
+        else:
+            assert isinstance(former.etag, Row), "a task that was read from here has its row"  # noqa: S101 - an invariant of this package
+            self.put(batch, former.etag, first, edited=True)
 
     def put(self, batch: AsyncWriteBatch, row: Row, task: Task, *, edited: bool = False) -> None:
         """Write what `task` has otherwise than `row`, if the document is still `row`; as an edit, listeners hear of it."""

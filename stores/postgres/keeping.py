@@ -16,7 +16,7 @@ from detent.stores.postgres.sizes import portions
 from detent.stores.postgres.stretch import stretch
 from detent.stores.queries import Page, TaskQuery
 from detent.stores.records import IfExists
-from detent.stores.transitions import replace
+from detent.stores.transitions import gives_way, replace
 
 _CLEARED_AT_ONCE: Final = 5000
 
@@ -25,15 +25,17 @@ async def create(session: Session, now: datetime, tasks: Sequence[Task], if_exis
     """Write new tasks as `if_exists` says."""
     check_batch(tasks)
     with session.doubts.about("create", now, *(task.slug for task in tasks)) as repeated:
-        if if_exists == "error":
-            await _create_all(session, now, tasks, repeated=repeated)
-            return [task.slug for task in tasks]
         ours = await _written_at(session, now, tasks) if repeated else set()
-        written = await (_replace if if_exists == "replace" else _create_missing)(session, now, tasks)
+        rest = [task for task in tasks if task.slug not in ours]  # what was written may have failed by now, and would give way
+        if if_exists == "error":
+            if not ours:  # or all were, by the first attempt
+                await _create_all(session, now, tasks)
+            return [task.slug for task in tasks]
+        written = await (_replace if if_exists == "replace" else _create_missing)(session, now, rest)
     return [task.slug for task in tasks if task.slug in written | ours]
 
 
-async def _create_all(session: Session, now: datetime, tasks: Sequence[Task], *, repeated: bool) -> None:
+async def _create_all(session: Session, now: datetime, tasks: Sequence[Task]) -> None:
     """Write all or, if any slug exists, none: also those of several statements are one transaction."""
     in_order = sorted(tasks, key=lambda task: task.slug)
     steps = [
@@ -46,12 +48,10 @@ async def _create_all(session: Session, now: datetime, tasks: Sequence[Task], *,
         except StoreError as error:
             if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):
                 raise
-            if repeated and await _written_at(session, now, tasks):
-                return  # all were, by the first attempt
-            taken = await _existing(session, tasks)
+            taken = {slug for slug, row in (await _existing(session, tasks)).items() if not gives_way(row)}
             if taken:
                 raise JobAlreadyScheduled(tuple(task.slug for task in tasks if task.slug in taken)) from None
-            # Whoever was in the way is gone by now.
+            # Whoever was in the way is gone by now, or gives way.
         else:
             return
 

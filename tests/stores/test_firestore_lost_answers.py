@@ -11,7 +11,7 @@ from attrs import evolve
 from google.api_core.exceptions import ServiceUnavailable
 
 from detent.jobs import TaskState
-from detent.stores import IfExists, JobAlreadyScheduled, JobNotFound, RunQuery, StoreUnavailable
+from detent.stores import IfExists, JobAlreadyScheduled, JobNotFound, RunQuery, StoreUnavailable, transitions
 from detent.stores.conformance.values import (
     LEASE,
     NOON,
@@ -157,6 +157,30 @@ async def test_a_creation_that_failed_may_be_repeated(store: FirestoreStore) -> 
     assert await store.create(NOON, [a_task()]) == ["task"]
     with pytest.raises(JobAlreadyScheduled):
         await store.create(NOON + SECOND, [a_task()])
+
+
+async def test_a_creation_over_a_failed_task_whose_answer_was_lost_is_one(store: FirestoreStore) -> None:
+    """It finds its own task, which does not give way to itself."""
+    await store.create(NOON, [a_task()])
+    held = await lock_one(store)
+    assert await store.reschedule(NOON, [evolve(finished(held), next=transitions.fail(held, now=NOON))]) == []
+    with answers_lost(store):
+        assert await store.create(NOON + SECOND, [a_task(payload=b"new")]) == ["task"]
+
+    assert ((await store.get("task")).payload, (await store.get("task")).version) == (b"new", 4)
+
+
+async def test_a_repeated_creation_leaves_what_it_created_and_has_failed_since(store: FirestoreStore) -> None:
+    """Its task was run between the attempts."""
+    with answers_lost(store, calls=ALL, times=3), pytest.raises(StoreUnavailable):
+        await store.create(NOON, [a_task()])
+    held = await lock_one(store, now=NOON + SECOND)
+    failed = transitions.fail(held, now=NOON + SECOND)
+    assert await store.reschedule(NOON + SECOND, [evolve(finished(held), next=failed)]) == []
+
+    assert await store.create(NOON, [a_task()]) == ["task"]
+
+    assert (await store.get("task")).state is TaskState.FAILED
 
 
 async def test_a_replacement_whose_answer_was_lost_is_told(store: FirestoreStore) -> None:

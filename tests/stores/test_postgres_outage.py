@@ -15,7 +15,17 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from detent.stores import ClockSkew, JobAlreadyScheduled, JobNotFound, RunQuery, StoreUnavailable, transitions
+from detent.jobs import TaskState
+from detent.stores import (
+    ClockSkew,
+    IfExists,
+    JobAlreadyScheduled,
+    JobNotFound,
+    Outcome,
+    RunQuery,
+    StoreUnavailable,
+    transitions,
+)
 from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, held_of, lock_one, request
 from detent.stores.postgres import PostgresStore
 from support.postgres import OwnServer
@@ -123,6 +133,23 @@ async def test_a_creation_whose_answer_was_lost_may_be_repeated(store: PostgresS
     assert await store.create(NOON, tasks) == ["a", "b"]
     with pytest.raises(JobAlreadyScheduled):
         await store.create(NOON, tasks)
+
+
+@pytest.mark.parametrize("if_exists", ["error", "keep"])
+async def test_a_repeated_creation_leaves_what_it_created_and_has_failed_since(
+    store: PostgresStore, proxy: Proxy, if_exists: IfExists
+) -> None:
+    """Its task was run between the attempts: it gives way to a new one, and not to itself."""
+    proxy.loses_answer = True
+    with pytest.raises(StoreUnavailable):
+        await store.create(NOON, [a_task()], if_exists=if_exists)
+    held = await lock_one(store, now=NOON + SECOND)
+    failed = transitions.fail(held, now=NOON + SECOND)
+    assert await store.reschedule(NOON + SECOND, [Outcome(task=held, next=failed)]) == []
+
+    assert await store.create(NOON, [a_task()], if_exists=if_exists) == ["task"]
+
+    assert (await store.get("task")).state is TaskState.FAILED
 
 
 async def test_other_edits_whose_answers_were_lost_may_be_repeated(store: PostgresStore, proxy: Proxy) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from detent.jobs import TaskState
 from detent.stores import RunQuery, TaskQuery
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, advanced, finished, held_of, request
+from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
 from detent.stores.postgres import PostgresStore, history, holding, keeping
 from detent.stores.postgres.address import parse_address
+from detent.stores.postgres.rows import batch, definition
 from detent.stores.postgres.session import Session
 from detent.stores.postgres.statements import Step
 
@@ -118,7 +119,11 @@ def _steps(desk: Desk) -> dict[str, Step]:
     session = desk.session
     asked = request({"work": BATCH})
     tasks = [a_schedule(f"s{number}", lease_id=f"none.{number}", node="n", locked_at=NOON) for number in range(BATCH)]
-    outcomes = [finished(task) if number % 2 else advanced(task, run_at=NOON + LEASE) for number, task in enumerate(tasks)]
+    spawn = [(a_task(f"c{number}"),) for number in range(BATCH)]
+    outcomes = [
+        finished(task, spawn=spawn[number]) if number % 2 else advanced(task, run_at=NOON + LEASE) for number, task in enumerate(tasks)
+    ]
+    new = {"tasks": batch([definition(a_schedule(f"new{number}")) for number in range(BATCH)]), "now": NOON}
     (reschedule,) = holding._reschedule(session, NOON, outcomes, handing_back=False)
     held = [held_of(task) for task in tasks]
     leases = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": NOON + LEASE}
@@ -127,6 +132,7 @@ def _steps(desk: Desk) -> dict[str, Step]:
         "next_due": holding._next_due(session, asked),
         "reschedule": reschedule,
         "extend": session.step(session.sql.extend, leases),
+        "create_missing": session.step(session.sql.create_missing, new),
         "get": session.step(session.sql.get, {"slugs": leases["slugs"]}),
     }
 

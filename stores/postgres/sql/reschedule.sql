@@ -68,18 +68,36 @@ WITH given AS MATERIALIZED (
          finished_at timestamptz, status text, count bigint, error text, result text)
    WHERE r.place IN (SELECT place FROM accepted)
       ON CONFLICT (namespace, id) DO NOTHING
+), wanted AS MATERIALIZED (
+  SELECT s.*
+    FROM json_to_recordset(%(spawn)s::json) AS s (
+         place int, slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb,
+         metadata jsonb, paused boolean, anchor timestamptz, run_at timestamptz)
+   WHERE s.place IN (SELECT place FROM accepted)
+   ORDER BY s.slug
+), aside AS MATERIALIZED (
+  -- What was set aside gives way to what is spawned, and its versions go on.
+  SELECT t.*
+    FROM wanted s
+   CROSS JOIN LATERAL (
+      SELECT t.ctid AS tid, t.slug, t.version
+        FROM {schema}.tasks t
+       WHERE t.namespace = %(namespace)s AND t.slug = s.slug AND t.state = 'failed' AND t.due_at IS NULL
+       LIMIT 1
+         FOR UPDATE) t
+), displaced AS (
+  DELETE FROM {schema}.tasks t WHERE t.ctid = ANY (ARRAY (SELECT tid FROM aside)) RETURNING t.slug
 ), spawned AS (
   INSERT INTO {schema}.tasks (
          namespace, slug, kind, payload, payload_version, trigger, trigger_from, options, metadata, paused, anchor, run_at, due_at,
          state, attempt, crashes, fires, request, version, created_at, updated_at)
   SELECT %(namespace)s, s.slug, s.kind, s.payload, s.payload_version, s.trigger, s.trigger_from, s.options, s.metadata, s.paused,
          s.anchor, s.run_at, CASE WHEN NOT s.paused THEN s.run_at END,
-         'scheduled', 0, 0, 0, 'none', 1, %(now)s, %(now)s
-    FROM json_to_recordset(%(spawn)s::json) AS s (
-         place int, slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb,
-         metadata jsonb, paused boolean, anchor timestamptz, run_at timestamptz)
-   -- Counting `accepted` removes what is to be removed first, so that a task that ends may spawn its own slug anew.
-   WHERE s.place IN (SELECT place FROM accepted) AND (SELECT count(*) FROM accepted) > 0
+         'scheduled', 0, 0, 0, 'none', coalesce(aside.version, 0) + 1, %(now)s, %(now)s
+    FROM wanted s
+    LEFT JOIN aside USING (slug)
+   -- Counting removes what is to be removed first, so that a task that ends may spawn its own slug anew.
+   WHERE (SELECT count(*) FROM accepted) > 0 AND (SELECT count(*) FROM displaced) >= 0
    ORDER BY s.slug
       ON CONFLICT (namespace, slug) DO NOTHING
   RETURNING CASE WHEN due_at <= %(now)s + interval '1 minute' THEN pg_notify(%(channel)s, '') END
