@@ -24,7 +24,7 @@ from detent.jobs import (
 from detent.scheduler.blocking import BlockingScheduler
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
 from detent.scheduler.config import SchedulerConfig
-from detent.scheduler.configuring import scheduler_from_config, store_from_config
+from detent.scheduler.configuring import blocking_scheduler_from_config, scheduler_from_config, store_from_config
 from detent.scheduler.cron import Cron
 from detent.scheduler.current import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
 from detent.scheduler.errors import (
@@ -147,6 +147,7 @@ __all__ = [
     "UnreadablePayload",
     "Unsupported",
     "WrongThread",
+    "blocking_scheduler_from_config",
     "blocking_scheduler_from_context",
     "scheduler_context",
     "scheduler_from_config",

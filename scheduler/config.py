@@ -38,7 +38,7 @@ def _node_name() -> str:
 
 def _up_to_payload_max(config: "SchedulerConfig", _: object, value: int) -> None:
     most = PAYLOAD_MAX if config.keys is None else PAYLOAD_MAX - ENVELOPE_MAX
-    if not 0 < value <= most:
+    if type(value) is not int or not 0 < value <= most:
         raise InvalidValue("payload_limit", value, f"1 to {most} bytes")
 
 

@@ -3,7 +3,8 @@
 ::
 
     on = true                      # false: a NopScheduler, which discards
-    adapter = "postgres"           # memory, postgres, embedded, firestore, or the scheme of a third party's store
+    adapter = "postgres"           # memory, postgres, embedded, firestore, or the scheme of a third party's store;
+                                   # without one, what DETENT_STORE names, else memory
 
     [config]                       # of the adapter
     host = "db.internal"
@@ -25,14 +26,15 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
-from attrs import fields_dict
+from attrs import field, fields_dict, frozen
 
 from detent.jobs import JobRegistry, PayloadKeys
-from detent.scheduler.config import SchedulerConfig, Settings
+from detent.scheduler.blocking import BlockingScheduler
+from detent.scheduler.config import SchedulerConfig, Settings, store_url
 from detent.scheduler.errors import InvalidConfig
 from detent.scheduler.nop import NopScheduler
 from detent.scheduler.std import StdScheduler
-from detent.stores import JobStore, open_store
+from detent.stores import JobStore, NopStore, open_store
 from detent.triggers import TriggerError, parse_interval
 
 Texts = Mapping[str, str]
@@ -60,20 +62,28 @@ def scheduler_from_config(
         InvalidStoreURL, MissingExtra: the store cannot be opened here. InvalidValue: a setting is out of its range.
 
     """
-    place, given = _read(source)
-    _check_keys(place, given, _KEYS)
-    if not isinstance(is_on := given.get("on", True), bool):
-        raise InvalidConfig(place, "on", f"expected true or false, not {is_on!r}")
-    settings = _settings(f"{place}: settings", _table(place, given, "settings"))
-    settings["keys"] = keys
-    url, namespace = _address(place, given)  # also when it is off: a mistake is found before it is turned on
-    if not is_on:
-        return NopScheduler(jobs=jobs, **settings)
-    return StdScheduler(open_store(url, namespace=namespace), jobs=jobs, **settings)
+    said = _understand(source, keys)
+    if not said.is_on:
+        return NopScheduler(jobs=jobs, **said.settings)
+    return StdScheduler(said.open_store(), jobs=jobs, **said.settings)
+
+
+def blocking_scheduler_from_config(
+    source: Mapping[str, Any] | str | Path, *, jobs: JobRegistry | None = None, keys: PayloadKeys | None = None
+) -> BlockingScheduler:
+    """Return the same for programs without asyncio; on a `NopStore` where it is off.
+
+    Raises:
+        InvalidConfig, InvalidStoreURL, MissingExtra, InvalidValue: as of `scheduler_from_config`.
+
+    """
+    said = _understand(source, keys)
+    store = said.open_store() if said.is_on else NopStore(namespace=said.namespace)
+    return BlockingScheduler(store, jobs=jobs, **said.settings)
 
 
 def store_from_config(source: Mapping[str, Any] | str | Path) -> JobStore:
-    """Return the store that a configuration describes, on or off, not yet open: for a `BlockingScheduler`, or a program that only looks.
+    """Return the store that a configuration describes, on or off, not yet open: for a program that only looks.
 
     Raises:
         InvalidConfig, InvalidStoreURL, MissingExtra: as of `scheduler_from_config`.
@@ -85,6 +95,29 @@ def store_from_config(source: Mapping[str, Any] | str | Path) -> JobStore:
     return open_store(url, namespace=namespace)
 
 
+@frozen
+class _Said:
+    """What a configuration says."""
+
+    is_on: bool
+    url: str = field(repr=False)  # it may hold a password
+    namespace: str
+    settings: Settings
+
+    def open_store(self) -> JobStore:
+        return open_store(self.url, namespace=self.namespace)
+
+
+def _understand(source: Mapping[str, Any] | str | Path, keys: PayloadKeys | None) -> _Said:
+    place, given = _read(source)
+    _check_keys(place, given, _KEYS)
+    if not isinstance(is_on := given.get("on", True), bool):
+        raise InvalidConfig(place, "on", f"expected true or false, not {is_on!r}")
+    settings = _settings(f"{place}: settings", _table(place, given, "settings"))
+    settings["keys"] = keys
+    return _Said(is_on, *_address(place, given), settings)  # also when it is off: a mistake is found before it is turned on
+
+
 # -- reading
 
 
@@ -92,6 +125,8 @@ def _read(source: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any
     """Return what to call the source in errors, and what it says."""
     if isinstance(source, Mapping):
         return "the configuration", source
+    if isinstance(source, str) and "://" in source:  # which may hold a password
+        raise InvalidConfig("the configuration", None, "expected a mapping or the path of a file, not a URL: a scheduler takes that itself")
     path = Path(source)
     readers = {".toml": tomllib.loads, ".json": json.loads}
     reader = readers.get(path.suffix.lower())
@@ -115,7 +150,7 @@ def _check_keys(place: str, given: Mapping[str, Any], known: tuple[str, ...]) ->
 def _table(place: str, given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     table = given.get(key, {})
     if not isinstance(table, Mapping):
-        raise InvalidConfig(place, key, f"expected a table of keys, not {table!r}")
+        raise InvalidConfig(place, key, f"expected a table of keys, not {type(table).__name__}")  # the value may hold a password
     return table
 
 
@@ -125,14 +160,14 @@ def _table(place: str, given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _address(place: str, given: Mapping[str, Any]) -> tuple[str, str]:
     """Return the URL of the store, and the namespace."""
     adapter = given.get("adapter", "memory")
-    if not isinstance(adapter, str) or not adapter:
-        raise InvalidConfig(place, "adapter", f"expected a name such as {', '.join(_CONFIG_KEYS)}, not {adapter!r}")
+    if not isinstance(adapter, str) or not adapter or "://" in adapter:
+        raise InvalidConfig(place, "adapter", f"expected a name such as {', '.join(_CONFIG_KEYS)}")
     inside = f"{place}: config"
     config = _table(place, given, "config")
     _check_keys(inside, config, _CONFIG_KEYS.get(adapter, _THIRD_PARTY_KEYS))
     texts = {key: _text(inside, key, value) for key, value in config.items()}
     namespace = texts.pop("namespace", "default")
-    return _url(adapter, inside, texts), namespace
+    return _url(adapter, inside, texts) if "adapter" in given else store_url(), namespace
 
 
 def _text(place: str, key: str, value: object) -> str:
@@ -153,7 +188,15 @@ def _url(adapter: str, place: str, config: Texts) -> str:
     if adapter == "firestore":
         project, database = _required(place, config, "project"), config.get("database", "(default)")
         return f"firestore://{project}/{quote(database, safe='()')}{_query(config, 'collection', 'listen')}"
-    return config.get("url", f"{adapter}://")
+    return _own_url(place, config, adapter) if "url" in config else f"{adapter}://"
+
+
+def _own_url(place: str, config: Texts, *schemes: str) -> str:
+    """Return the URL that was given: of another adapter it would open another store than the one that was named."""
+    url = config["url"]
+    if url.partition("://")[0].lower() not in map(str.lower, schemes):
+        raise InvalidConfig(place, "url", f"expected one that begins with {schemes[0]}://")
+    return url
 
 
 def _postgres_url(place: str, config: Texts) -> str:
@@ -161,11 +204,11 @@ def _postgres_url(place: str, config: Texts) -> str:
         others = [key for key in config if key != "url"]
         if others:
             raise InvalidConfig(place, others[0], "said beside url, which says where the database is: expected one of them")
-        return config["url"]
+        return _own_url(place, config, "postgresql", "postgres")
     user = quote(config.get("user", ""), safe="")
     password = f":{quote(config['password'], safe='')}" if "password" in config else ""
     at = f"{user}{password}@" if user or password else ""
-    port = f":{config['port']}" if "port" in config else ""
+    port = f":{quote(config['port'], safe='')}" if "port" in config else ""
     host = quote(config.get("host", ""), safe=":[]")  # a folder of sockets is percent-encoded
     return f"postgresql://{at}{host}{port}/{quote(config.get('database', ''), safe='')}{_query(config, 'schema', 'sslmode')}"
 
@@ -193,13 +236,14 @@ def _time(place: str, key: str, value: object) -> timedelta | None:
     """Read a length of time: a number of seconds, or an interval without months and days."""
     if value is None or isinstance(value, timedelta):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
-    if isinstance(value, str):
-        try:
-            interval = parse_interval(value)
-        except TriggerError as error:
-            raise InvalidConfig(place, key, str(error)) from error
-        if not interval.months:
+    problem = f"expected seconds, or text such as 30s, not {value!r}"
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return timedelta(seconds=value)
+        if isinstance(value, str) and not (interval := parse_interval(value)).months:
             return timedelta(days=interval.days) + interval.time
-    raise InvalidConfig(place, key, f"expected seconds, or text such as 30s, not {value!r}")
+    except TriggerError as error:
+        raise InvalidConfig(place, key, str(error)) from error
+    except (OverflowError, ValueError) as error:  # longer than any timedelta, or not a number
+        raise InvalidConfig(place, key, problem) from error
+    raise InvalidConfig(place, key, problem)

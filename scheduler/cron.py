@@ -39,13 +39,17 @@ class Cron:
 
         Raises:
             TriggerError: the expression is none. JobAlreadyRegistered: the name is taken in this process.
-            StoreError: of the store.
+            DetentError: what `JobRegistry.register_job` and `schedule_job` refuse; the name may be given again.
 
         """
         trigger = expression if isinstance(expression, CronTrigger) else CronTrigger(expression, hash_id=name)
-        self.start()
         self.scheduler.register_job(FunctionJob.of(name, function), trigger=trigger, **settings)
-        self.scheduler.schedule_job(name, name, if_exists="replace")
+        try:
+            self.start()
+            self.scheduler.schedule_job(name, name, if_exists="replace")
+        except BaseException:
+            self.scheduler.jobs.deregister_job(name)
+            raise
         return self
 
     def start(self) -> None:

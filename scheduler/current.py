@@ -8,8 +8,10 @@ its own has none: there is no scheduler in that process.
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -17,6 +19,9 @@ from attrs import frozen
 from detent.scheduler.blocking_face import BlockingTaskFace
 from detent.scheduler.errors import NoScheduler, SchedulerClosed, WrongThread
 from detent.scheduler.face import TaskFace
+
+_GLANCE = timedelta(seconds=0.5)
+"""How often a thread that waits for an event loop looks whether anybody turns it yet: a job's thread may outlive its loop."""
 
 T = TypeVar("T")
 
@@ -103,6 +108,25 @@ class _FromThread(BlockingTaskFace):
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> T:
         if _running_loop() is self._loop:
             raise WrongThread(call)
-        if self._loop.is_closed():
-            raise SchedulerClosed
-        return asyncio.run_coroutine_threadsafe(work(), self._loop).result()
+        begun: Future[Future[T]] = Future()
+
+        async def do() -> T:
+            return await work()
+
+        def begin() -> None:
+            if begun.set_running_or_notify_cancel():
+                begun.set_result(asyncio.run_coroutine_threadsafe(do(), self._loop))
+
+        try:
+            self._loop.call_soon_threadsafe(begin)
+        except RuntimeError as error:  # it is closed
+            raise SchedulerClosed from error
+        return self._awaited(self._awaited(begun))
+
+    def _awaited(self, answer: "Future[T]") -> T:
+        """Wait for the event loop, for as long as anybody turns it."""
+        while not wait([answer], _GLANCE.total_seconds()).done:
+            if not self._loop.is_running():
+                answer.cancel()
+                raise SchedulerClosed
+        return answer.result()

@@ -53,6 +53,8 @@ class NewTask:
     metadata: Mapping[str, str] = field(factory=dict, kw_only=True)
     remote: bool = field(default=False, kw_only=True)
     """Allow a kind that only other nodes have registered."""
+    once: bool = field(default=False, kw_only=True)
+    """Leave the job's trigger out: the task is a one-off without it, as it is for a job that has none."""
 
 
 def new_task(declared: DeclaredTask) -> NewTask:
@@ -156,7 +158,7 @@ def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | 
 def _plain_trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | None, TriggerSource]:
     if new.trigger is not None:
         return _parse(new.trigger, new.slug), TriggerSource.TASK
-    if registered is not None and registered.trigger is not None:
+    if registered is not None and registered.trigger is not None and not new.once:
         return registered.trigger_for(new.slug), TriggerSource.JOB
     return None, TriggerSource.TASK
 

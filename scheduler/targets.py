@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
 from uuid import uuid4
 
 from attrs import evolve
@@ -11,10 +10,11 @@ from detent.jobs import JobRegistry, TaskOptions
 from detent.jobs.options import OptionValues
 from detent.jobs.validators import NAME_LIMIT
 from detent.scheduler.scheduling import NewTask, kind_of, moment
-from detent.triggers import OnceTrigger
 
 _ID_LENGTH = 33
 """Of the colon and the 32 digits that make a slug unique."""
+
+_OF_TASK = frozenset({"slug", "metadata", "remote"})
 
 
 class OneOff(OptionValues, total=False):
@@ -33,22 +33,23 @@ def one_off(asked: NewTask, given: OneOff, registry: JobRegistry, now: datetime)
 
     Raises:
         InvalidJob: the target has no kind. InvalidDelay, NaiveDatetime, InvalidValue: what is given is out of its range.
+        TypeError: an option has a name that nobody knows.
 
     """
     kind = kind_of(asked.job)
-    slug = given.get("slug") or f"{kind[: NAME_LIMIT - _ID_LENGTH]}:{uuid4().hex}"
-    at = moment(slug, asked.at, asked.delay, now)
+    slug = given.get("slug")
+    if slug is None:
+        slug = f"{kind[: NAME_LIMIT - _ID_LENGTH]}:{uuid4().hex}"
     registered = registry.find(kind)
-    options = cast("OptionValues", {name: value for name, value in given.items() if name in OptionValues.__annotations__})
     defaults = TaskOptions() if registered is None else registered.options
+    options = {name: value for name, value in given.items() if name not in _OF_TASK}
     return NewTask(
         slug,
         kind,
-        # A job's own trigger would go on after it.
-        trigger=None if registered is None or registered.trigger is None else OnceTrigger(at),
-        at=at,
+        at=moment(slug, asked.at, asked.delay, now),
+        once=True,
         payload=asked.payload,
-        options=evolve(defaults, **options) if options else None,
+        options=evolve(defaults, **options) if options else None,  # type: ignore[arg-type]  # `evolve` refuses what it does not know
         metadata=given.get("metadata", {}),
         remote=given.get("remote", False),
     )

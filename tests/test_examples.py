@@ -178,3 +178,35 @@ def test_the_targets_example_does_nothing_where_it_is_turned_off(tmp_path: Path)
     """What is scheduled is discarded."""
     (tmp_path / "off.toml").write_text("on = false\n", "utf-8")
     assert run_example("targets.py", str(tmp_path / "off.toml")) == "scheduled welcome\n"
+
+
+def test_the_cadences_example_goes_through_an_hour() -> None:
+    """Every line of it, because its clock is moved by hand."""
+    assert run_example("cadences.py").splitlines() == [
+        "cleanup  */5 * * * *  paused",
+        "hourly   0 * * * *    next at Tue 13:00",
+        "nightly  30 3 * * *   next at Wed 03:30",
+        "often    @every 40m   next at Tue 12:40",
+        "weekly   0 9 * * MON  next at Mon 09:00",
+        "purge is registered",
+        "12:05 cleanup  done",
+        "12:10 cleanup  done",
+        "12:15 cleanup  skipped  overlap: 1 passed while the run before, its retries included, was still going",
+        "12:20 cleanup  done",
+        "12:25 cleanup  skipped  misfire: 1 passed while no node ran the task",
+        "12:30 cleanup  done",
+        "12:32 cleanup  done",
+        "12:35 cleanup  done",
+        "13:00 hourly   failed   the printer is out of paper",
+    ]
+
+
+def test_the_context_example_schedules_where_there_is_a_scheduler_and_discards_where_there_is_none() -> None:
+    """From a program and from a job's thread."""
+    assert run_example("context.py").splitlines() == ["Ada has signed up", "Bo has signed up", "welcome, Bo", "how was it, Bo?"]
+
+
+def test_the_context_example_discards_where_it_is_turned_off(tmp_path: Path) -> None:
+    """By a file."""
+    (tmp_path / "off.json").write_text('{"on": false}', "utf-8")
+    assert run_example("context.py", str(tmp_path / "off.json")).splitlines() == ["Ada has signed up", "Bo has signed up"]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import timedelta
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from detent.scheduler import (
     InvalidStoreURL,
     NopScheduler,
     StdScheduler,
+    blocking_scheduler_from_config,
     configuring,
     scheduler_from_config,
     store_from_config,
@@ -138,9 +140,25 @@ def test_a_file_is_read_by_its_ending(name: str, text: str, tmp_path: Path, open
 BAD: list[tuple[Mapping[str, Any], str, str | None, str]] = [
     ({"adaptor": "memory"}, "the configuration", "adaptor", "unknown: expected one of on, adapter, config, settings"),
     ({"on": "yes"}, "the configuration", "on", "expected true or false, not 'yes'"),
-    ({"adapter": 5}, "the configuration", "adapter", "expected a name such as memory, postgres, embedded, firestore, not 5"),
-    ({"adapter": ""}, "the configuration", "adapter", "expected a name such as memory, postgres, embedded, firestore, not ''"),
-    ({"config": []}, "the configuration", "config", "expected a table of keys, not []"),
+    ({"adapter": 5}, "the configuration", "adapter", "expected a name such as memory, postgres, embedded, firestore"),
+    ({"adapter": ""}, "the configuration", "adapter", "expected a name such as memory, postgres, embedded, firestore"),
+    ({"adapter": None}, "the configuration", "adapter", "expected a name such as memory, postgres, embedded, firestore"),
+    ({"config": []}, "the configuration", "config", "expected a table of keys, not list"),
+    (
+        {"adapter": "postgres", "config": {"url": "memory://"}},
+        "the configuration: config",
+        "url",
+        "expected one that begins with postgresql://",
+    ),
+    ({"adapter": "mine", "config": {"url": "other://"}}, "the configuration: config", "url", "expected one that begins with mine://"),
+    ({"settings": {"lease": inf}}, "the configuration: settings", "lease", "expected seconds, or text such as 30s, not inf"),
+    ({"settings": {"lease": nan}}, "the configuration: settings", "lease", "expected seconds, or text such as 30s, not nan"),
+    (
+        {"settings": {"lease": 10**15}},
+        "the configuration: settings",
+        "lease",
+        "expected seconds, or text such as 30s, not 1000000000000000",
+    ),
     ({"config": {"url": "x"}}, "the configuration: config", "url", "unknown: expected one of namespace"),
     ({"adapter": "postgres", "config": {"password": ["s"]}}, "the configuration: config", "password", "expected text, not list"),
     ({"adapter": "postgres", "config": {"port": True}}, "the configuration: config", "port", "expected text, not bool"),
@@ -173,6 +191,61 @@ def test_keys_are_handed_over_beside_the_configuration_which_holds_none() -> Non
     with pytest.raises(InvalidConfig, match="'keys': unknown") as refused:
         scheduler_from_config({"settings": {"keys": "a secret"}})
     assert "a secret" not in str(refused.value)
+
+
+MISPLACED = "postgresql://me:s3cret@db/app"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        MISPLACED,
+        MISPLACED + ".toml",
+        {"adapter": MISPLACED},
+        {"adapter": [MISPLACED]},
+        {"config": MISPLACED},
+        {"settings": MISPLACED},
+        {"adapter": "postgres", "config": [MISPLACED]},
+        {"adapter": "postgres", "config": {"url": [MISPLACED]}},
+        {"adapter": "postgres", "config": {"url": MISPLACED.replace("postgresql", "postgers")}},
+        {"adapter": "postgres", "config": {"url": MISPLACED, "password": "s3cret"}},
+        {"adapter": "postgres", "config": {"password": "s3cret", "host": "db", "port": "5432/s3cret"}},
+        {"adapter": "postgres", "config": {"password": "s3cret", "host": "db", "schema": "a b"}},
+        {"adapter": "mine", "config": {"url": MISPLACED.replace("postgresql", "mine")}},
+    ],
+)
+def test_no_error_shows_a_password(source: str | dict[str, Any]) -> None:
+    """Wherever it was put by mistake."""
+    with pytest.raises((InvalidConfig, InvalidStoreURL)) as refused:
+        scheduler_from_config(source)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["1", None, True, 2.5, 0])
+def test_a_payload_limit_that_is_no_number_of_bytes_is_refused(given: object) -> None:
+    """A file may say anything."""
+    with pytest.raises(InvalidValue, match="payload_limit"):
+        scheduler_from_config({"settings": {"payload_limit": given}})
+
+
+def test_without_an_adapter_the_environment_names_the_store(opened: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everywhere where no store is given; an adapter goes before it."""
+    monkeypatch.setenv("DETENT_STORE", "postgresql://db/app")
+    scheduler_from_config({"config": {"namespace": "tenant"}})
+    scheduler_from_config({"adapter": "memory"})
+    assert opened == [("postgresql://db/app", "tenant"), ("memory://", "default")]
+
+
+def test_a_program_without_asyncio_is_configured_alike(opened: list[tuple[str, str]]) -> None:
+    """On or off: then what it schedules is checked and discarded."""
+    registry = JobRegistry()
+    registry.job("work")(lambda: None)
+    on = blocking_scheduler_from_config({"settings": {"lease": 10}}, jobs=registry)
+    assert (on.config.lease, on.jobs, opened) == (10 * SECOND, registry, [("memory://", "default")])
+    with blocking_scheduler_from_config({"on": False, "adapter": "postgres", "config": {"host": "db"}}, jobs=registry) as off:
+        assert off.in_(SECOND, "work", slug="t") == "t"
+        assert off.get_job_slugs() == []
+    assert len(opened) == 1
 
 
 def test_an_unknown_setting_and_a_text_that_is_no_time_are_refused() -> None:

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import PAYLOAD_LIMIT, FunctionJob, JobAlreadyRegistered, JobRegistry, Task
-from detent.scheduler import Cron, NewTask, StdScheduler, TriggerError
+from detent.jobs import PAYLOAD_LIMIT, FunctionJob, InvalidJob, JobAlreadyRegistered, JobContext, JobRegistry, RetryPolicy, Task
+from detent.scheduler import Cron, NewTask, SchedulerClosed, StdScheduler, TriggerError, TriggerNeverFires
 from detent.scheduler.scheduling import to_task
 from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus
+from detent.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
 from detent.triggers import CronTrigger
 from support.waiting import wait_until
 
@@ -79,6 +79,65 @@ async def test_a_changed_expression_is_followed_and_an_unchanged_one_moves_nothi
     assert (await run_at("0 12 * * *")).run_at == datetime(2030, 1, 1, 12, tzinfo=UTC)
     assert (await run_at("0 12 * * *")).run_at == datetime(2030, 1, 1, 12, tzinfo=UTC)
     assert (await run_at("0 13 * * *")).run_at == datetime(2030, 1, 1, 13, tzinfo=UTC)
+
+
+def test_a_name_whose_scheduling_failed_can_be_given_again() -> None:
+    """The first try left nothing behind; a function that is none does not even start it."""
+    cron = Cron(MemoryStore())
+    with pytest.raises(InvalidJob):
+        cron.go("example", "* * * * *", 5)  # type: ignore[arg-type]
+    with pytest.raises(SchedulerClosed):
+        cron.scheduler.get_job_slugs()
+    with cron:
+        with pytest.raises(TriggerNeverFires):
+            cron.go("example", "0 0 0 1 1 ? 2001", lambda: None)
+        cron.go("example", "0 0 1 1 *", lambda: None)
+        assert cron.scheduler.get_job_slugs() == ["example"]
+
+
+def test_a_name_is_free_again_when_its_store_could_not_be_reached() -> None:
+    """So that a program may try again."""
+    cron = Cron(Unreachable(times=1))
+    with pytest.raises(StoreUnavailable):
+        cron.go("example", "0 0 1 1 *", lambda: None)
+    cron.go("example", "0 0 1 1 *", lambda: None)
+    cron.close()
+
+
+class Unreachable(MemoryStore):
+    """Cannot be opened the first times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._times = times
+
+    async def open(self) -> None:
+        """Fail, or open."""
+        self._times -= 1
+        if self._times >= 0:
+            raise StoreUnavailable("nobody is there")
+        await super().open()
+
+
+def test_a_function_that_fails_is_tried_again_and_stops_neither_its_ticks_nor_the_others() -> None:
+    """Coroutines and plain functions alike; it goes on after it was closed, too."""
+    ran = list[str]()
+
+    def failing(ctx: JobContext) -> None:
+        ran.append(f"failing {ctx.attempt}")
+        raise RuntimeError("no luck")
+
+    async def fine() -> None:
+        ran.append("fine")
+
+    cron = Cron(MemoryStore())
+    with cron:
+        cron.go("failing", EVERY_SECOND, failing, retry=RetryPolicy(limit=1, delays=[timedelta(0)])).go("fine", EVERY_SECOND, fine)
+        wait_until(lambda: ran.count("failing 1") >= 2 and ran.count("fine") >= 2)
+    assert "failing 2" in ran
+    ran.clear()
+    with cron:
+        wait_until(lambda: "fine" in ran)
 
 
 def test_what_is_no_cron_expression_and_a_name_that_is_taken_are_refused() -> None:

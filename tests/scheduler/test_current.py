@@ -15,13 +15,14 @@ from detent.scheduler import (
     NopScheduler,
     NoScheduler,
     RunEnded,
+    SchedulerClosed,
     StdScheduler,
     WrongThread,
     blocking_scheduler_from_context,
     scheduler_context,
     scheduler_from_context,
 )
-from detent.stores import MemoryStore, NopStore, RunQuery, RunStatus
+from detent.stores import MemoryStore, NopStore, RunQuery, RunStatus, StoreClosed
 from support import apart_jobs
 from support.schedulers import a_scheduler
 from support.waiting import wait_until, wait_until_async
@@ -175,6 +176,82 @@ def test_a_thread_without_a_copy_of_the_context_has_none() -> None:
         thread.start()
         thread.join()
     assert len(problems) == 1
+
+
+def test_a_thread_that_outlives_its_event_loop_is_told_so() -> None:
+    """It would wait for ever for a loop that nobody turns any more, closed or not."""
+    loop, gate, told, problems = asyncio.new_event_loop(), threading.Event(), threading.Event(), list[BaseException]()
+
+    async def main() -> None:
+        async with a_scheduler(grace=timedelta(0)) as scheduler:
+
+            @scheduler.job("outliving")
+            def outliving() -> None:
+                scheduler_of_run = blocking_scheduler_from_context()
+                began.set()
+                gate.wait(10)
+                problems.append(_error_of(scheduler_of_run.nodes))
+                told.set()
+
+            began = threading.Event()
+            await scheduler.in_(NOW, "outliving")
+            await wait_until_async(began.is_set)
+
+    loop.run_until_complete(main())
+    gate.set()
+    assert told.wait(10)
+    loop.close()
+    assert [type(problem) for problem in problems] == [SchedulerClosed]
+
+
+def _error_of(call: Callable[[], object]) -> BaseException:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the test says which it is
+        call()
+    return caught.value
+
+
+async def test_of_two_schedulers_each_job_has_its_own() -> None:
+    """Also where one job has the other scheduler run another, and a program has set one of them."""
+    seen = list[tuple[str, object]]()
+    async with a_scheduler() as outer, a_scheduler() as inner:
+
+        @inner.job("inner")
+        def inside() -> None:
+            seen.append(("inner", blocking_scheduler_from_context()._std))
+
+        @outer.job("outer")
+        async def outside() -> None:
+            with scheduler_context(inner):
+                await scheduler_from_context().in_(NOW, "inner")
+            seen.append(("outer", scheduler_from_context()))
+
+        with scheduler_context(inner):
+            await outer.in_(NOW, "outer")
+            await wait_until_async(lambda: len(seen) == 2)
+        assert dict(seen) == {"outer": outer, "inner": inner}
+
+
+async def test_what_a_job_left_behind_finds_its_scheduler_closed() -> None:
+    """A coroutine that it started has its context, and outlives both."""
+    left = list["asyncio.Task[str]"]()
+    gate = asyncio.Event()
+
+    async def later() -> str:
+        await gate.wait()
+        return await scheduler_from_context().in_(NOW, "first")
+
+    async with a_scheduler() as scheduler:
+        scheduler.handle("first", lambda: None)
+
+        @scheduler.job("starting")
+        async def starting() -> None:
+            left.append(asyncio.create_task(later()))
+
+        await scheduler.in_(NOW, "starting")
+        await wait_until_async(lambda: left)
+    gate.set()
+    with pytest.raises(StoreClosed):
+        await left[0]
 
 
 def test_a_fork_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

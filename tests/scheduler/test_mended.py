@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from detent.jobs import JobContext, JobRegistry, RetryPolicy
-from detent.scheduler import TriggerError
+from detent.scheduler import SystemClock, TriggerError
 from detent.scheduler.testing import run_due
 from detent.stores import RunQuery, RunStatus
 from detent.triggers import CronTrigger, parse_trigger
@@ -39,7 +39,7 @@ async def test_how_a_run_ended_is_written_by_the_node_that_ran_it_and_by_no_othe
 
 
 async def test_what_is_written_after_a_failure_spends_the_budget_of_the_same_fire() -> None:
-    """Two retries are two, however often its row is written; the next fire has a budget of its own."""
+    """Two retries are two, however often its row is written, by an edit too; the next fire has a budget of its own."""
     jobs, attempts = JobRegistry(), list[tuple[datetime, int]]()
 
     @jobs.job("failing", trigger="@every 1h", retry=RetryPolicy(limit=2, delays=[MINUTE]))
@@ -49,6 +49,8 @@ async def test_what_is_written_after_a_failure_spends_the_budget_of_the_same_fir
 
     async with driven(jobs) as node:
         await node.scheduler.schedule_job("t", "failing")
+        await run_due(node.scheduler, until=NOON + HOUR)
+        await node.scheduler.update_job("t", payload=b"edited between two attempts")
         await run_due(node.scheduler, until=NOON + 3 * HOUR - MINUTE)
     fires = [NOON + HOUR, NOON + 2 * HOUR]
     assert attempts == [(fire, attempt) for fire in fires for attempt in (1, 2, 3)]
@@ -83,10 +85,11 @@ async def test_a_one_off_that_nobody_ran_in_time_runs_late() -> None:
         assert await node.statuses() == [RunStatus.DONE]
 
 
-async def test_an_age_limit_bounds_retries_and_does_not_switch_them_off() -> None:
+@pytest.mark.parametrize("limit", [1, None])
+async def test_an_age_limit_bounds_retries_and_does_not_switch_them_off(limit: int | None) -> None:
     """With a limit of retries as well, both must be reached."""
     jobs, attempts = JobRegistry(), list[datetime]()
-    policy = RetryPolicy(limit=1, age_limit=5 * MINUTE, delays=[MINUTE])
+    policy = RetryPolicy(limit=limit, age_limit=5 * MINUTE, delays=[MINUTE])
 
     @jobs.job("failing", retry=policy)
     def failing() -> None:
@@ -119,6 +122,7 @@ async def test_a_process_in_any_zone_fires_at_the_same_instants(zone: str) -> No
         await node.scheduler.at(NOON + 3 * HOUR, "note")
         await run_due(node.scheduler, until=NOON + 4 * HOUR)
     assert fires == [NOON + HOUR, NOON + 2 * HOUR, NOON + 3 * HOUR]
+    assert abs(SystemClock().now().timestamp() - time.time()) < MINUTE.total_seconds()
 
 
 async def test_a_schedule_that_changed_in_code_fires_by_its_new_trigger() -> None:

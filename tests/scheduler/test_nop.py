@@ -1,18 +1,22 @@
 """The scheduler that discards."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobRegistry
+from detent.jobs import JobAlreadyRegistered, JobRegistry
 from detent.scheduler import (
     BlockingScheduler,
+    FetchedTask,
     InvalidSlug,
     InvalidValue,
     JobNotFound,
     JobNotRegistered,
     NewTask,
     NopScheduler,
+    SchedulerClosed,
     StdScheduler,
     TriggerNeverFires,
 )
@@ -81,6 +85,29 @@ async def test_its_events_end_when_it_is_closed() -> None:
         async with scheduler:
             await scheduler.schedule_job("t", "work")
         assert [event async for event in events] == []
+
+
+@pytest.mark.parametrize("end", [NopScheduler.drain, NopScheduler.close])
+async def test_what_is_fetched_waits_for_nothing_until_it_is_drained_or_closed(end: Callable[[NopScheduler], Awaitable[None]]) -> None:
+    """As on a store without tasks; before the start and after the end it cannot be fetched, as ever."""
+
+    async def read() -> list[FetchedTask]:
+        return [task async for task in scheduler.fetch("letter")]
+
+    scheduler = NopScheduler(jobs=working())
+    with pytest.raises(SchedulerClosed):
+        scheduler.fetch("letter")
+    for _ in range(2):
+        await scheduler.start()
+        with pytest.raises(JobAlreadyRegistered):
+            scheduler.fetch("work")
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        assert not reading.done()
+        await end(scheduler)
+        assert await reading == []
+        with pytest.raises(SchedulerClosed):
+            scheduler.fetch("letter")
 
 
 def test_it_is_a_scheduler_like_any_other() -> None:

@@ -3,12 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from attrs import frozen
 
 from detent.jobs import (
     Consistency,
+    Fail,
     InvalidDelay,
+    InvalidSlug,
     InvalidValue,
     JobAlreadyRegistered,
     JobContext,
@@ -17,7 +21,9 @@ from detent.jobs import (
     RetryPolicy,
     Task,
     TaskOptions,
+    TaskState,
 )
+from detent.jobs.registry import JobSettings
 from detent.scheduler import BlockingScheduler, JobAlreadyScheduled, NaiveDatetime, StdScheduler
 from detent.scheduler.testing import run_due
 from detent.stores import Exchange, MemoryStore, RunQuery, RunStatus
@@ -94,6 +100,35 @@ async def test_a_target_whose_job_has_a_trigger_is_run_once_all_the_same() -> No
         assert await node.scheduler.get_job_slugs() == []
 
 
+@pytest.mark.parametrize("settings", [{"misfire": "skip"}, {"overlap": "allow"}, {"retry": RetryPolicy(limit=0)}, {"max_fires": 5}])
+async def test_what_a_job_says_of_its_schedules_does_not_count_for_its_one_offs(settings: JobSettings) -> None:
+    """It runs however late, under its own slug, and is kept when it fails for good."""
+    registry, ran = JobRegistry(), list[str]()
+
+    @registry.job("mail", trigger="@every 1s", **settings)
+    def mail(ctx: JobContext, task: Task) -> None:
+        ran.append(ctx.slug)
+        if task.payload:
+            raise Fail("no such address")
+
+    async with driven(registry) as node:
+        late = await node.scheduler.at(NOON - timedelta(hours=1), "mail")
+        failing = await node.scheduler.in_(MINUTE, "mail", b"to nobody")
+        await run_due(node.scheduler, until=NOON + 2 * MINUTE)
+        assert ran == [late, failing]
+        assert (await node.scheduler.get_scheduled_job(failing)).state is TaskState.FAILED
+        assert await node.scheduler.get_job_slugs() == [failing]
+
+
+@pytest.mark.parametrize("option", [{"retries": 3}, {"trigger": "@every 1s"}, {"if_exists": "keep"}, {"options": TaskOptions()}])
+async def test_an_option_that_nobody_knows_is_refused(option: dict[str, Any]) -> None:
+    """As a wrong keyword of any function: what was asked for must not be dropped in silence."""
+    async with driven(Noting()) as node:
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{next(iter(option))}'"):
+            await node.scheduler.in_(MINUTE, "note", **option)
+        assert await node.scheduler.get_job_slugs() == []
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
@@ -102,6 +137,7 @@ async def test_a_target_whose_job_has_a_trigger_is_run_once_all_the_same() -> No
         (lambda scheduler: scheduler.in_(5, "note"), InvalidDelay),
         (lambda scheduler: scheduler.in_(MINUTE, "nobody"), JobNotRegistered),
         (lambda scheduler: scheduler.in_(MINUTE, "note", time_limit=-MINUTE), InvalidValue),
+        (lambda scheduler: scheduler.in_(MINUTE, "note", slug=""), InvalidSlug),
     ],
 )
 async def test_bad_input_is_refused_and_nothing_written(call: Callable[[StdScheduler], Awaitable[str]], error: type[Exception]) -> None:
@@ -132,6 +168,42 @@ async def test_there_is_one_handler_for_each_target() -> None:
         node.scheduler.handle("mail", lambda: None)
 
 
+async def test_a_handler_may_take_payloads_of_a_class() -> None:
+    """As any function that is registered."""
+
+    @frozen
+    class Letter:
+        to: str
+
+    seen = list[object]()
+    async with driven(JobRegistry()) as node:
+        node.scheduler.handle("mail", lambda _, letter: seen.append(letter), payload_type=Letter)
+        await node.scheduler.in_(MINUTE, "mail", Letter("Ada"))
+        await run_due(node.scheduler, until=NOON + MINUTE)
+    assert seen == [Letter("Ada")]
+
+
+async def test_a_new_handler_takes_over_while_the_old_one_still_runs() -> None:
+    """Each run ends with the function that it began with, and the schedule goes on."""
+    registry = Noting()
+    gate, ran = registry.gated(), list[str]()
+    async with driven(registry) as node:
+        await node.scheduler.schedule_job("schedule", "gated", trigger="@every 1h", at=NOON)
+        await node.dispatcher.run_once()
+        await wait_until_async(lambda: registry.noted)
+        registry.deregister_job("gated")
+        node.scheduler.handle("gated", lambda ctx: ran.append(ctx.slug))
+        await node.scheduler.in_(timedelta(0), "gated", slug="beside")
+        await node.dispatcher.run_once()
+        await wait_until_async(lambda: ran)
+        gate.set()
+        await node.turn(2)
+        assert (registry.noted, ran) == (["schedule"], ["beside"])
+        assert await node.statuses() == [RunStatus.DONE] * 2
+        await run_due(node.scheduler, until=NOON + timedelta(hours=1))
+        assert ran == ["beside", "schedule"]
+
+
 async def test_deregistering_twice_does_not_remove_the_handler_that_came_after() -> None:
     """Each callable removes its own."""
     async with driven(JobRegistry()) as node:
@@ -144,14 +216,16 @@ async def test_deregistering_twice_does_not_remove_the_handler_that_came_after()
 
 
 async def test_a_node_without_the_handler_leaves_the_tasks_alone() -> None:
-    """Neither locked nor deleted; the next handler runs them."""
-    ran = list[str]()
-    async with driven(JobRegistry()) as node:
+    """Neither locked nor deleted, whatever else it runs; the next handler runs them."""
+    jobs, ran = Noting(), list[str]()
+    async with driven(jobs) as node:
         node.scheduler.handle("mail", lambda: ran.append("first"))()
         await node.scheduler.in_(timedelta(0), "mail", slug="letter", remote=True)
+        created = await node.scheduler.get_scheduled_job("letter")
+        await node.scheduler.in_(timedelta(0), "note", slug="beside")
         await run_due(node.scheduler, until=NOON + MINUTE)
-        task = await node.scheduler.get_scheduled_job("letter")
-        assert (ran, task.lease_id, task.attempt) == ([], None, 0)
+        assert (ran, jobs.noted) == ([], ["beside"])
+        assert await node.scheduler.get_scheduled_job("letter") == created
         node.scheduler.handle("mail", lambda: ran.append("second"))
         await run_due(node.scheduler, until=NOON + 2 * MINUTE)
         assert ran == ["second"]
