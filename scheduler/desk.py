@@ -36,7 +36,6 @@ class Desk(Job):
         self._runs, self._clock, self._patience = runs, clock, PATIENCE * lease
         self.subscriptions: list[Subscription] = []
         self._unread: deque[Handout] = deque()
-        self._unsettled: set[Handout] = set()
         self._is_ending = False
         self.is_stalled = False
         """Whether a task waited in vain to be read: then no more are locked until somebody reads again."""
@@ -60,19 +59,18 @@ class Desk(Job):
 
         """
         handout, task = Handout(live, ctx), live.task
-        live.patience, live.on_removed = PATIENCE, lambda: self._settle(handout)
-        self._unsettled.add(handout)
+        live.patience, live.on_removed = PATIENCE, handout.settle
         timer = self._clock.call_later(self._patience, lambda: self._put_back(handout))
         self._offer(handout)
         try:
             await handout.is_read
             ack = await waiting.within(self._clock, task.options.time_limit, handout.ack, on_limit=live.note_limit)
         except asyncio.CancelledError:
-            if not handout.ack.done() or handout.ack.cancelled():
+            if not live.is_decided:
                 if isinstance(live.cut_short, Stopped) and live.started_at is None:
                     live.begin(self._clock)  # it is over, and on record, though nobody had read it
                 raise
-            ack = handout.ack.result()  # it came just before
+            ack = handout.ack.result()  # said just before
         finally:
             timer.cancel()
             self._let_go(handout)
@@ -101,7 +99,6 @@ class Desk(Job):
     def _put_back(self, handout: Handout) -> None:
         if handout in self._unread:
             self.is_stalled = True
-            self.on_change()
             handout.live.end_early(Interrupted(f"nobody read it for {PATIENCE} leases"))
 
     def _let_go(self, handout: Handout) -> None:
@@ -113,10 +110,6 @@ class Desk(Job):
             each.in_hand.pop(handout.live.lease_id, None)
         self.wake()
 
-    def _settle(self, handout: Handout) -> None:
-        self._unsettled.discard(handout)
-        handout.settle()
-
     def stop_reading(self) -> None:
         """Hand back what nobody has read, and give out no more; what was read may still be acknowledged."""
         self._is_ending = True
@@ -125,12 +118,9 @@ class Desk(Job):
         self.wake()
 
     def close(self) -> None:
-        """End every subscription; an acknowledgement that is not written by now never will be."""
-        self._is_ending = True
+        """End every subscription."""
         for each in tuple(self.subscriptions):
             each.end()
-        for handout in tuple(self._unsettled):
-            self._settle(handout)
 
     # -- the subscriptions' side
 
@@ -160,9 +150,11 @@ class Desk(Job):
         if self.is_stalled:
             self.is_stalled = False
             self.on_change()
-        while self._unread and not self._is_ending:
+        while self._unread:
             handout = self._unread.popleft()
-            if not handout.is_over and self._runs.is_trusted(handout.live):
+            if not self._runs.is_trusted(handout.live):  # its lease may be extended yet, when it is in nobody's hands
+                handout.live.end_early(Interrupted("its lease could not be trusted when it was to be read"))
+            elif not handout.is_over:
                 handout.live.begin(self._clock)
                 handout.is_read.set_result(None)
                 return handout
@@ -176,10 +168,8 @@ class Desk(Job):
 
         """
         ack.amend(handout.live.task, self._clock.now())
-        handout.live.amend = ack.amend
+        handout.live.amend, handout.live.is_decided = ack.amend, True
         handout.ack.set_result(ack)
-        handout.wake()
-        self._runs.changed.ring()
         return handout.written
 
     @property
@@ -202,11 +192,11 @@ class Subscription:
         self.in_hand: dict[str, Handout] = {}
         """Read and not acknowledged, by lease id."""
         self.is_over = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: set[asyncio.Future[None]] = set()
 
     def take(self) -> Handout | None:
         """Return the next task that waits, None if none does or this subscription holds as many as it may."""
-        if self.is_over or len(self.in_hand) >= self.max_in_flight or (handout := self._desk.take()) is None:
+        if len(self.in_hand) >= self.max_in_flight or (handout := self._desk.take()) is None:
             return None
         self.in_hand[handout.live.lease_id] = handout
         return handout
@@ -217,18 +207,20 @@ class Subscription:
             if (handout := self.take()) is not None:
                 return handout
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
         return None
 
     def look_again(self) -> None:
         """Wake who waits in `next`."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def acknowledge(self, lease_id: str, ack: Ack) -> "asyncio.Future[None]":
+    def acknowledge(self, handout: Handout, ack: Ack) -> "asyncio.Future[None]":
         """Let a run in this subscription's hands end as `ack` says; return what is done when that is written.
 
         It fails with `LockLost` if the lease was lost before. Shield it, if you may be cancelled.
@@ -239,15 +231,11 @@ class Subscription:
             DetentError: what `ack` changes cannot be kept; the run goes on.
 
         """
-        handout = self.in_hand.get(lease_id)
-        if handout is None:
-            raise RunOver(lease_id, "it is not in the hands of this subscription")
         if (refusal := handout.refusal()) is not None:
             raise refusal
-        written = self._desk.acknowledge(handout, ack)
-        del self.in_hand[lease_id]
-        self._desk.wake()
-        return written
+        if (lease_id := handout.live.lease_id) not in self.in_hand:
+            raise RunOver(lease_id, "it is not in the hands of this subscription")
+        return self._desk.acknowledge(handout, ack)
 
     def drop(self, lease_id: str) -> None:
         """Give up a run that nobody will acknowledge; without effect on one that is not in hand."""

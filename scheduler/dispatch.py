@@ -315,7 +315,6 @@ class Dispatcher:
         self._finish(live, Finish(task=live.task, fire_time=live.fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
 
     def _finish(self, live: LiveRun, finish: Finish) -> None:
-        live.ending = finish.ending
         is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
 

@@ -92,8 +92,11 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, c
         TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
         InvalidSchedule: the trigger has no text form.
         InvalidValue, PayloadTooLarge: a value cannot be kept. InvalidPayload: the payload is of another class than the kind's.
+        TypeError: there is no such change.
 
     """
+    if unknown := changes.keys() - Changes.__annotations__.keys():  # else a task could change its kind, or any field that a node sets
+        raise TypeError(f"a task cannot be changed in {', '.join(sorted(unknown))}: expected {', '.join(Changes.__annotations__)}")
     plain: dict[str, Any] = {name: value for name, value in changes.items() if name != "trigger"}
     if "payload" in changes:
         version = changes.get("payload_version", task.payload_version)

@@ -122,6 +122,7 @@ class FetchedTask(_Fetched):
         LockLost: the lease was lost, and somebody else has the task, or may have it; nothing was written.
         RunOver: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
         DetentError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
+        TypeError: there is nothing of that name to be changed; the same.
     """
 
     def __init__(self, handout: Handout, subscription: Subscription, payload_limit: int) -> None:
@@ -144,11 +145,9 @@ class FetchedTask(_Fetched):
         await self._acknowledge(Fail(reason), changes)
 
     async def _acknowledge(self, error: Retry | Fail | None, changes: Acknowledged) -> None:
-        if (refusal := self._handout.refusal()) is not None:
-            raise refusal
         edited: Changes = {name: value for name, value in changes.items() if name != "result"}  # type: ignore[assignment]  # the same names
         ack = Ack(error=error, changes=edited, result=changes.get("result"), payload_limit=self._payload_limit)
-        await asyncio.shield(self._subscription.acknowledge(self.run_id, ack))
+        await asyncio.shield(self._subscription.acknowledge(self._handout, ack))
 
 
 class Fetching:
@@ -191,7 +190,10 @@ class Fetching:
 
 
 class BlockingFetchedTask(_Fetched):
-    """A task in the hands of a subscriber without an event loop: a `FetchedTask` whose calls block; usable from any thread."""
+    """A task in the hands of a subscriber without an event loop: a `FetchedTask` whose calls block; usable from any thread.
+
+    Each raises what `FetchedTask` says, and `SchedulerClosed` after the scheduler was closed.
+    """
 
     def __init__(self, fetched: FetchedTask, submit: Submit) -> None:
         """Let `fetched` act in the event loop that `submit` leads to."""

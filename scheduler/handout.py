@@ -8,7 +8,6 @@ from attrs import evolve, field, frozen
 from detent.jobs import Fail, JobContext, Retry, Task
 from detent.scheduler import edits
 from detent.scheduler.edits import Changes
-from detent.scheduler.endings import Raised, Returned
 from detent.scheduler.errors import RunOver
 from detent.scheduler.live import LiveRun
 from detent.stores import LockLost
@@ -55,7 +54,7 @@ class Handout:
     @property
     def is_over(self) -> bool:
         """Whether nothing can be said any more of how the run ends: that was said, or it was cut short."""
-        return self.ack.done() or self.live.has_ended or self.live.cut_short is not None
+        return self.ack.done() or self.is_read.cancelled() or self.live.cut_short is not None
 
     def wake(self) -> None:
         """Count as at work again, from the moment at which it is known how the run ends."""
@@ -65,22 +64,18 @@ class Handout:
     def refusal(self) -> LockLost | RunOver | None:
         """Return why the run can no longer be acknowledged; None while it can."""
         live = self.live
-        if self.ack.done() and not self.ack.cancelled():
+        if live.is_decided:
             return RunOver(live.lease_id, "it was acknowledged before")
-        if live.is_lost or not self.ctx.lease_valid():
-            return LockLost(live.task.slug, live.lease_id)
-        return RunOver(live.lease_id, self.ctx.stop_reason or "it has ended") if self.is_over else None
+        if self.is_over and not live.is_lost:
+            return RunOver(live.lease_id, self.ctx.stop_reason or "it has ended")
+        return None if self.ctx.lease_valid() else LockLost(live.task.slug, live.lease_id)
 
     def settle(self) -> None:
         """Tell who waits for his acknowledgement what became of it; the run is written, or will not be by this node."""
         if self.written.done():
             return
-        live, is_acknowledged = self.live, self.ack.done() and not self.ack.cancelled()
-        if live.is_written and is_acknowledged and isinstance(live.ending, Returned | Raised):
+        if self.live.is_written:
             self.written.set_result(None)
             return
-        cut_short = None if live.cut_short is None else live.cut_short.reason
-        is_replaced = live.is_written and cut_short is not None
-        error = RunOver(live.lease_id, cut_short or "") if is_replaced else LockLost(live.task.slug, live.lease_id)
-        self.written.set_exception(error)
+        self.written.set_exception(LockLost(self.live.task.slug, self.live.lease_id))
         self.written.exception()  # looked at, even if nobody waits

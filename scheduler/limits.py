@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from detent.scheduler.desk import Desk
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import jittered
 from detent.scheduler.parts import Parts
@@ -89,6 +90,8 @@ class Limits:
         registered = self._registry.find(kind)
         if registered is None:
             return None
+        if isinstance(registered.job, Desk) and registered.job.is_stalled:
+            return "this node locks no more of its kind until somebody reads what it fetches"
         taken, now = self.taken(kind), self._parts.clock.now()
         if registered.max_concurrency is not None and taken >= registered.max_concurrency:
             return f"{taken} of {registered.max_concurrency} places of its kind are taken on this node"

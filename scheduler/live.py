@@ -100,13 +100,18 @@ class LiveRun:
         """For how many leases it is kept though its job has not begun to work."""
         self.on_begin: Callable[[], None] | None = None
         """Called when a job that does not begin at once begins."""
+        self.is_decided = False
+        """Whether somebody has said how it ends: from then on nothing cuts it short."""
         self.amend: Callable[[Task, datetime], Task] | None = None
         """An edit of the row, as of the end of the run, that is written together with how it ended."""
-        self.ending: Ending | None = None
-        """How it ended, as the row was decided on; None while it has not, and if it was handed back unrun."""
         self.is_written = False
         self.on_removed: Callable[[], None] | None = None
         """Called when its outcome is written, or is no longer its own to write."""
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether its job begins only when somebody reads the task, and nobody has."""
+        return self.on_begin is not None and self.started is None
 
     def begin(self, clock: Clock) -> None:
         """Note that the job begins to work."""
@@ -127,7 +132,7 @@ class LiveRun:
 
     def end_early(self, ending: Interrupted | Stopped) -> None:
         """Ask the run to end: its context says so, and what can be cancelled is. From the event loop's thread only."""
-        if self.cut_short is None:
+        if self.cut_short is None and not self.is_decided:
             self.cut_short = ending
             self.stop.set(ending.reason)
             if self.can_be_cancelled:

@@ -34,6 +34,8 @@ class Here:
     taken: int
     """How many of the slots are taken."""
     is_stopping: bool = False
+    unread: frozenset[str] = frozenset()
+    """The lease ids of fetched tasks that nobody has read yet."""
     poll: timedelta | None
     """The longest time between two looks at the store; None on a clock that stands still, where somebody drives the node."""
     failure: str | None = None
@@ -109,6 +111,8 @@ def _held(task: Task, around: Surroundings) -> str:
     which = "" if fire.instead == Moved() else f" for its fire at {fire.fire_time.isoformat()}"
     asked = ", and is being asked to stop" if task.request is Request.STOP else ""
     paused = "; it is paused, and waits after this run until it is resumed" if task.paused else ""
+    if around.here is not None and task.lease_id in around.here.unread:
+        return f"waits on node {task.node} since {since} for somebody to read it, attempt {task.attempt}{asked}{paused}"
     return f"is running on node {task.node} since {since}{which}, attempt {task.attempt}{asked}{paused}"
 
 
@@ -171,10 +175,10 @@ def _obstacle(task: Task, around: Surroundings) -> str | None:
     """Say, as a clause, what keeps a due task from being locked; None if nothing is known to."""
     if not around.alive:
         return "no node is running"
-    if not around.knowing(task.kind):
-        return f"no live node knows its kind {task.kind!r}"
     if around.limit is not None:
         return one_line(around.limit)
+    if not around.knowing(task.kind):
+        return f"no live node knows its kind {task.kind!r}"
     here = around.here
     if here is None or task.kind not in here.kinds:
         return None

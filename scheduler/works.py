@@ -65,6 +65,7 @@ class Works:
             slots=parts.config.concurrency,
             taken=len(self.runs) + self._runner.abandoned,
             is_stopping=not self.dispatcher.is_locking,
+            unread=frozenset(run.lease_id for run in self.runs if run.is_unread),
             poll=parts.config.poll if parts.clock.runs else None,
             failure=self.dispatcher.loop.failure,
         )
@@ -103,7 +104,7 @@ class Works:
         if not self._have_all_ended():
             for run in self.runs:
                 run.end_early(Interrupted(_SHUTDOWN))
-            self._cut_short = len([run for run in self.runs if not run.has_ended])
+            self._cut_short = len([run for run in self.runs if not run.has_ended and not run.is_decided])
             await self._until(self._have_all_ended, min(grace, _LAST_CALL))
             for run in self.runs:
                 run.abandon()
@@ -187,6 +188,8 @@ class Works:
         elif not self._parts.clock.runs:
             await self.limits.places.renew(self._parts.clock.now())  # the farewell of a heartbeat that is moved by hand
         self._parts.publish(NodeStopped(node=self._parts.node, cut_short=self._cut_short, left=len(self.runs)))
+        for run in self.runs:
+            self.runs.remove(run)  # who waits for its outcome to be written waits in vain
 
     async def cut_off(self) -> None:
         """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""

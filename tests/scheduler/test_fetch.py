@@ -183,13 +183,17 @@ async def test_a_second_acknowledgement_is_refused() -> None:
         assert await node.statuses() == [RunStatus.DONE]
 
 
-async def test_an_acknowledgement_after_the_lease_was_lost_says_so() -> None:
-    """Nothing is written by it."""
+@pytest.mark.parametrize("is_noticed", [False, True])
+async def test_an_acknowledgement_after_the_lease_was_lost_says_so(*, is_noticed: bool) -> None:
+    """Nothing is written by it; whether the heartbeat has ended the run by then or not."""
     async with a_node() as node:
         await schedule(node, "a")
         tasks = node.scheduler.fetch(KIND)
         task = await read(node, tasks)
         node.clock.advance(HOUR)
+        if is_noticed:
+            node.scheduler.works.heartbeat.cut_untrusted()
+            await node.scheduler.works.runs.rest()
         assert not task.lease_valid()
         with pytest.raises(LockLost):
             await task.commit()
@@ -218,7 +222,7 @@ async def test_no_acknowledgement_is_taken_by_another_subscriptions_flusher() ->
         for index, tasks in enumerate(streams):
             for other in {0, 1, 2} - {index}:
                 with pytest.raises(RunOver, match="not in the hands of this subscription"):
-                    tasks._subscription.acknowledge(fetched[other].run_id, Ack(payload_limit=1))
+                    tasks._subscription.acknowledge(fetched[other]._handout, Ack(payload_limit=1))
         assert await written(node, *(task.commit(result=f"by {index}") for index, task in enumerate(fetched))) == [None] * 3
         runs = (await node.scheduler.runs(RunQuery())).items
     assert {run.slug: run.result for run in runs} == {task.slug: f"by {index}" for index, task in enumerate(fetched)}

@@ -13,6 +13,7 @@ from detent.jobs import Consistency, TaskOptions, TaskState
 from detent.scheduler import FetchedTask, HandedBack, LeaseLost, NewTask, RunOver, RunStarted, StdScheduler
 from detent.scheduler.testing import run_due
 from detent.stores import Exchange, JobStore, MemoryStore, RunQuery, RunStatus
+from detent.stores.firestore import FirestoreStore, Target
 from detent.stores.postgres import PostgresStore
 from support.driven import NOON, Driven
 from support.fetching import KIND, a_node, read, schedule, written
@@ -225,7 +226,7 @@ async def test_what_outlasts_the_grace_is_interrupted_and_can_be_fetched_after_t
         assert (await anext(scheduler.fetch(KIND))).attempt == 1
 
 
-# -- on PostgreSQL
+# -- on real servers
 
 
 @frozen
@@ -246,14 +247,17 @@ class Consumer:
                     await task.commit(result=self.scheduler.node)
 
 
-@pytest.fixture
-def stores(postgres_url: str) -> list[JobStore]:
-    """Two stores on one namespace of a server."""
+@pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("firestore", marks=pytest.mark.firestore)])
+def stores(request: pytest.FixtureRequest) -> list[JobStore]:
+    """Two stores on one namespace of each server."""
     namespace = uuid4().hex
-    return [PostgresStore(postgres_url, namespace=namespace, schema="fetching") for _ in range(2)]
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+        return [PostgresStore(url, namespace=namespace, schema="fetching") for _ in range(2)]
+    target = Target(project=request.getfixturevalue("firestore_project"))
+    return [FirestoreStore(target, namespace=namespace) for _ in range(2)]
 
 
-@pytest.mark.postgres
 async def test_two_consumers_are_handed_no_task_twice_and_acknowledge_all(stores: list[JobStore]) -> None:
     """Each in a scheduler of its own: every run is in one consumer's hands, and every task is done."""
     count = 70
@@ -266,7 +270,7 @@ async def test_two_consumers_are_handed_no_task_twice_and_acknowledge_all(stores
         async def are_all_done() -> bool:
             return not await first.get_job_slugs()
 
-        await wait_until_async(are_all_done)
+        await wait_until_async(are_all_done, 30 * SECOND)
         runs = (await first.runs(RunQuery(limit=1000))).items
         await asyncio.gather(first.drain(), second.drain())
         await asyncio.gather(*consuming)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from detent.jobs import JobRegistry
 from detent.scheduler import FetchedTask, Fetching
@@ -38,3 +38,10 @@ async def written(node: Driven, *acks: Coroutine[object, object, None]) -> list[
     await node.scheduler.works.runs.rest()  # what was acknowledged has ended
     await node.turn()
     return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+
+
+async def read_in_vain(tasks: Fetching) -> None:
+    """Read for a moment, though nothing is there."""
+    with suppress(TimeoutError):
+        task = await asyncio.wait_for(tasks.read(), 0.01)
+        raise AssertionError(f"read {task}")

@@ -161,8 +161,8 @@ class Fleet:
         """Return a task that is due at once and runs until the gate is open."""
         return NewTask(slug, kind, payload=str(self.gate).encode(), trigger=trigger, options=options, delay=timedelta(0))
 
-    async def start(self) -> FleetNode:
-        """Start a node, and return when the store knows of it."""
+    async def start(self, script: str = "node.py") -> FleetNode:
+        """Start a node, which is this program, and return when the store knows of it."""
         name = f"node-{next(self._numbers)}"
         arguments = (
             self.url,
@@ -171,7 +171,7 @@ class Fleet:
             str(self.grace.total_seconds()),
             str(self.concurrency),
         )
-        node = FleetNode(name, self._programs.enter_context(program("node.py", name, *arguments)))
+        node = FleetNode(name, self._programs.enter_context(program(script, name, *arguments)))
         self.nodes.append(node)
 
         async def is_there() -> bool:
