@@ -53,7 +53,7 @@ class BlockingTaskFace:
         """Register the decorated function, and declare its task for the next `start`."""
         return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
-    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[JobSettings]) -> Callable[[], None]:
+    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
         """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again."""
         return self._std.handle(target, fn, **settings)
 

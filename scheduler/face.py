@@ -58,7 +58,7 @@ class TaskFace:
         """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
         return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
-    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[JobSettings]) -> Callable[[], None]:
+    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
         """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again, which may be called twice.
 
         There is one handler for each target. While there is none here, its tasks are left to the nodes that have one. A run
