@@ -53,7 +53,8 @@ async def main() -> None:
 
     def show(event: Event) -> None:
         if isinstance(event, RunEnded):
-            print(event.run.kind, "is", event.run.status, (event.run.error or "").rpartition("\n")[2], flush=True)
+            reason = (event.run.error or "").rpartition("\n")[2]
+            print(f"{event.run.kind} is {event.run.status} {reason}", flush=True)
             left.discard(event.run.kind)
             if not left:
                 done.set()

@@ -24,13 +24,13 @@ def jobs_of(tenant: str) -> JobRegistry:
     jobs = JobRegistry()
 
     @jobs.job("invoice")
-    def invoice(ctx: JobContext, task: Task) -> None:
+    async def invoice(ctx: JobContext, task: Task) -> None:
         print(f"{tenant} runs {ctx.slug}: {task.payload.decode()}")
         if task.payload.startswith(b"unpayable"):
             raise Fail("nobody pays this")
 
     @jobs.job("report")
-    def report(ctx: JobContext) -> None:
+    async def report(ctx: JobContext) -> None:
         print(f"{tenant} runs {ctx.slug}")
 
     return jobs

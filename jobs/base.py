@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 
 from detent.jobs.context import JobContext
 from detent.jobs.errors import InvalidJob, InvalidResult
@@ -98,7 +98,7 @@ class TypedCall(Job):
     takes_task: bool = True
     carries_on: bool = False
     """Whether returning nothing means to go on, as it does for functions."""
-    value: object = None
+    value: object = field(default=None, repr=False)
     """The payload; None before it is decoded."""
 
     @classmethod

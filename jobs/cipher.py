@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from detent.jobs.errors import InvalidValue
+from detent.jobs.validators import boolean
 from detent.triggers import MissingExtra
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def sealed_problem(payload: bytes) -> str | None:
 
 def _ids(_: object, __: object, value: Mapping[str, bytes]) -> None:
     for key_id, key in value.items():
-        if not isinstance(key_id, str) or not key_id.isascii() or not key_id.isprintable() or not 0 < len(key_id) <= KEY_ID_MAX:
+        if not isinstance(key_id, str):  # not the value: it is a key, if somebody took one for the other
+            raise InvalidValue("key id", type(key_id).__name__, f"1 to {KEY_ID_MAX} printable characters of ASCII")
+        if not key_id.isascii() or not key_id.isprintable() or not 0 < len(key_id) <= KEY_ID_MAX:
             raise InvalidValue("key id", key_id, f"1 to {KEY_ID_MAX} printable characters of ASCII")
         if not isinstance(key, bytes) or len(key) not in _KEY_SIZES:
             # Never the key itself: it would stand in a log.
@@ -104,8 +107,8 @@ def _copy(value: Mapping[str, bytes]) -> Mapping[str, bytes]:
 
 
 def _known(keys: "PayloadKeys", _: object, value: str) -> None:
-    if value not in keys.keys:
-        raise InvalidValue("newest", value, "the id of one of the keys")
+    if not isinstance(value, str) or value not in keys.keys:
+        raise InvalidValue("newest", value if isinstance(value, str) else type(value).__name__, "the id of one of the keys")
 
 
 @frozen(eq=False)
@@ -123,7 +126,7 @@ class PayloadKeys:
 
     keys: Mapping[str, bytes] = field(converter=_copy, validator=_ids, repr=False)
     newest: str = field(kw_only=True, validator=_known)
-    require: bool = field(default=False, kw_only=True)
+    require: bool = field(default=False, kw_only=True, validator=boolean)
     _ciphers: "Mapping[str, AESGCM]" = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -166,10 +169,6 @@ class PayloadKeys:
             problem = f"it does not open with key {key_id!r}: it was changed, or is another task's, or that is another key"
             return StoredPayload.of(stored, stored, place, key_id=key_id, problem=problem)
         return StoredPayload.of(plain, stored, place, key_id=key_id)
-
-    def is_current(self, payload: bytes) -> bool:
-        """Tell whether a payload that came from a store is encrypted with the newest key there, or cannot be read at all."""
-        return isinstance(payload, StoredPayload) and (payload.key_id == self.newest or payload.problem is not None)
 
 
 def aes_gcm(key: bytes) -> "AESGCM":

@@ -60,8 +60,8 @@ class PayloadTooLarge(InvalidValue):
     """A payload is larger than the scheduler or the stores allow."""
 
     def __init__(self, payload: bytes, limit: int) -> None:
-        """Name the size found and the limit, both in bytes."""
-        super().__init__("payload", payload, f"at most {limit} bytes, this has {len(payload)}")
+        """Name the size found and the limit, both in bytes: never the payload itself, which may be a secret."""
+        super().__init__("payload", type(payload).__name__, f"at most {limit} bytes, this has {len(payload)}")
         self.size, self.limit = len(payload), limit
 
 

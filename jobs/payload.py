@@ -11,17 +11,20 @@ __all__ = ["PAYLOAD_LIMIT", "PAYLOAD_MAX", "check_payload"]
 
 
 def check_payload(payload: bytes, limit: int = PAYLOAD_LIMIT) -> bytes:
-    """Return `payload` if it is at most `limit` bytes long, and not to be taken for an encrypted one.
+    """Return the plain bytes of `payload`, if they are at most `limit`, can be read, and are not to be taken for an encrypted one.
 
     Raises:
         PayloadTooLarge: names the size and the limit.
-        InvalidValue: it is no bytes, or begins as encrypted payloads do.
+        InvalidValue: it is no bytes, begins as encrypted payloads do, or came from a store as one that this node cannot read.
 
     """
     if not isinstance(payload, bytes):
-        raise InvalidValue("payload", payload, "bytes")
+        raise InvalidValue("payload", type(payload).__name__, "bytes")
     if len(payload) > limit:
         raise PayloadTooLarge(payload, limit)
-    if payload.startswith(MARK) and not isinstance(payload, StoredPayload):
-        raise InvalidValue("payload", payload, f"bytes that do not begin with {MARK!r}, the mark of an encrypted payload")
-    return payload
+    if isinstance(payload, StoredPayload):
+        if payload.problem is not None:
+            raise InvalidValue("payload of task", payload.place.slug, f"one that can be read: {payload.problem}")
+    elif payload.startswith(MARK):
+        raise InvalidValue("payload", type(payload).__name__, f"bytes that do not begin with {MARK!r}, the mark of an encrypted payload")
+    return bytes(payload)

@@ -10,7 +10,15 @@ from attrs import evolve, field, frozen
 
 from detent.jobs.base import FunctionJob, Job, TypedCall
 from detent.jobs.cipher import sealed_problem
-from detent.jobs.errors import InvalidJob, InvalidSlug, JobAlreadyRegistered, JobNotRegistered, KindFetched, UnreadablePayload
+from detent.jobs.errors import (
+    InvalidJob,
+    InvalidSlug,
+    InvalidValue,
+    JobAlreadyRegistered,
+    JobNotRegistered,
+    KindFetched,
+    UnreadablePayload,
+)
 from detent.jobs.options import OptionValues, TaskOptions
 from detent.jobs.placing import Place, check_place
 from detent.jobs.task import Task
@@ -86,7 +94,7 @@ class DeclaredTask:
 
     slug: str = field(validator=valid_slug)
     kind: str
-    payload: bytes = field(validator=valid_payload)
+    payload: bytes = field(validator=valid_payload, repr=False)
     payload_version: int = 1
 
 
@@ -285,5 +293,7 @@ class JobRegistry(KnownJobs):
 def _function_job(kind: str, function: Callable[..., object], settings: FunctionSettings) -> AnyJob:
     payload_type = settings.get("payload_type")
     if payload_type is None:
+        if settings.get("upgrade") is not None:
+            raise InvalidValue("upgrade", settings.get("upgrade"), "a payload_type beside it, into which older payloads are upgraded")
         return FunctionJob.of(kind, function)
     return TypedFunction(kind, function, payload_type, payload_version=settings.get("payload_version", 1), upgrader=settings.get("upgrade"))

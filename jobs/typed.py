@@ -25,21 +25,17 @@ registered and not before.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from decimal import Decimal
-from enum import Enum
-from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
-from uuid import UUID
 
 from attrs import AttrsInstance, evolve, field, frozen
 
 from detent.jobs.base import Job, Returned, TypedCall
 from detent.jobs.context import JobContext
+from detent.jobs.converting import PROBLEMS_MAX, default_converter, no_json, problems
 from detent.jobs.errors import InvalidPayload, InvalidValue, UnreadablePayload
 from detent.jobs.task import Task
 from detent.jobs.validators import at_least
-from detent.triggers import MissingExtra
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -66,7 +62,7 @@ class TypedJob(ABC, Generic[P]):
     kind: str = ""
     """Registered name, stored in every task."""
     payload_type: type[P]
-    """The class of the payload; taken from `TypedJob[Order]`, unless it is said here."""
+    """The class of the payload; taken from `TypedJob[Order]`, unless it is said here, as a base with several parameters needs it."""
     payload_version: int = 1
     """The version of the class: to be raised with every change that an older program, or an older payload, does not fit."""
     payload_converter: "Converter | None" = None
@@ -78,8 +74,8 @@ class TypedJob(ABC, Generic[P]):
         for base in cls.__dict__.get("__orig_bases__", ()):
             origin = get_origin(base)
             if isinstance(origin, type) and issubclass(origin, TypedJob) and "payload_type" not in cls.__dict__:
-                arguments = [each for each in get_args(base) if isinstance(each, type)]
-                if arguments:
+                arguments = get_args(base)
+                if len(arguments) == 1 and isinstance(arguments[0], type):  # of several, nobody could say which
                     cls.payload_type = arguments[0]
 
     @abstractmethod
@@ -190,7 +186,8 @@ class PayloadCodec:
             payload = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
             self._structured(json.loads(payload))
         except UnreadablePayload as error:
-            raise InvalidPayload(self.kind, self.name, f"one that can be read again: {error}") from error
+            # Without what the class itself said of its values, which a job that failed by this would leave in the store.
+            raise InvalidPayload(self.kind, self.name, f"one that can be read again: {error}") from None
         except Exception as error:  # whatever a converter raises
             raise InvalidPayload(self.kind, self.name, f"one that can be written as JSON: {_told(error)}") from error
         return payload
@@ -206,7 +203,7 @@ class PayloadCodec:
         if version > self.version:
             raise UnreadablePayload(f"it is of version {version}, and this node reads up to version {self.version}")
         try:
-            data = json.loads(payload)
+            data = json.loads(payload, parse_constant=no_json)
         except Exception as error:  # a deep one raises RecursionError
             raise UnreadablePayload("it is no JSON") from error
         return self._structured(self._upgraded(data, version) if version < self.version else data)
@@ -224,15 +221,13 @@ class PayloadCodec:
             raise UnreadablePayload(f"its upgrade from version {version} failed: {_told(error)}") from error
 
     def _structured(self, data: object) -> object:
-        from cattrs import transform_error  # noqa: PLC0415 - an extra, of which there is a converter already
-
         if not isinstance(data, Mapping):
             raise UnreadablePayload(f"it does not fit {self.name}: it is no JSON object")
         try:
             return self.converter.structure(data, self.payload_type)
         except Exception as error:  # whatever a converter, or the class itself, raises
-            problems = "; ".join(transform_error(error, "the payload", format_exception=_problem))
-            raise UnreadablePayload(f"it does not fit {self.name}: {problems}") from error
+            told = "; ".join(islice(problems(error, "the payload"), PROBLEMS_MAX))
+            raise UnreadablePayload(f"it does not fit {self.name}: {told}") from error
 
 
 def encode_payload(payload: Payload, version: int, kind: str, codec: PayloadCodec | None) -> tuple[bytes, int]:
@@ -248,63 +243,10 @@ def encode_payload(payload: Payload, version: int, kind: str, codec: PayloadCode
             raise InvalidPayload(kind, "none", f"{codec.name}, as it is registered with, or its JSON as bytes")
         return payload, version
     if codec is None and not _has_fields(payload):
-        raise InvalidValue("payload", payload, "bytes")
+        raise InvalidValue("payload", type(payload).__name__, "bytes")  # not the value, which may be a secret
     if codec is None:
         raise InvalidPayload(kind, _name(type(payload)), "bytes, because it is registered here with no class of payloads, or not at all")
     return codec.encode(payload), codec.version
-
-
-@cache
-def default_converter() -> "Converter":
-    """Return how objects become JSON and come back.
-
-    Strict, so that what does not fit is not made to: a field that the class does not have is refused, and `"5"` is no number.
-
-    Raises:
-        MissingExtra: the `typed` extra is not installed.
-
-    """
-    try:
-        from cattrs.preconf.json import make_converter  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtra("a job with a class of payloads", "typed") from error
-    converter = make_converter(forbid_extra_keys=True)
-    for kind, accepted in ((str, (str,)), (int, (int,)), (float, (int, float)), (bool, (bool,))):
-        converter.register_structure_hook(kind, _strictly(*accepted))
-    for text_kind in (Decimal, UUID):
-        converter.register_unstructure_hook(text_kind, str)
-        converter.register_structure_hook(text_kind, _of_text)
-    converter.register_unstructure_hook(timedelta, timedelta.total_seconds)
-    converter.register_structure_hook(timedelta, lambda seconds, _: timedelta(seconds=seconds))
-    return converter
-
-
-def _strictly(*accepted: type) -> Callable[[Any, Any], Any]:
-    def structure(value: object, kind: Any) -> Any:  # noqa: ANN401 - as the class says
-        if type(value) not in accepted:
-            raise TypeError
-        # An enumeration of numbers or texts comes here, too; a NewType, which is no class, stays what it is.
-        is_made = isinstance(kind, type) and issubclass(kind, (Enum, float))
-        return kind(value) if is_made else value
-
-    return structure
-
-
-def _of_text(value: object, kind: type) -> Any:  # noqa: ANN401 - as the class says
-    if not isinstance(value, str):
-        raise TypeError
-    return kind(value)
-
-
-def _problem(error: BaseException, kind: type | None) -> str:
-    """Say what is wrong with a field, without its value, which may be a secret."""
-    from cattrs import ForbiddenExtraKeysError  # noqa: PLC0415 - an extra, of which there is a converter already
-
-    if isinstance(error, ForbiddenExtraKeysError):
-        return f"fields that the class does not have ({', '.join(sorted(map(str, error.extra_fields)))})"
-    if isinstance(error, KeyError):
-        return "a field is missing"
-    return "not what the class takes" if kind is None else f"expected {getattr(kind, '__name__', kind)}"
 
 
 def _has_fields(value: object) -> bool:

@@ -65,7 +65,7 @@ def trigger_text(_: object, attribute: "Attribute[Any]", value: str | None) -> N
 def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Accept bytes that every store can keep."""
     if not isinstance(value, bytes):
-        raise InvalidValue(attribute.name, value, "bytes")
+        raise InvalidValue(attribute.name, type(value).__name__, "bytes")  # not the value, which may be a secret
     if len(value) > PAYLOAD_MAX:
         raise PayloadTooLarge(value, PAYLOAD_MAX)
 

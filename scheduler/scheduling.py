@@ -44,7 +44,7 @@ class NewTask:
     """The last instant at which it may fire."""
     jitter: timedelta | None = field(default=None, kw_only=True)
     """Each fire is up to so much late, by a hash of slug and fire time, and never past the next one."""
-    payload: Payload = field(default=b"", kw_only=True)
+    payload: Payload = field(default=b"", kw_only=True, repr=False)
     """Bytes, or an object of the class that the kind is registered with."""
     payload_version: int = field(default=1, kw_only=True)
     """Of bytes; an object has the version of its class."""

@@ -1,6 +1,7 @@
 """What a run asks to be created with its end, kept until then."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Unpack
 
 from detent.jobs.spawning import Spawning, When
@@ -23,7 +24,13 @@ class Spawns(Spawning):
         """Keep a call, unless it is refused."""
         kind = kind_of(job)
         self._check(NewTask(slug, kind, **when))
-        self._asked.append((slug, kind, when))
+        # As it is at this moment: the task is made at the end of the run, until when the job may change what it gave.
+        kept = When(**when)
+        if "payload" in kept:
+            kept["payload"] = deepcopy(kept["payload"])
+        if "metadata" in kept:
+            kept["metadata"] = deepcopy(kept["metadata"])
+        self._asked.append((slug, kind, kept))
 
     @property
     def asked(self) -> tuple[Asked, ...]:

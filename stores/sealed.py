@@ -19,6 +19,9 @@ from detent.stores.errors import Conflict, JobNotFound
 from detent.stores.queries import Page, RunQuery, TaskQuery
 from detent.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
 
+_TRIES = 20
+"""How often a task is encrypted anew because somebody else was faster."""
+
 
 class SealedStore(JobStore):
     """Keeps what another store keeps, with its payloads encrypted; a scheduler that is given `keys` makes one by itself."""
@@ -94,8 +97,8 @@ class SealedStore(JobStore):
 
     async def create(self, now: datetime, tasks: Sequence[Task], *, if_exists: IfExists = "error") -> list[str]:
         """Write new tasks; to replace some, those that exist are read before, because an equal payload is to stay as it is stored."""
-        new = [await self._as_it_was(task) for task in tasks] if if_exists == "replace" else tasks
-        return await self._store.create(now, [self._sealed(task) for task in new], if_exists=if_exists)
+        sealed = [await self._replacing(task) for task in tasks] if if_exists == "replace" else list(map(self._sealed, tasks))
+        return await self._store.create(now, sealed, if_exists=if_exists)
 
     async def get(self, slug: str) -> Task:
         """Return the task."""
@@ -129,23 +132,41 @@ class SealedStore(JobStore):
     async def reencrypt(self, now: datetime) -> int:
         """Encrypt with the newest key every payload that can be read and is not; return how many were.
 
-        A task that somebody else writes at the same time is left to him: his write does the same.
+        What would be too large for an envelope, because it was written before encryption was switched on, stays as it is.
+
+        Raises:
+            Conflict: others wrote a task again and again; what was encrypted stays so.
+
         """
         written, query = 0, TaskQuery()
         while True:
             page = await self.search(query)
             for task in page.items:
-                written += not self._keys.is_current(task.payload) and await self._is_written(now, task)
+                written += await self._is_reencrypted(now, task)
             if page.next is None:
                 return written
             query = evolve(query, after=page.next)
 
-    async def _is_written(self, now: datetime, task: Task) -> bool:
-        try:
-            await self.update(now, task)
-        except (Conflict, JobNotFound):
-            return False
-        return True
+    async def _is_reencrypted(self, now: datetime, task: Task) -> bool:
+        """Tell whether there was anything to write; made anew on the newest version when somebody was faster, who may have left it."""
+        for left in reversed(range(_TRIES)):
+            sealed = self._sealed(task)
+            if sealed.payload == _as_stored(task).payload:
+                return False
+            try:
+                await self._store.update(now, sealed)
+            except JobNotFound:
+                return False
+            except Conflict:
+                if not left:
+                    raise
+            else:
+                return True
+            try:
+                task = await self.get(task.slug)
+            except JobNotFound:
+                return False
+        raise AssertionError("the last try returns or raises")
 
     # -- history and nodes
 
@@ -174,25 +195,22 @@ class SealedStore(JobStore):
         return evolve(task, payload=self._keys.open(task.payload, self._place(task)))
 
     def _sealed(self, task: Task) -> Task:
-        return evolve(task, payload=self._keys.seal(task.payload, self._place(task)))
+        """Encrypt, but leave what was stored before and is too large for an envelope: its run must end, and people may pause it."""
+        payload, place = task.payload, self._place(task)
+        try:
+            return evolve(task, payload=self._keys.seal(payload, place))
+        except PayloadTooLarge:
+            if isinstance(payload, StoredPayload) and (payload.place == place or payload.key_id is None):
+                return evolve(task, payload=payload.stored)
+            raise
 
     def _sealed_outcome(self, outcome: Outcome) -> Outcome:
-        task, following = outcome.task, outcome.next
         return evolve(
             outcome,
-            task=_as_stored(task),
-            next=following and self._sealed_if_it_fits(following),
-            spawn=tuple(self._sealed_if_it_fits(each) for each in outcome.spawn),
+            task=_as_stored(outcome.task),
+            next=outcome.next and self._sealed(outcome.next),
+            spawn=tuple(map(self._sealed, outcome.spawn)),
         )
-
-    def _sealed_if_it_fits(self, task: Task) -> Task:
-        """Leave a payload in the clear that was so before, and is too large for an envelope: its run must come to an end."""
-        try:
-            return self._sealed(task)
-        except PayloadTooLarge:
-            if isinstance(task.payload, StoredPayload) and task.payload.key_id is None:
-                return evolve(task, payload=bytes(task.payload))
-            raise
 
     def _refused(self, outcomes: Sequence[Outcome], refused: Sequence[Refused]) -> list[Refused]:
         given = {outcome.task.lease_id: outcome for outcome in outcomes}
@@ -201,14 +219,15 @@ class SealedStore(JobStore):
             for each in refused
         ]
 
-    async def _as_it_was(self, new: Task) -> Task:
-        """Return `new` with the payload as the store has it, if that is the same."""
+    async def _replacing(self, new: Task) -> Task:
+        """Encrypt, but leave an equal payload as the store has it, also under an older key: an equal definition is no write."""
         try:
             row = await self.get(new.slug)
         except JobNotFound:
-            return new
-        is_same = row.payload == new.payload and isinstance(row.payload, StoredPayload) and row.payload.problem is None
-        return evolve(new, payload=row.payload) if is_same else new
+            return self._sealed(new)
+        payload = row.payload
+        is_same = isinstance(payload, StoredPayload) and payload.problem is None and (row.kind, payload) == (new.kind, new.payload)
+        return _as_stored(evolve(new, payload=payload)) if is_same else self._sealed(new)
 
 
 def _as_stored(task: Task) -> Task:

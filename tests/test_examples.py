@@ -210,3 +210,26 @@ def test_the_context_example_discards_where_it_is_turned_off(tmp_path: Path) -> 
     """By a file."""
     (tmp_path / "off.json").write_text('{"on": false}', "utf-8")
     assert run_example("context.py", str(tmp_path / "off.json")).splitlines() == ["Ada has signed up", "Bo has signed up"]
+
+
+def test_the_typed_payloads_example_upgrades_one_payload_and_leaves_another_to_a_newer_node() -> None:
+    """And refuses an object that could not be read again."""
+    printed = run_example("typed_payloads.py")
+    assert "ship:today: ships 3 of 'anvil'" in printed
+    assert "upgrades {'what': 'hammer'} of version 1" in printed
+    assert "ship:yesterday: ships 1 of 'hammer'" in printed
+    assert "Task 'ship:tomorrow' waits until" in printed
+    assert "it is of version 3, and this node reads up to version 2." in printed
+    assert "refused: payload of job 'ship'" in printed
+
+
+def test_the_encryption_example_leaves_no_plain_payload_in_the_store() -> None:
+    """Under the old key, then under the new one; a node that has only the old one leaves the task to another."""
+    printed = run_example("encryption.py").splitlines()
+    assert printed[:3] == [
+        "2 tasks in the store, with keys ['2026-10', '2026-10']; plain payloads: 0",
+        "encrypted anew: 2, then 0",
+        "2 tasks in the store, with keys ['2026-11', '2026-11']; plain payloads: 0",
+    ]
+    assert printed[3].endswith("this node cannot read its payload: it is encrypted with key '2026-11', which this node does not have.")
+    assert printed[4:] == ["pay:ada: pays with a card that ends in 1111", "1 tasks in the store, with keys ['2026-11']; plain payloads: 0"]

@@ -135,6 +135,23 @@ def test_an_envelope_that_is_cut_short_is_found() -> None:
         assert KEYS.open(stored[:length], HERE).problem is not None, length
 
 
+@pytest.mark.parametrize("key_id", [b"", b"k" * (KEY_ID_MAX + 1), b"a\n", "ü".encode()])
+def test_an_envelope_that_names_what_can_be_no_key_is_of_no_known_format(key_id: bytes) -> None:
+    """Its id would stand in a note."""
+    opened = KEYS.open(MARK + b"\x01" + bytes([len(key_id)]) + key_id + bytes(28), HERE)
+
+    assert opened.problem == "its envelope is of a format that this version does not know, or cut short"
+
+
+def test_an_envelope_of_a_later_format_is_not_known() -> None:
+    """Rather than changed, or another task's."""
+    stored = KEYS.seal(b"anvil", HERE)
+    later = MARK + b"\x02" + stored[len(MARK) + 1 :]
+
+    assert "of a format that this version does not know" in (KEYS.open(later, HERE).problem or "")
+    assert sealed_problem(later) == "it is encrypted, and this node has no keys"
+
+
 # -- rotation
 
 
@@ -142,7 +159,7 @@ def test_an_older_key_decrypts_and_the_newest_encrypts() -> None:
     """Read under the one, and written under the other."""
     opened = KEYS.open(PayloadKeys({"2026-10": OLD}, newest="2026-10").seal(b"anvil", HERE), HERE)
 
-    assert (opened, KEYS.is_current(opened)) == (b"anvil", False)
+    assert (opened, opened.key_id) == (b"anvil", "2026-10")
     written = KEYS.seal(opened, HERE)
     assert PayloadKeys({"2026-11": NEW}, newest="2026-11").open(written, HERE) == b"anvil"
 
@@ -257,6 +274,15 @@ def test_keys_that_are_none_are_refused(keys: Any, newest: str, field: str) -> N
 
     assert caught.value.field == field
     assert repr(OLD)[2:20] not in str(caught.value)
+
+
+def test_keys_do_not_change_with_what_they_were_made_of() -> None:
+    """The caller's mapping is his own."""
+    given = {"k": OLD}
+    keys = PayloadKeys(given, newest="k")
+    given.clear()
+
+    assert keys.keys == {"k": OLD}
 
 
 def test_keys_are_not_shown() -> None:

@@ -154,6 +154,7 @@ def test_what_was_written_is_read_again() -> None:
         (b"[" * 100_000, "it is no JSON"),
         (b'["a"]', "it is no JSON object"),
         (b"null", "it is no JSON object"),
+        (b'{"item":"secret","quantity":NaN}', "it is no JSON"),
         (b"{}", "a field is missing @ the payload.item"),
         (b'{"item":"secret","quantity":"secret"}', "expected int @ the payload.quantity"),
         (b'{"item":"secret","quantity":true}', "expected int @ the payload.quantity"),

@@ -98,6 +98,19 @@ async def test_a_task_that_cannot_be_kept_fails_the_run(running: Running, return
     assert expected in error_of(await running.start(Wrong(returned)))
 
 
+async def test_a_payload_that_stays_may_be_larger_than_this_node_schedules(running: Running) -> None:
+    """Another program wrote it, or this one under another limit; the job has done its work."""
+
+    async def work(ctx: JobContext, task: Task) -> Task:
+        return evolve(task, result="done")
+
+    running.start(work)
+    running.live.task = evolve(running.live.task, payload=b"x" * 101)
+    assert running.live.working is not None
+
+    assert isinstance(await running.live.working, Returned)
+
+
 @pytest.mark.parametrize("limit", [None, HOUR])
 @pytest.mark.parametrize("error", [ValueError("no luck"), SystemExit(3), Leave("out"), StopIteration(7)])
 @pytest.mark.parametrize("is_async", [True, False])

@@ -234,7 +234,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[DetentError], str, str]] = [
     ("a slug with NUL", {"slug": "a\0b"}, InvalidSlug, r"'a\x00b'", "without NUL"),
     ("a slug with half a character", {"slug": "\ud800"}, InvalidSlug, r"'\ud800'", "surrogates"),
     ("a payload over the limit", {"payload": bytes(PAYLOAD_LIMIT + 1)}, PayloadTooLarge, str(PAYLOAD_LIMIT + 1), f"{PAYLOAD_LIMIT} bytes"),
-    ("a payload that is text", {"payload": "text"}, InvalidValue, "'text'", "bytes"),
+    ("a payload that is text", {"payload": "text"}, InvalidValue, "'str'", "bytes"),
     ("a payload version of nothing", {"payload_version": 0}, InvalidValue, "0", "from 1 to"),
     ("metadata with NUL", {"metadata": {"a": "\0"}}, InvalidValue, r"'\x00'", "without NUL"),
     ("an unknown kind", {"job": "cleam"}, JobNotRegistered, "'cleam'", "'clean'"),

@@ -48,18 +48,6 @@ class TestSealedStore(StoreConformance):
         assert (await store.get(slug)).payload == bytes(PAYLOAD_MAX - ENVELOPE_MAX)
 
 
-async def test_a_payload_in_the_clear_that_is_too_large_for_an_envelope_stays_so() -> None:
-    """It was written before encryption was switched on, and the end of its run must be written all the same."""
-    memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as store:
-        await memory.create(NOON, [a_one_off(slug="t", payload=bytes(PAYLOAD_MAX))])
-        (held,) = await store.lock(NOON, LockRequest(node="a", rooms={"k": 1}, lease=LEASE, token=uuid4().hex))
-
-        assert await store.reschedule(NOON, [Outcome(task=held, next=transitions.hand_back(held, now=NOON))]) == []
-
-        assert (await memory.get("t")).payload == bytes(PAYLOAD_MAX)
-
-
 @pytest.mark.parametrize("change", [None, b"hammer"])
 async def test_a_store_is_never_handed_plain_bytes(change: bytes | None) -> None:
     """Not even in the task as it was, with which a store may compare; what did not change is the same there and here."""
