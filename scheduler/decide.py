@@ -6,9 +6,8 @@
 from datetime import datetime
 from hashlib import blake2b
 
-from attrs import evolve
-
 from detent.jobs import Consistency, Request, Task, Then
+from detent.jobs.evolving import evolve
 from detent.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
 from detent.scheduler.follow import Following, follow, gap_of
 from detent.scheduler.history import run_of, skipped_of

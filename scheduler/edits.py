@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-from attrs import evolve
-
 from detent.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
+from detent.jobs.evolving import evolve
 from detent.jobs.options import FIRES_MAX
 from detent.jobs.payload import check_payload
 from detent.jobs.typed import Payload, PayloadCodec, encode_payload

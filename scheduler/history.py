@@ -1,8 +1,7 @@
 """What goes into the history: a record for a run that ended, and one for fires that were dropped. Pure."""
 
-from attrs import evolve
-
 from detent.jobs import Task
+from detent.jobs.evolving import evolve
 from detent.scheduler.endings import Finish
 from detent.stores import Run, RunStatus
 from detent.stores.passed import Dropped

@@ -10,10 +10,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Self
 
-from attrs import evolve
-
 from detent.jobs import PayloadTooLarge, Task
 from detent.jobs.cipher import PayloadKeys, Place, StoredPayload
+from detent.jobs.evolving import evolve
 from detent.stores.base import JobStore
 from detent.stores.errors import Conflict, JobNotFound
 from detent.stores.queries import Page, RunQuery, TaskQuery

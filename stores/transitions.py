@@ -16,9 +16,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from detent.jobs import Request, Task, TaskState
+from detent.jobs.evolving import evolve
 from detent.stores.passed import fires_due, first_locked, is_owed
 from detent.stores.records import Outcome, Refusal, Refused, Run, RunStatus
 from detent.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
