@@ -90,7 +90,8 @@ class JobContext:
 
         A run that raises, is stopped, cut short or lost creates nothing; its next attempt asks anew. A slug that exists then is kept
         as it is, unless its task was set aside, and of one that is asked for twice the first counts. `when` are the keywords of
-        `schedule_job`; `delay`, and a trigger without a first fire of its own, count from the end of this run.
+        `schedule_job`; `delay`, and a trigger without a first fire of its own, count from the end of this run; all else is kept as
+        it is at the call.
 
         Raises:
             DetentError: what `schedule_job` refuses, before anything is kept. A job in another process is told of a wrong keyword

@@ -258,7 +258,8 @@ class JobRegistry(KnownJobs):
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task: created under `slug` (default: `kind`) when a scheduler starts.
 
-        A declared task that exists keeps its state; only a changed definition is written (`if_exists="replace"`).
+        A declared task that exists keeps its state; only a changed definition, of which the payload is a part, is written
+        (`if_exists="replace"`).
         """
 
         def register(function: F) -> F:

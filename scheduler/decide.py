@@ -192,7 +192,7 @@ def _one_off(row: Task, fire: datetime) -> Task:
         kind=row.kind,
         payload=row.payload,
         payload_version=row.payload_version,
-        options=row.options,
+        options=evolve(row.options, max_fires=None),  # which counts the schedule's fires, not the steps of one
         metadata=row.metadata,
         run_at=fire,
         anchor=fire,
@@ -211,6 +211,8 @@ def _following(row: Task, finish: Finish, trigger: Trigger | None) -> Following:
         return following
     if not following.owed:
         return evolve(following, run_at=moved)
+    if trigger is None and _next_step(finish) is not None:  # a workflow was asked to run now: that is its next step, and no further one
+        return evolve(following, run_at=max(following.owed[0], finish.fire_time + TICK), owed=())
     owed = tuple(sorted({*following.owed, moved}))  # what waits is run before anything else
     return evolve(following, owed=owed, run_at=owed[0])
 
@@ -235,13 +237,18 @@ def _as_locked(row: Task, finish: Finish) -> Task:
 
 def _moved(row: Task, finish: Finish) -> datetime | None:
     """Return the instant that somebody, the job or an edit, moved the next run to while it was under way."""
-    ending, run_at = finish.ending, finish.task.run_at
-    if isinstance(ending, Returned) and isinstance(ending.task, Then):
-        at = finish.ended_at + min(ending.task.after, END_OF_TIME - finish.ended_at)
-        return max(at, finish.fire_time + TICK)  # a step is a fire of its own, also on a clock that stands still or went back
-    if isinstance(ending, Returned) and ending.task is not None and ending.task.run_at != run_at:
-        return ending.task.run_at
-    return row.run_at if row.run_at != run_at else None
+    return _next_step(finish) or (row.run_at if row.run_at != finish.task.run_at else None)
+
+
+def _next_step(finish: Finish) -> datetime | None:
+    """Return the instant that the job itself moved the next run to."""
+    match finish.ending:
+        case Returned(Then() as task):
+            at = finish.ended_at + min(task.after, END_OF_TIME - finish.ended_at)
+            return max(at, finish.fire_time + TICK)  # a step is a fire of its own, also on a clock that stands still or went back
+        case Returned(Task() as task) if task.run_at != finish.task.run_at:
+            return task.run_at
+    return None
 
 
 def _advanced(row: Task, finish: Finish, kept: Task, following: Following, *run: Run, fires: int = 1) -> Outcome:

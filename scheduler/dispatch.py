@@ -61,6 +61,8 @@ class _Ended:
     decide: Callable[[Task], Outcome]
     outcome: Outcome
     warning: str = ""
+    finish: Finish | None = None
+    """None if it is handed back unrun."""
 
 
 class Dispatcher:
@@ -179,10 +181,19 @@ class Dispatcher:
                 if error.retryable:
                     raise
                 self._ended.remove(each)
-                self._lost(each.live, f"its outcome cannot be written: {error}")
+                self._refused_for_good(each, f"its outcome cannot be written: {error}")
             else:
                 self._ended.remove(each)
                 self._account([each], refused)
+
+    def _refused_for_good(self, ended: _Ended, reason: str) -> None:
+        """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
+        match ended.finish:
+            case Finish(ending=Returned(spawn=spawn)) as finish if spawn:
+                failed = Raised(f"{reason} (it spawned {len(spawn)} tasks)")
+                self._finish(ended.live, evolve(finish, ending=failed))
+            case _:
+                self._lost(ended.live, reason)
 
     def _note(self, call: _Call, exchange: Exchange) -> None:
         """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
@@ -211,7 +222,7 @@ class Dispatcher:
             elif refusal.reason == "lost":
                 self._lost(each.live, "its outcome came too late: another node has the task, or somebody deleted it")
             elif refusal.reason == "edited" and refusal.task is not None:
-                self._end(each.live, each.decide, refusal.task, each.warning)
+                self._end(each.live, each.decide, refusal.task, each.warning, each.finish)
             else:
                 self._ended.append(each)
                 self._ask_again(BUSY_PAUSE)
@@ -228,9 +239,9 @@ class Dispatcher:
             live.is_lost = True
             self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
 
-    def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "") -> None:
+    def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "", finish: Finish | None = None) -> None:
         live.end()
-        self._ended.append(_Ended(live, decide_on, decide_on(row), warning))
+        self._ended.append(_Ended(live, decide_on, decide_on(row), warning, finish))
         self._runs.changed.ring()
         self.loop.wake.ring()
 
@@ -329,7 +340,7 @@ class Dispatcher:
             except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
                 return without_next(row, finish, f"this node cannot follow its trigger: {error}")
 
-        self._end(live, decided, live.task, warning)
+        self._end(live, decided, live.task, warning, finish)
 
     def _hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))

@@ -13,7 +13,7 @@ from detent.scheduler.errors import InvalidSchedule
 from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
 from detent.stores import transitions
 from detent.stores.passed import is_owed
-from detent.triggers import Trigger, next_fire_after
+from detent.triggers import TICK, Trigger, next_fire_after
 
 STOP_REQUESTED = "somebody asked for it to be stopped"
 """Why a run is cut short that `stop` asked for."""
@@ -49,7 +49,7 @@ def run_now(task: Task, trigger: Trigger | None, now: datetime) -> Task:
     if is_owed(task) or task.state is TaskState.FAILED or has_begun:
         return asked
     if not task.recurring:
-        return evolve(asked, run_at=min(task.run_at, now))
+        return evolve(asked, run_at=min(task.run_at, _step(task, now)))
     follows = trigger is not None and next_fire_after(trigger, task.anchor) == task.run_at
     own = set() if follows else {task.run_at}  # a time of its own would not be found again by the trigger
     owed = tuple(sorted({now, *task.owed, *own}))
@@ -65,6 +65,12 @@ def _owing(task: Task, now: datetime) -> Task:
     return evolve(task, owed=(*task.owed, now), request=request)
 
 
+def _step(task: Task, at: datetime) -> datetime:
+    """Return the time of a workflow's step that is moved to `at`: later than the end of the one before, or its key might be that one's."""
+    ended = None if task.recurring or not task.fires else task.ended_at
+    return at if ended is None else max(at, ended + TICK)
+
+
 def stop(task: Task) -> Task | None:
     """Ask the node that runs the task to stop the run; None when nobody runs it, or was asked before."""
     return None if task.lease_id is None or task.request is Request.STOP else evolve(task, request=Request.STOP)
@@ -74,11 +80,12 @@ def move(task: Task, at: datetime) -> Task:
     """Let the next run be at `at`; after it the trigger goes on as before.
 
     A run that is under way goes on, but is not tried again. A waiting retry is given up, and a task that was set aside runs again.
+    A workflow's step is never earlier than the end of the one before it.
     """
     owed = task.owed[1:] if is_owed(task) else task.owed  # what is moved does not wait for its turn as well
     if task.lease_id is not None:
         return evolve(task, run_at=at, owed=owed)
-    return evolve(transitions.restart(task), run_at=at, owed=owed, first_run_at=None, request=Request.NONE)
+    return evolve(transitions.restart(task), run_at=_step(task, at), owed=owed, first_run_at=None, request=Request.NONE)
 
 
 def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, codec: PayloadCodec | None = None) -> Task | None:

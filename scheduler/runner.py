@@ -24,6 +24,7 @@ from detent.scheduler.executors.apart import OwnLoop
 from detent.scheduler.live import LiveRun, LiveRuns
 from detent.scheduler.scheduling import NewTask, to_task
 from detent.scheduler.spawning import Spawns
+from detent.triggers import TICK
 
 T = TypeVar("T")
 
@@ -106,12 +107,12 @@ class Runner:
         if not self.runs.is_trusted(live):
             return Interrupted("its lease ended before it could start")
         task, live.fire_time = live.task, fire_time
-        spawns = Spawns(self._to_task)
+        spawns = Spawns(self._taken)
         ctx = self._context(live, fire_time, spawns)
         try:
             with running(ctx.facts), self._surroundings():
                 returned = await self._returned(live, registered, ctx)
-            return Returned(self._checked(task, returned), tuple(map(self._to_task, spawns.new)))
+            return Returned(self._checked(task, returned), tuple(self._spawned(new, live) for new in spawns.asked))
         except TimeLimitExceeded as error:
             return Raised("; ".join((describe(error), *self._remains(live, str(error)))), class_names(type(error)))
         except asyncio.CancelledError as cancelled:
@@ -181,6 +182,17 @@ class Runner:
             lease_valid=lambda: self.runs.is_trusted(live),
             spawning=spawns,
         )
+
+    def _taken(self, new: NewTask) -> NewTask:
+        """Check a task that a job asks for, and keep it as it is now, whatever the job makes of its objects later."""
+        task = self._to_task(new)
+        return evolve(new, payload=task.payload, payload_version=task.payload_version, metadata=task.metadata)
+
+    def _spawned(self, new: NewTask, parent: LiveRun) -> Task:
+        task, fired = self._to_task(new), parent.fire_time
+        if task.slug != parent.task.slug or fired is None or task.run_at > fired:
+            return task
+        return evolve(task, run_at=fired + TICK)  # a fire of its own, also on a clock that stands still: its key is another
 
     def _to_task(self, new: NewTask) -> Task:
         return to_task(new, self._jobs, now=self._clock.now(), payload_limit=self._payload_limit)

@@ -22,7 +22,8 @@ from detent.scheduler.clock import SystemClock
 from detent.scheduler.endings import CancelledApart, RemoteError, describe
 from detent.scheduler.executors.raised import as_error
 from detent.scheduler.live import StopSignal
-from detent.scheduler.spawning import Asked, Spawns
+from detent.scheduler.scheduling import NewTask
+from detent.scheduler.spawning import Spawns, when_of
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class Answer:
     names: tuple[str, ...] = ()
     ending: JobEnding | None = None
     is_cancelled: bool = False
-    spawn: tuple[Asked, ...] = ()
+    spawn: tuple[NewTask, ...] = ()
     """What it asked to be created with its end, unchecked."""
 
     def result(self, ctx: JobContext) -> Task | None:
@@ -124,8 +125,8 @@ class Answer:
 
         """
         if self.text is None:
-            for slug, kind, when in self.spawn:
-                ctx.spawn(slug, kind, **when)
+            for new in self.spawn:
+                ctx.spawn(new.slug, new.job, **when_of(new))
             return self.task
         if self.is_cancelled:
             raise CancelledApart(self.text)

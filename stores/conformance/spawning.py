@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from detent.jobs import TaskState
-from detent.stores import JobStore, RunQuery, RunStatus, transitions
+from detent.stores import JobStore, RunQuery, RunStatus, TaskQuery, transitions
 from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
 
 
@@ -74,6 +74,41 @@ class Spawning:
         assert (workflow.payload, workflow.run_at, workflow.state) == (b"2", NOON + 9 * SECOND, TaskState.SCHEDULED)
         assert (child.kind, child.metadata, child.due_at) == ("other", {"of": "w"}, NOON)
         assert [run.status for run in (await store.runs(RunQuery(slug="w"))).items] == [RunStatus.DONE]
+
+    async def test_a_spawned_task_belongs_to_its_parents_tenant(self, store: JobStore, other_tenant: JobStore) -> None:
+        """Whatever it says itself, and though another tenant has its slug."""
+        await other_tenant.create(NOON, [a_task("child", payload=b"theirs")])
+        await store.create(NOON, [a_task("parent")])
+        child = a_task("child", payload=b"ours", namespace=other_tenant.namespace)
+
+        assert await store.reschedule(NOON, [finished(await lock_one(store), spawn=(child,))]) == []
+
+        assert ((await store.get("child")).payload, (await store.get("child")).namespace) == (b"ours", store.namespace)
+        assert (await other_tenant.get("child")).payload == b"theirs"
+
+    async def test_a_thousand_tasks_may_be_spawned_at_once(self, store: JobStore) -> None:
+        """All but the one that exists, in the one write."""
+        await store.create(NOON, [a_task("parent"), a_task("child0500", run_at=NOON + SECOND, payload=b"old")])
+        children = tuple(a_task(f"child{number:04}", run_at=NOON + SECOND) for number in range(1000))
+
+        assert await store.reschedule(NOON, [finished(await lock_one(store), spawn=children)]) == []
+
+        assert await store.count(TaskQuery()) == 1000
+        assert (await store.get("child0500")).payload == b"old"
+
+    async def test_what_is_spawned_is_a_task_at_its_beginning(self, store: JobStore) -> None:
+        """Whatever life the value had that it was made from; paused it waits."""
+        await store.create(NOON, [a_task("parent")])
+        held = await lock_one(store)
+        children = tuple(
+            evolve(held, slug=slug, fires=7, owed=(NOON,), result="r", paused=slug == "paused") for slug in ("child", "paused")
+        )
+
+        assert await store.reschedule(NOON, [finished(held, spawn=children)]) == []
+
+        for child in children:
+            assert await store.get(child.slug) == transitions.create(child, namespace=store.namespace, now=NOON)
+        assert [task.slug for task in await store.lock(NOON, request())] == ["child"]
 
     async def test_an_outcome_that_is_refused_as_edited_spawns_nothing(self, store: JobStore) -> None:
         """The holder decides again, and hands in what it spawned with that."""

@@ -38,6 +38,9 @@ EMULATOR_VARIABLE = "FIRESTORE_EMULATOR_HOST"
 CALL_SECONDS = 5.0
 """How long any one call may take; a read that failed sooner is repeated once."""
 
+COMMIT_SECONDS = 15.0
+"""How long a commit of many documents may take."""
+
 _REPEAT_SECONDS = 0.2
 
 _CHANNEL_OPTIONS = (

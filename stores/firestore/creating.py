@@ -14,6 +14,7 @@ from google.cloud.firestore import AsyncWriteBatch
 from detent.jobs import Task
 from detent.stores import transitions
 from detent.stores.errors import JobAlreadyScheduled, StoreUnavailable
+from detent.stores.firestore.connection import COMMIT_SECONDS
 from detent.stores.firestore.documents import Row
 from detent.stores.firestore.failures import Raced, Unsure
 from detent.stores.firestore.tenant import ATTEMPTS, BATCH, Settled, Tenant, Write, chunks, side_by_side, too_contended
@@ -24,9 +25,6 @@ ATOMIC_BYTES = 4 * 1024 * 1024
 
 _TASK_BYTES = 1536
 """What a task takes besides payload and metadata, index entries included; few take more."""
-
-_COMMIT_SECONDS = 15.0
-"""How long a commit of many may take."""
 
 _UNSURE = 10_000
 """How many tasks of unknown fate are remembered."""
@@ -72,7 +70,7 @@ class Creator:
                 self._tenant.put_first(batch, task, former.get(task.slug), now)
 
         try:
-            await self._tenant.connection.commit(fill, seconds=_COMMIT_SECONDS)
+            await self._tenant.connection.commit(fill, seconds=COMMIT_SECONDS)
         except Raced:
             return False
         except Unsure:

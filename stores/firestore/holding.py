@@ -7,6 +7,7 @@ from google.cloud.firestore import AsyncWriteBatch
 
 from detent.jobs import Request, Task
 from detent.stores import transitions
+from detent.stores.firestore.connection import CALL_SECONDS, COMMIT_SECONDS
 from detent.stores.firestore.documents import Row, dump_run
 from detent.stores.firestore.tenant import Contended, Settled, Tenant, Write, side_by_side
 from detent.stores.records import Held, Kept, Outcome, Refused, RunStatus
@@ -107,7 +108,7 @@ class _Writing:
         def fill(batch: AsyncWriteBatch) -> None:
             self._fill(batch, row, spawn, there)
 
-        return Write(fill, lambda _written: None)
+        return Write(fill, lambda _written: None, seconds=COMMIT_SECONDS if spawn else CALL_SECONDS)
 
     def _fill(self, batch: AsyncWriteBatch, row: Row, spawn: Sequence[Task], there: Mapping[str, Task]) -> None:
         tenant, slug, following = self._tenant, self._outcome.task.slug, self._outcome.next

@@ -24,7 +24,7 @@ from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncDocument
 from detent.jobs import Task
 from detent.stores import transitions
 from detent.stores.errors import ClockSkew, StoreUnavailable
-from detent.stores.firestore.connection import Connection
+from detent.stores.firestore.connection import CALL_SECONDS, Connection
 from detent.stores.firestore.documents import EDITED_AT, Row, changed, document_id, dropped, dump_task, load_task
 from detent.stores.firestore.failures import Blocked, Raced, Unsure, unavailable
 
@@ -53,6 +53,8 @@ class Write(Generic[T]):
 
     fill: Callable[[AsyncWriteBatch], None]
     answer: Callable[[datetime], T]
+    seconds: float = CALL_SECONDS
+    """How long it may take."""
 
 
 Decide = Callable[[Row | None, bool], Awaitable[Settled[T] | Write[T]]]
@@ -112,8 +114,9 @@ class Tenant:
 
     async def find(self, slugs: Iterable[str]) -> dict[str, Task]:
         """Return those of the tasks that exist; a billed read for each slug."""
-        rows = await self.connection.rows([self.task_at(slug) for slug in slugs])
-        return {task.slug: task for task in (self.load(row) for row in rows if row is not None)}
+        references = map(self.task_at, slugs)
+        parts = await side_by_side(self.connection.rows(some) for some in chunks(references, BATCH))
+        return {task.slug: task for task in (self.load(row) for rows in parts for row in rows if row is not None)}
 
     # -- the clock
 
@@ -201,7 +204,7 @@ class Tenant:
             if isinstance(step, Settled):
                 return step.answer
             try:
-                return step.answer(await self.connection.commit(step.fill))
+                return step.answer(await self.connection.commit(step.fill, seconds=step.seconds))
             except Blocked as error:  # it took two seconds or more to say so
                 if blocked:
                     raise Contended from error

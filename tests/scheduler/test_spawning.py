@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -25,9 +26,9 @@ from detent.scheduler.decide import decide, without_next
 from detent.scheduler.endings import Interrupted, Raised, Returned
 from detent.scheduler.testing import run_due
 from detent.stores import RunStatus
-from detent.triggers import NaiveDatetime, TriggerError
+from detent.triggers import TICK, NaiveDatetime, TriggerError
 from support.driven import NOON, driven
-from support.tasks import DAY, HOUR, MINUTE, a_one_off, a_schedule, finish, held, trigger_of
+from support.tasks import DAY, HOUR, MINUTE, SECOND, a_one_off, a_schedule, finish, held, trigger_of
 from support.workflows import Steps, begun, on, over, raising, runs_of, spawning
 
 CHILD = a_one_off(slug="child")
@@ -219,3 +220,81 @@ async def test_several_threads_of_a_job_may_spawn() -> None:
     async with begun(jobs) as node:
         await run_due(node.scheduler)
         assert len(await node.scheduler.get_job_slugs()) == 80
+
+
+async def test_what_a_job_makes_of_its_objects_later_is_not_spawned() -> None:
+    """Each call is kept as it was made."""
+
+    def body(ctx: JobContext, task: Task) -> Task:
+        metadata = {}
+        for name in "ab":
+            metadata["name"] = name
+            ctx.spawn(name, "child", delay=DAY, metadata=metadata)
+        metadata.clear()
+        return task
+
+    async with begun(Steps(body)) as node:
+        await run_due(node.scheduler)
+        found = [(await node.scheduler.get_scheduled_job(slug)).metadata for slug in "ab"]
+    assert found == [{"name": "a"}, {"name": "b"}]
+
+
+async def test_a_task_that_spawns_its_own_slug_has_another_key_then() -> None:
+    """Also on a clock that stands still."""
+
+    def body(ctx: JobContext, task: Task) -> Task:
+        ctx.spawn("w", "steps", payload=b"1")
+        return task
+
+    jobs = Steps(body, over)
+    async with begun(jobs) as node:
+        await run_due(node.scheduler, until=NOON + SECOND)
+    assert [(step, fire_time) for step, fire_time, *_ in jobs.seen] == [(0, NOON), (1, NOON + TICK)]
+
+
+async def test_a_task_that_spawns_its_own_slug_for_later_has_it_then() -> None:
+    """At the time that was asked for."""
+
+    def body(ctx: JobContext, task: Task) -> Task:
+        ctx.spawn("w", "steps", delay=DAY)
+        return task
+
+    async with begun(Steps(body)) as node:
+        await run_due(node.scheduler)
+        assert (await node.scheduler.get_scheduled_job("w")).run_at == NOON + DAY
+
+
+async def test_an_object_is_spawned_as_it_was_at_the_call() -> None:
+    """With the version of its class."""
+
+    @dataclass
+    class Order:
+        item: str
+
+    jobs = JobRegistry()
+    jobs.job("ship", payload_type=Order, payload_version=3)(lambda _, __: None)
+
+    @jobs.job("steps")
+    async def steps(ctx: JobContext) -> None:
+        order = Order("anvil")
+        ctx.spawn("o", "ship", payload=order, delay=DAY)
+        order.item = "piano"
+
+    async with begun(jobs) as node:
+        await run_due(node.scheduler)
+        child = await node.scheduler.get_scheduled_job("o")
+    assert (child.payload, child.payload_version) == (b'{"item":"anvil"}', 3)
+
+
+async def test_a_spawned_task_of_a_limited_kind_is_asked_for_at_once() -> None:
+    """Whether any was due was asked before it was there."""
+
+    def body(ctx: JobContext, task: Task) -> Task:
+        ctx.spawn("c", "limited")
+        return task
+
+    jobs = Steps(body)
+    jobs.job("limited", global_limit=1)(lambda: None)
+    async with begun(jobs) as node:
+        await node.turn()
+        assert await node.dispatcher._turn() == timedelta(0)

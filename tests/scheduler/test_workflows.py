@@ -159,6 +159,11 @@ def test_a_step_after_the_end_of_time_is_at_it() -> None:
     assert following.run_at == END_OF_TIME
 
 
+def test_a_step_may_leave_an_empty_state() -> None:
+    """Which is not none."""
+    assert a_one_off(payload=b"p").then(payload=b"").payload == b""
+
+
 def test_what_is_stored_is_a_task() -> None:
     """Not what the job returned to say so."""
     row = held(a_one_off())

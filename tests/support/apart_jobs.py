@@ -237,7 +237,9 @@ def find_scheduler() -> None:
 
 def go_on(ctx: JobContext, task: Task) -> Task:
     """Go on with the next step in an hour, and have a child created."""
-    ctx.spawn("child", "kind", payload=b"c", delay=timedelta(minutes=1), metadata={"of": ctx.slug})
+    metadata = {"of": ctx.slug}
+    ctx.spawn("child", "kind", payload=b"c", delay=timedelta(minutes=1), metadata=metadata)
+    metadata.clear()  # which comes too late
     return task.then(payload=b"next", payload_version=2, after=timedelta(hours=1), result="first")
 
 

@@ -72,8 +72,11 @@ class Driven:
 
 
 @asynccontextmanager
-async def driven(jobs: JobRegistry, *answers: Answer, concurrency: int = 100, beside: Driven | None = None) -> AsyncIterator[Driven]:
-    """Start a scheduler on a clock that stands at noon, and on a store that gives these answers first; or on those of another."""
-    store, clock = (ScriptedStore(*answers), ManualClock(NOON)) if beside is None else (beside.store.sibling(), beside.clock)
+async def driven(
+    jobs: JobRegistry, *answers: Answer, concurrency: int = 100, beside: Driven | None = None, store: ScriptedStore | None = None
+) -> AsyncIterator[Driven]:
+    """Start a scheduler on a clock that stands at noon, and on `store` or one that gives these answers first; or on those of another."""
+    clock = ManualClock(NOON) if beside is None else beside.clock
+    store = store or (ScriptedStore(*answers) if beside is None else beside.store.sibling())
     async with StdScheduler(store, jobs=jobs, clock=clock, concurrency=concurrency, keep_runs=None) as scheduler:
         yield Driven(scheduler, store, clock, heard(scheduler))

@@ -134,6 +134,7 @@ ENDINGS: Mapping[str, Callable[[End, Task, datetime], Ending]] = {
     "carried on": lambda _, task, __: Returned(task),
     "changed": lambda end, task, _: Returned(evolve(task, payload=task.payload + b"+", payload_version=2, result=end.text)),
     "moved": lambda end, task, now: Returned(evolve(task, run_at=now + end.by)),
+    "next step": lambda end, task, _: Returned(task.then(payload=task.payload[:9] + b">", after=abs(end.by), result=end.text)),
     "removed": lambda *_: Returned(None),
     "failed": lambda end, *_: Raised(end.text or "failed"),
     "failed for good": lambda end, *_: Raised(end.text or "failed", is_final=True),
