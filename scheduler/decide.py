@@ -3,7 +3,7 @@
 `decide` works on the task as the store has it now: an edit that came in between is simply another row to decide on.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from detent.jobs import Consistency, Request, Task, Then
@@ -45,8 +45,8 @@ def _decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:
             return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
         case Cancelled(reason):
             return _cancelled(row, finish, trigger, reason)
-        case Interrupted(reason):
-            return _interrupted(row, finish, trigger, reason)
+        case Interrupted(reason, pause):
+            return _interrupted(row, finish, trigger, reason, pause)
         case Missed() | Moved() | Spawned():
             return _without_run(row, finish, trigger)
 
@@ -152,14 +152,14 @@ def _cancelled(row: Task, finish: Finish, trigger: Trigger | None, reason: str) 
     return _advanced(row, finish, evolve(row, last_error=reason), following, run_of(row, finish, RunStatus.CANCELLED, reason))
 
 
-def _interrupted(row: Task, finish: Finish, trigger: Trigger | None, reason: str) -> Outcome:
+def _interrupted(row: Task, finish: Finish, trigger: Trigger | None, reason: str, pause: timedelta) -> Outcome:
     """Let the fire be run again, unless it must not be, or the next run was moved to a time of its own."""
     if row.request is Request.STOP:
         return _over(row, finish, trigger, RunStatus.CANCELLED, "asked to stop while its node was stopping")
     if row.options.consistency is Consistency.AT_MOST_ONCE or _moved(row, finish) is not None:
         return _over(row, finish, trigger, RunStatus.CANCELLED, reason)
     settled, skipped = _gap_settled(row, finish, trigger)
-    back = transitions.interrupt(settled, now=finish.ended_at)
+    back = transitions.interrupt(settled, now=finish.ended_at, pause=pause)
     return Outcome(task=row, next=back, runs=(run_of(row, finish, RunStatus.CANCELLED, reason), *skipped))
 
 

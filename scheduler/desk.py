@@ -33,7 +33,7 @@ class Desk(Job):
     def __init__(self, kind: str, runs: LiveRuns, clock: Clock, lease: timedelta) -> None:
         """Serve nobody yet; `runs` are those of the node."""
         self.kind = kind
-        self._runs, self._clock, self._patience = runs, clock, PATIENCE * lease
+        self._runs, self._clock, self.lease = runs, clock, lease
         self.subscriptions: list[Subscription] = []
         self._unread: deque[Handout] = deque()
         self._is_ending = False
@@ -60,7 +60,7 @@ class Desk(Job):
         """
         handout, task = Handout(live, ctx), live.task
         live.patience, live.on_removed = PATIENCE, handout.settle
-        timer = self._clock.call_later(self._patience, lambda: self._put_back(handout))
+        timer = self._clock.call_later(PATIENCE * self.lease, lambda: self._put_back(handout))
         self._offer(handout)
         try:
             await handout.is_read
@@ -238,9 +238,12 @@ class Subscription:
         return self._desk.acknowledge(handout, ack)
 
     def drop(self, lease_id: str) -> None:
-        """Give up a run that nobody will acknowledge; without effect on one that is not in hand."""
+        """Give up a run that nobody will acknowledge; without effect on one that is not in hand.
+
+        It comes again after a lease, as if its reader had died: one who drops it each time does not do so without a pause.
+        """
         if (handout := self.in_hand.get(lease_id)) is not None:
-            handout.live.end_early(Interrupted("its subscriber dropped it without an acknowledgement"))
+            handout.live.end_early(Interrupted("its subscriber dropped it without an acknowledgement", pause=self._desk.lease))
 
     def end(self) -> None:
         """Give up what is in hand, and read no more. Safe to call twice."""

@@ -5,28 +5,25 @@ timer, and an idle one writes at once.
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from detent.jobs import RegisteredJob, Request, Task, UnreadablePayload
-from detent.jobs.cipher import sealed_problem
-from detent.scheduler.decide import decide, without_next
 from detent.scheduler.desk import Desk
-from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Returned, Spawned, Stopped
-from detent.scheduler.events import HandedBack, LeaseLost, RunEnded, RunStarted
+from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Stopped
+from detent.scheduler.events import RunStarted
 from detent.scheduler.limits import Limits
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.losses import Losses
+from detent.scheduler.outbox import Ended, Outbox
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import NEXT_FIRE, is_suspect, plan_fire, trigger_of
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled
-from detent.scheduler.why import handed_back_note
-from detent.stores import ClockSkew, Exchange, LockLost, LockRequest, Outcome, Refused, StoreClosed, StoreError, transitions
+from detent.stores import ClockSkew, Exchange, LockRequest, StoreClosed, StoreError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
@@ -37,12 +34,6 @@ SUSPECT_PAUSE = timedelta(seconds=1)
 SUSPECT_STEP = timedelta(milliseconds=100)
 """How far apart several such tasks, locked at once, are due again."""
 
-UNREADABLE_PAUSE = timedelta(minutes=1)
-"""How long a task waits at first that this node cannot read, for a node that can."""
-
-UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
-"""How long at most, so that a fleet which cannot read a great many is not kept busy by that, and a node that can comes to it soon."""
-
 
 @frozen
 class _Call:
@@ -51,18 +42,6 @@ class _Call:
     now: datetime
     sent: float
     request: LockRequest | None
-
-
-@frozen
-class _Ended:
-    """A held task whose next state is decided and to be written; decided again should the row have been edited."""
-
-    live: LiveRun
-    decide: Callable[[Task], Outcome]
-    outcome: Outcome
-    warning: str = ""
-    finish: Finish | None = None
-    """None if it is handed back unrun."""
 
 
 class Dispatcher:
@@ -79,7 +58,7 @@ class Dispatcher:
         self.is_locking = True
         """Set to False to take no more work; what ends is still written."""
         self._losses = Losses(parts)
-        self._ended: list[_Ended] = []
+        self._outbox = Outbox(parts, self._runs, self.loop.wake.ring)
         self._unanswered: _Call | None = None
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
@@ -91,7 +70,7 @@ class Dispatcher:
     @property
     def unwritten(self) -> int:
         """How many runs ended that are not written yet; a call without an answer, which may have locked more, counts as one."""
-        return len(self._ended) + (self._unanswered is not None)
+        return len(self._outbox) + (self._unanswered is not None)
 
     # -- the loop
 
@@ -120,7 +99,7 @@ class Dispatcher:
 
         """
         async with self._one_at_a_time:
-            handed_in = list(self._ended)
+            handed_in = self._outbox.content
             if self._unanswered and self._clock.monotonic() >= self._trusted_until(self._unanswered):
                 self._unanswered = None  # repeated now, it would lock tasks under leases that have ended
                 self.limits.drop()
@@ -132,12 +111,13 @@ class Dispatcher:
             try:
                 exchange = await self._exchange(call, handed_in)
             except StoreError as error:
-                if not error.retryable and not isinstance(error, ClockSkew | StoreClosed):
-                    await self._write_singly(handed_in, call.now)
+                is_refused = not error.retryable and not isinstance(error, ClockSkew | StoreClosed)
+                if is_refused and await self._outbox.write_singly(handed_in, call.now):
+                    self._ask_again(BUSY_PAUSE)
                 raise
-            del self._ended[: len(handed_in)]
             self._note(call, exchange)
-            self._account(handed_in, exchange.refused)
+            if self._outbox.settle(handed_in, exchange.refused):
+                self._ask_again(BUSY_PAUSE)
             suspects = sum(map(is_suspect, exchange.tasks))
             for task in exchange.tasks:
                 self._start(task, call, is_one_of_many=suspects > 1)
@@ -156,7 +136,7 @@ class Dispatcher:
     def _free(self, ending: int) -> int:
         return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned if self.is_locking else 0
 
-    async def _exchange(self, call: _Call, handed_in: list[_Ended]) -> Exchange:
+    async def _exchange(self, call: _Call, handed_in: list[Ended]) -> Exchange:
         self._unanswered = call
         try:
             exchange = await self._store.exchange(call.now, [each.outcome for each in handed_in], call.request)
@@ -172,29 +152,6 @@ class Dispatcher:
         self._clock.observe(exchange.store_now, sent=call.sent, received=self._clock.monotonic())
         return exchange
 
-    async def _write_singly(self, handed_in: list[_Ended], now: datetime) -> None:
-        """Write each outcome by itself, because the store refuses all of them together; give up the ones that it refuses alone."""
-        for each in handed_in:
-            try:
-                refused = await self._store.reschedule(now, [each.outcome])
-            except StoreError as error:
-                if error.retryable:
-                    raise
-                self._ended.remove(each)
-                self._refused_for_good(each, f"its outcome cannot be written: {error}")
-            else:
-                self._ended.remove(each)
-                self._account([each], refused)
-
-    def _refused_for_good(self, ended: _Ended, reason: str) -> None:
-        """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
-        match ended.finish:
-            case Finish(ending=Returned(spawn=spawn)) as finish if spawn:
-                failed = Raised(f"{reason} (it spawned {len(spawn)} tasks)")
-                self._finish(ended.live, evolve(finish, ending=failed))
-            case _:
-                self._lost(ended.live, reason)
-
     def _note(self, call: _Call, exchange: Exchange) -> None:
         """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
         rooms = {} if call.request is None else call.request.rooms
@@ -206,44 +163,10 @@ class Dispatcher:
     def _ask_again(self, pause: timedelta) -> None:
         self._next_ask = self._clock.now() + jittered(pause, by=0.5)
 
-    # -- what ended
-
     def forget(self) -> None:
         """Let go of what ended and of a call without an answer, as a kill would."""
-        self._ended.clear()
+        self._outbox.forget()
         self._unanswered = None
-
-    def _account(self, handed_in: list[_Ended], refused: list[Refused]) -> None:
-        reasons = {each.outcome.task.lease_id: each for each in refused}
-        for each in handed_in:
-            refusal = reasons.get(each.live.lease_id)
-            if refusal is None:
-                self._written(each)
-            elif refusal.reason == "lost":
-                self._lost(each.live, "its outcome came too late: another node has the task, or somebody deleted it")
-            elif refusal.reason == "edited" and refusal.task is not None:
-                self._end(each.live, each.decide, refusal.task, each.warning, each.finish)
-            else:
-                self._ended.append(each)
-                self._ask_again(BUSY_PAUSE)
-
-    def _written(self, ended: _Ended) -> None:
-        ended.live.is_written = True
-        self._runs.remove(ended.live)
-        for run in ended.outcome.runs:
-            self._parts.publish(RunEnded(node=self._parts.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
-
-    def _lost(self, live: LiveRun, reason: str) -> None:
-        self._runs.remove(live)
-        if not live.is_lost:
-            live.is_lost = True
-            self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
-
-    def _end(self, live: LiveRun, decide_on: Callable[[Task], Outcome], row: Task, warning: str = "", finish: Finish | None = None) -> None:
-        live.end()
-        self._ended.append(_Ended(live, decide_on, decide_on(row), warning, finish))
-        self._runs.changed.ring()
-        self.loop.wake.ring()
 
     # -- what was locked
 
@@ -259,14 +182,14 @@ class Dispatcher:
         self._runs.add(live)
         self._losses.look_at(task)
         if not self.is_locking:
-            self._hand_back(live, "this node is stopping")
+            self._outbox.hand_back(live, "this node is stopping")
         elif task.paused and task.request is not Request.RUN_NOW:
-            self._hand_back(live, "it was paused while its former node had it")
+            self._outbox.hand_back(live, "it was paused while its former node had it")
         elif is_suspect(task) and (suspects or is_one_of_many):
             pause = len(suspects) * SUSPECT_STEP + (not all(each.has_ended for each in suspects)) * SUSPECT_PAUSE
-            self._hand_back(live, "it lost several runs, and this node has another such task: they are run one at a time", pause)
+            self._outbox.hand_back(live, "it lost several runs, and this node has another such task: they are run one at a time", pause)
         elif registered is None:
-            self._hand_back(live, "its kind was deregistered while it was being locked")
+            self._outbox.hand_back(live, "its kind was deregistered while it was being locked")
         else:
             self._fire(live, registered)
 
@@ -280,13 +203,13 @@ class Dispatcher:
             trigger = trigger_of(task, registered)
             fire = plan_fire(task, trigger)
         except UnreadablePayload as error:
-            self._hand_back(live, f"this node cannot read its payload: {error}", self._unreadable_pause(task))
+            self._outbox.put_off(live, f"this node cannot read its payload: {error}")
             return
         except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code, and the lock has other tasks
-            self._hand_back(live, f"this node cannot follow its trigger: {error}", self._unreadable_pause(task))
+            self._outbox.put_off(live, f"this node cannot follow its trigger: {error}")
             return
         if fire.instead is not None:
-            self._finish(live, Finish(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=fire.instead))
+            self._end(live, fire.fire_time, fire.at, fire.at, fire.instead)
             return
         if fire.cancel_at is not None:
             live.timer = self._clock.call_later(fire.cancel_at - self._clock.now(), lambda: live.end_early(Stopped(NEXT_FIRE)))
@@ -298,10 +221,6 @@ class Dispatcher:
         live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"detent {task.slug}")
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
 
-    def _unreadable_pause(self, task: Task) -> timedelta:
-        """Return how long to leave a task to other nodes: as long as it has waited already, so that the time between tries doubles."""
-        return min(max(UNREADABLE_PAUSE, self._clock.now() - task.run_at), UNREADABLE_PAUSE_MAX)
-
     def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:
         if live.has_ended:
             return  # it was given up
@@ -309,10 +228,9 @@ class Dispatcher:
         # shut down under us, and nobody writes this: the lease will end, and the run be recorded as lost.
         ending = live.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
         if live.started_at is None or ending is None:
-            self._hand_back(live, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
+            self._outbox.hand_back(live, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
             return
-        ended_at = max(self._clock.now(), live.started_at)
-        self._finish(live, Finish(task=live.task, fire_time=fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
+        self._end(live, fire_time, live.started_at, max(self._clock.now(), live.started_at), ending)
 
     def give_up(self, live: LiveRun) -> None:
         """Let a run that was cut short count as ended, although its job goes on: one in the event loop may ignore its cancelling.
@@ -322,31 +240,7 @@ class Dispatcher:
         if live.has_ended or live.cut_short is None or live.started_at is None or live.fire_time is None:
             return
         ending = type(live.cut_short)(f"{live.cut_short.reason}; its job ignores that it was cancelled, and may still be at work")
-        ended_at = max(self._clock.now(), live.started_at)
-        self._finish(live, Finish(task=live.task, fire_time=live.fire_time, started_at=live.started_at, ended_at=ended_at, ending=ending))
+        self._end(live, live.fire_time, live.started_at, max(self._clock.now(), live.started_at), ending)
 
-    def _finish(self, live: LiveRun, finish: Finish) -> None:
-        is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
-        warning = "removed with its trigger, because the job returned None" if is_removing else ""
-
-        def decided(row: Task) -> Outcome:
-            if finish.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # edited by a node with other keys
-                return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
-            try:
-                if live.amend is None:
-                    return decide(row, finish, trigger_of(row, live.registered))
-                amended = live.amend(row, finish.ended_at)
-                return evolve(decide(amended, finish, trigger_of(amended, live.registered)), task=row)
-            except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
-                return without_next(row, finish, f"this node cannot follow its trigger: {error}")
-
-        self._end(live, decided, live.task, warning, finish)
-
-    def _hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
-        self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))
-        self._end(live, lambda row: self._back(row, reason, pause), live.task)
-
-    def _back(self, row: Task, reason: str, pause: timedelta | None) -> Outcome:
-        now = self._clock.now()
-        noted = row if pause is None else evolve(row, last_error=handed_back_note(self._parts.node, reason))
-        return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=None if pause is None else now + pause))
+    def _end(self, live: LiveRun, fire_time: datetime, started_at: datetime, ended_at: datetime, ending: Ending) -> None:
+        self._outbox.finish(live, Finish(task=live.task, fire_time=fire_time, started_at=started_at, ended_at=ended_at, ending=ending))

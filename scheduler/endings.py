@@ -46,6 +46,8 @@ class Interrupted:
     """The run was cut short by no fault of its own, as at the end of a shutdown's grace."""
 
     reason: str
+    pause: timedelta = timedelta(0)
+    """How long to wait before the fire is run again."""
 
 
 @frozen

@@ -202,11 +202,14 @@ def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Ta
     return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=task.request)
 
 
-def interrupt(task: Task, *, now: datetime) -> Task:
-    """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due at once."""
+def interrupt(task: Task, *, now: datetime, pause: timedelta = timedelta(0)) -> Task:
+    """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due after `pause`.
+
+    What passes until somebody can take it over is nobody's time; a pause is a wait for the fire's next run, which has not ended.
+    """
     # Told apart from the end of the run before, which may be the very instant of this one's lock.
-    ended_at = max(now, (task.first_run_at or now) + TICK)
-    return _released(task, now, attempt=task.attempt - 1, retry_at=now, ended_at=ended_at, request=_unanswered(task))
+    ended_at = None if pause else max(now, (task.first_run_at or now) + TICK)
+    return _released(task, now, attempt=task.attempt - 1, retry_at=now + pause, ended_at=ended_at, request=_unanswered(task))
 
 
 def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:

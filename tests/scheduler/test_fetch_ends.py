@@ -72,17 +72,38 @@ async def test_what_was_read_keeps_its_lease_although_nobody_reads_on() -> None:
 
 
 async def test_what_is_dropped_without_an_acknowledgement_is_run_again() -> None:
-    """As soon as it is collected: recorded as cancelled, its attempt refunded."""
+    """After a lease, so that who drops it each time does not do so without a pause: recorded as cancelled, its attempt refunded."""
     async with a_node() as node:
         tasks = node.scheduler.fetch(KIND)
         await schedule(node, "a")
         task: FetchedTask | None = await read(node, tasks)
         del task
         await settled(node)
+        assert (await node.scheduler.get_scheduled_job("a")).due_at == NOON + node.scheduler.config.lease
+        node.clock.advance(node.scheduler.config.lease)
         again = await read(node, tasks)
         assert (again.slug, again.attempt) == ("a", 1)
         (run,) = (await node.scheduler.runs(RunQuery())).items
     assert (run.status, run.error) == (RunStatus.CANCELLED, "its subscriber dropped it without an acknowledgement")
+
+
+async def test_the_fires_that_pass_while_a_dropped_one_waits_overlap_with_it() -> None:
+    """As with one that waits for its retry: no node was missing."""
+    async with a_node() as node:
+        tasks = node.scheduler.fetch(KIND)
+        await node.scheduler.schedule_job("a", KIND, trigger="@every 10s", at=NOON)
+        task: FetchedTask | None = await read(node, tasks)
+        del task
+        await settled(node)
+        node.clock.advance(node.scheduler.config.lease)
+        again = await read(node, tasks)
+        assert again.fire_time == NOON
+        assert await written(node, again.commit()) == [None]
+        skipped = [run for run in (await node.scheduler.runs(RunQuery())).items if run.status is RunStatus.SKIPPED]
+        assert [(run.count, run.error) for run in skipped] == [
+            (3, "overlap: 3 passed while the run before, its retries included, was still going")
+        ]
+        assert (await node.scheduler.get_scheduled_job("a")).run_at == NOON + 40 * SECOND
 
 
 async def test_at_most_once_what_is_dropped_is_not_run_again() -> None:

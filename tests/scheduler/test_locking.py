@@ -9,7 +9,8 @@ import pytest
 
 from detent.jobs import JobContext, JobRegistry, Task
 from detent.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
-from detent.scheduler.dispatch import SUSPECT_PAUSE, SUSPECT_STEP, UNREADABLE_PAUSE
+from detent.scheduler.dispatch import SUSPECT_PAUSE, SUSPECT_STEP
+from detent.scheduler.outbox import UNREADABLE_PAUSE
 from detent.stores import LockRequest
 from detent.stores.base import JobStore
 from detent.triggers import CountsFrom, Trigger

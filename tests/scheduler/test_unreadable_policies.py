@@ -10,7 +10,7 @@ from attrs import frozen
 
 from detent.jobs import JobContext, JobRegistry, Task
 from detent.scheduler import HandedBack, NewTask, StdScheduler
-from detent.scheduler.dispatch import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
+from detent.scheduler.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from detent.scheduler.testing import ManualClock
 from detent.stores import JobNotFound, JobStore, MemoryStore, RunQuery
 from support.schedulers import heard
