@@ -55,6 +55,15 @@ def a_web_server() -> Iterator[str]:
         server.server_close()
 
 
+def test_every_example_is_run_by_a_test_and_listed_for_readers() -> None:
+    """One that nobody runs would rot."""
+    tests = "".join(Path(__file__).with_name(name).read_text("utf-8") for name in ("test_examples.py", "test_compose.py"))
+    listed = (EXAMPLES / "README.md").read_text("utf-8")
+    programs = [path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py")]
+    assert len(programs) >= 14
+    assert [name for name in programs if f'"{Path(name).name}"' not in tests or f"({name})" not in listed] == []
+
+
 def test_the_repeating_example_asks_the_url_at_its_seconds() -> None:
     """Seconds 1, 6, 11 ...: one of them comes within six seconds, and the run's result holds the answer."""
     with a_web_server() as url:
