@@ -28,7 +28,7 @@ from detent.jobs.placing import Place
 from detent.jobs.print import PrintJob
 from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from detent.jobs.retry import RetryPolicy
-from detent.jobs.shell import ShellFailed, ShellJob
+from detent.jobs.shell import CommandNotStarted, InvalidCommand, ShellFailed, ShellJob
 from detent.jobs.task import Request, Task, TaskState, Then, TriggerSource
 from detent.jobs.typed import TypedJob
 from detent.triggers import MissingExtra
@@ -37,12 +37,14 @@ __all__ = [
     "PAYLOAD_LIMIT",
     "PAYLOAD_MAX",
     "Cancel",
+    "CommandNotStarted",
     "Consistency",
     "CurlFailed",
     "CurlJob",
     "DeclaredTask",
     "Fail",
     "FunctionJob",
+    "InvalidCommand",
     "InvalidDelay",
     "InvalidJob",
     "InvalidPayload",

@@ -3,6 +3,7 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
+from types import FunctionType
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -10,6 +11,9 @@ from attrs import field, frozen
 from detent.jobs.context import JobContext
 from detent.jobs.errors import InvalidJob, InvalidResult
 from detent.jobs.task import Task
+from detent.jobs.validators import check_name
+
+NO_KIND = 'expected a class that says kind = "..."'
 
 Returned = Task | None | Awaitable[Task | None]
 
@@ -32,6 +36,32 @@ class Job(Protocol):
         kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
         An exception is recorded and retried by the task's `RetryPolicy`.
         """
+
+
+def check_job(job: object, *takes: str) -> None:
+    """Refuse what cannot be registered as a job whose `execute` takes so many arguments.
+
+    Raises:
+        InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class or a function instead of an object.
+        InvalidValue: the kind is empty or too long.
+
+    """
+    if isinstance(job, FunctionType):
+        raise InvalidJob(job, "expected an object with a method execute(ctx, task); a function is registered by @registry.job(kind)")
+    execute = getattr(job, "execute", None)
+    if isinstance(job, type) or not callable(execute):
+        raise InvalidJob(job, f"expected an object{' of it' if isinstance(job, type) else ''} with a method execute(ctx, task)")
+    if not hasattr(job, "kind"):
+        raise InvalidJob(job, NO_KIND)
+    check_name("kind", job.kind)
+    try:
+        signature = inspect.signature(execute)
+    except ValueError:  # some built-in callables keep theirs to themselves
+        return
+    try:
+        signature.bind(*takes)
+    except TypeError:
+        raise InvalidJob(job, f"expected execute({', '.join(takes)}), not execute{signature}") from None
 
 
 def is_async(job: Job) -> bool:

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from detent.jobs.logs import RunFacts, RunLogger
 from detent.jobs.spawning import Spawning, When
+from detent.jobs.validators import require_span
 
 if TYPE_CHECKING:
     from detent.jobs.typed import KindOrJob  # which needs this module
@@ -34,7 +35,12 @@ class StopSignal(Protocol):
         """Why the run should end, or None while it may go on."""
 
     def wait(self, timeout: timedelta | None = None) -> bool:
-        """Block the calling thread until the run should end, at most `timeout` of real time; tell whether it should."""
+        """Block the calling thread until the run should end, at most `timeout` of real time; tell whether it should.
+
+        Raises:
+            InvalidValue: `timeout` is neither a timedelta nor None.
+
+        """
         ...
 
 
@@ -101,7 +107,13 @@ class JobContext:
         self._spawning(slug, job, **when)
 
     async def sleep(self, delay: timedelta) -> None:
-        """Wait `delay` on the scheduler's clock."""
+        """Wait `delay` on the scheduler's clock.
+
+        Raises:
+            InvalidValue: it is no timedelta.
+
+        """
+        require_span("delay", delay)
         await self._waiting.sleep(delay)
 
     async def within(self, limit: timedelta | None, work: Awaitable[T]) -> T:
@@ -109,6 +121,9 @@ class JobContext:
 
         Raises:
             TimeLimitExceeded: `limit` passed first; `work` was cancelled and awaited.
+            InvalidValue: `limit` is neither a timedelta nor None.
 
         """
+        if limit is not None:
+            require_span("limit", limit)
         return await self._waiting.within(limit, work)

@@ -75,11 +75,11 @@ class JobNotPicklable(InvalidValue):
 
 
 class InvalidResult(JobError, TypeError):
-    """A job returned something that is neither a task nor None."""
+    """A job returned something that is neither its task nor None."""
 
-    def __init__(self, kind: str, returned: object) -> None:
-        """Name the kind of the job and what it returned."""
-        super().__init__(f"job {kind!r} returned {type(returned).__name__}: expected a Task to go on, or None to be removed")
+    def __init__(self, kind: str, returned: object, what: str = "") -> None:
+        """Name the kind of the job and what it returned, by its class if nothing better is said."""
+        super().__init__(f"job {kind!r} returned {what or type(returned).__name__}: expected its Task to go on, or None to be removed")
         self.kind, self.returned = kind, returned
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack
 
 from attrs import evolve, field, frozen
 
-from detent.jobs.base import FunctionJob, Job, TypedCall
+from detent.jobs.base import FunctionJob, Job, TypedCall, check_job
 from detent.jobs.cipher import sealed_problem
 from detent.jobs.errors import (
     InvalidJob,
@@ -19,6 +19,7 @@ from detent.jobs.errors import (
     KindFetched,
     UnreadablePayload,
 )
+from detent.jobs.keywords import check_keywords
 from detent.jobs.options import OptionValues, TaskOptions
 from detent.jobs.placing import Place, check_place
 from detent.jobs.task import Task
@@ -161,23 +162,23 @@ class JobRegistry(KnownJobs):
         an event loop of its own.
 
         Raises:
-            InvalidJob: no `execute`, or a class instead of an object.
+            InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class instead of an object.
             InvalidValue: the kind is empty or too long, or an option or a limit is out of range.
             JobNotPicklable: it is to run in a process of its own, and can be seen not to get there; what cannot be seen fails its run.
             JobAlreadyRegistered: the kind is taken.
             MissingExtra: it is a `TypedJob`, and the `typed` extra is not installed.
             TriggerError: the trigger is none, or its text cannot be parsed.
+            TypeError: there is no such option.
 
         """
-        if isinstance(job, type) or not callable(getattr(job, "execute", None)):
-            raise InvalidJob(job, "expected an object with a method execute(ctx, task)")
-        check_name("kind", job.kind)
+        check_job(job, "ctx", "task", *(("payload",) if isinstance(job, TypedJob) else ()))
+        check_keywords("register_job()", options, ("trigger", *JobSettings.__annotations__))
         called, codec = call_of(job) if isinstance(job, TypedJob) else (job, None)
         if isinstance(trigger, str):
             if (error := validate_trigger(trigger)) is not None:
                 raise error
         elif trigger is not None:
-            require_trigger(trigger, "trigger")
+            require_trigger(trigger, "trigger", "a Trigger, or the text of one such as '@every 5m'")
         check_place(executor, called)
         registered = RegisteredJob(
             job=called,
@@ -245,7 +246,13 @@ class JobRegistry(KnownJobs):
 
         With a `payload_type`, an attrs class or a dataclass, the function takes `(ctx, payload)` or `(ctx, task, payload)`; with it go
         `payload_version` and `upgrade`, as a `TypedJob` has them.
+
+        Raises:
+            InvalidJob: a function in place of the kind. The decorator raises what `register_job` does.
+
         """
+        if callable(kind):
+            raise InvalidJob(kind, 'expected its kind first, as in @registry.job("report")')
 
         def register(function: F) -> F:
             self._register(kind, function, trigger, settings)

@@ -38,6 +38,8 @@ def _exceptions(_: object, attribute: "Attribute[Any]", value: tuple[Any, ...]) 
     if len(value) > _MOST:
         raise InvalidValue(attribute.name, value, f"at most {_MOST} classes")
     for place, name in enumerate(value):
+        if not isinstance(name, str):
+            raise InvalidValue(f"{attribute.name}[{place}]", name, "a class of exceptions, or its qualified name")
         check_name(f"{attribute.name}[{place}]", name)
 
 

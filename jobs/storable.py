@@ -6,6 +6,8 @@ made storable when it is built, so that one odd error message can never fail the
 
 import re
 
+from detent.jobs.errors import InvalidValue
+
 TEXT_LIMIT = 64 * 1024
 """Longest result or error text, in bytes of UTF-8."""
 
@@ -18,7 +20,13 @@ def storable(text: str | None, limit: int = TEXT_LIMIT) -> str | None:
     r"""Return `text` with NUL and lone surrogates escaped (`\x00`, `\ud800`) and cut to `limit` bytes of UTF-8.
 
     A text that was cut ends in ` ...[cut]`. Idempotent: what is storable comes back as it is.
+
+    Raises:
+        InvalidValue: it is neither text nor None.
+
     """
+    if text is not None and not isinstance(text, str):
+        raise InvalidValue("result or error", type(text).__name__, "text, or None")
     if text is None or (text.isascii() and len(text) <= limit and "\x00" not in text):
         return text
     text = UNSTORABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

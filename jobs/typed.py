@@ -243,7 +243,8 @@ def encode_payload(payload: Payload, version: int, kind: str, codec: PayloadCode
             raise InvalidPayload(kind, "none", f"{codec.name}, as it is registered with, or its JSON as bytes")
         return payload, version
     if codec is None and not _has_fields(payload):
-        raise InvalidValue("payload", type(payload).__name__, "bytes")  # not the value, which may be a secret
+        hint = ", as text.encode() makes of it" if isinstance(payload, str) else ""
+        raise InvalidValue("payload", type(payload).__name__, f"bytes{hint}")  # not the value, which may be a secret
     if codec is None:
         raise InvalidPayload(kind, _name(type(payload)), "bytes, because it is registered here with no class of payloads, or not at all")
     return codec.encode(payload), codec.version

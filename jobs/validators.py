@@ -86,7 +86,9 @@ def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> N
     """Accept a mapping of storable names to storable texts, as metadata is."""
     for key, text in value.items():
         check_name(f"{attribute.name} key", key)
-        if not isinstance(text, str) or UNSTORABLE.search(text):
+        if not isinstance(text, str):
+            raise InvalidValue(f"{attribute.name}[{key!r}]", text, "text")
+        if UNSTORABLE.search(text):
             raise InvalidValue(f"{attribute.name}[{key!r}]", text, "text without NUL and lone surrogates")
     if sum(len(key) + len(text) for key, text in value.items()) > METADATA_MAX:
         raise InvalidValue(attribute.name, value, f"at most {METADATA_MAX} characters in all")
@@ -100,6 +102,12 @@ def at_least(low: Any) -> Validator:  # noqa: ANN401 - numbers and timedeltas al
             raise InvalidValue(attribute.name, value, f"{_KINDS[type(low)]} from {low} to {_HIGHEST[type(low)]}")
 
     return check
+
+
+def require_span(field: str, value: object) -> None:
+    """Refuse, as `InvalidValue`, what is no timedelta: a number would leave its unit to chance."""
+    if not isinstance(value, timedelta):
+        raise InvalidValue(field, value, "a timedelta")
 
 
 def positive(_: object, attribute: "Attribute[Any]", value: timedelta) -> None:

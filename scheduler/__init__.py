@@ -2,7 +2,10 @@
 
 from detent.jobs import (
     Cancel,
+    CommandNotStarted,
+    CurlFailed,
     Fail,
+    InvalidCommand,
     InvalidDelay,
     InvalidJob,
     InvalidPayload,
@@ -18,6 +21,7 @@ from detent.jobs import (
     MissingExtra,
     PayloadTooLarge,
     Retry,
+    ShellFailed,
     TimeLimitExceeded,
     UnreadablePayload,
 )
@@ -40,6 +44,7 @@ from detent.scheduler.errors import (
     SchedulerClosed,
     SchedulerError,
     TriggerNeverFires,
+    WrongLoop,
     WrongThread,
 )
 from detent.scheduler.events import (
@@ -82,8 +87,10 @@ __all__ = [
     "Cancel",
     "Clock",
     "ClockSkew",
+    "CommandNotStarted",
     "Conflict",
     "Cron",
+    "CurlFailed",
     "DetentError",
     "Event",
     "EventStream",
@@ -94,6 +101,7 @@ __all__ = [
     "Fetching",
     "ForkedScheduler",
     "HandedBack",
+    "InvalidCommand",
     "InvalidConfig",
     "InvalidDelay",
     "InvalidJob",
@@ -135,6 +143,7 @@ __all__ = [
     "SchedulerConfig",
     "SchedulerError",
     "SchemaMismatch",
+    "ShellFailed",
     "StdScheduler",
     "StoreClock",
     "StoreClosed",
@@ -146,6 +155,7 @@ __all__ = [
     "TriggerNeverFires",
     "UnreadablePayload",
     "Unsupported",
+    "WrongLoop",
     "WrongThread",
     "blocking_scheduler_from_config",
     "blocking_scheduler_from_context",

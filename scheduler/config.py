@@ -5,13 +5,13 @@ import socket
 from collections.abc import Mapping
 from datetime import timedelta
 from secrets import token_hex
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 
 from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue, PayloadKeys
 from detent.jobs.cipher import ENVELOPE_MAX
-from detent.jobs.validators import at_least, instance_of, name, or_none, positive
+from detent.jobs.validators import at_least, name, or_none, positive
 
 STORE_VARIABLE = "DETENT_STORE"
 DEFAULT_STORE = "memory://"
@@ -42,6 +42,11 @@ def _up_to_payload_max(config: "SchedulerConfig", _: object, value: int) -> None
         raise InvalidValue("payload_limit", value, f"1 to {most} bytes")
 
 
+def _payload_keys(_: object, __: "Attribute[Any]", value: object) -> None:
+    if value is not None and not isinstance(value, PayloadKeys):
+        raise InvalidValue("keys", type(value).__name__, "PayloadKeys, or None")  # not the value, which holds keys
+
+
 @frozen(kw_only=True)
 class SchedulerConfig:
     """The settings of one node."""
@@ -62,7 +67,7 @@ class SchedulerConfig:
     """Runs that ended longer ago are pruned; None keeps them."""
     keep_runs: int | None = field(default=1000, validator=or_none(at_least(0)))
     """Of each task, as many runs are kept; None keeps them all."""
-    keys: PayloadKeys | None = field(default=None, validator=or_none(instance_of(PayloadKeys)))
+    keys: PayloadKeys | None = field(default=None, validator=_payload_keys)
     """What payloads are encrypted with in the store; None leaves them in the clear."""
 
     @property

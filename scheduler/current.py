@@ -41,7 +41,7 @@ _here: ContextVar[_Here | None] = ContextVar("detent_scheduler", default=None)
 @contextmanager
 def scheduler_context(scheduler: TaskFace | BlockingTaskFace) -> Iterator[None]:
     """Let `scheduler` be that of the body, and of every coroutine and thread that takes a copy of its context."""
-    token = _here.set(_Here(scheduler, os.getpid(), _running_loop()))
+    token = _here.set(_Here(scheduler, os.getpid(), running_loop()))
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def scheduler_from_context(default: TaskFace | None = None) -> TaskFace:
         if default is None:
             raise NoScheduler("expected code inside a job, or inside scheduler_context(...); a job in another process has none")
         return default
-    is_elsewhere = here.loop is not None and here.loop is not _running_loop()
+    is_elsewhere = here.loop is not None and here.loop is not running_loop()
     if isinstance(here.scheduler, BlockingTaskFace) or is_elsewhere:
         raise NoScheduler("it cannot be awaited here, outside its event loop: use blocking_scheduler_from_context()")
     return here.scheduler
@@ -91,7 +91,8 @@ def _find() -> _Here | None:
     return here if here is not None and here.process == os.getpid() else None  # a fork has the variable, but not the scheduler
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, None where none does."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -106,7 +107,7 @@ class _FromThread(BlockingTaskFace):
         self._loop = loop
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> T:
-        if _running_loop() is self._loop:
+        if running_loop() is self._loop:
             raise WrongThread(call)
         begun: Future[Future[T]] = Future()
 

@@ -75,6 +75,17 @@ class WrongThread(SchedulerError):
         self.call = call
 
 
+class WrongLoop(SchedulerError):
+    """A scheduler was used in another event loop than the one in which it was started, as in another thread or a fork."""
+
+    def __init__(self) -> None:
+        """Say what can be used there."""
+        super().__init__(
+            "the scheduler belongs to the event loop in which it was started, and this is another: await it there, use BlockingScheduler, "
+            "or, in a job's thread, blocking_scheduler_from_context()"
+        )
+
+
 class ForkedScheduler(SchedulerError):
     """The process was forked after the scheduler was made: its thread and connections stayed with the parent."""
 

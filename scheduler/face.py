@@ -9,13 +9,14 @@ from detent.jobs.registry import FunctionSettings, JobSettings
 from detent.jobs.spawning import When
 from detent.jobs.typed import AnyJob, KindOrJob, Payload
 from detent.scheduler import edits
+from detent.scheduler.checks import check_if_exists, check_new, check_when, checked_query
 from detent.scheduler.edits import Changes
 from detent.scheduler.paging import walk
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
 from detent.scheduler.scheduling import NewTask, moment, to_task
 from detent.scheduler.targets import OneOff, one_off
-from detent.stores import Conflict, IfExists, Node, Page, Run, RunQuery, SealedStore, TaskQuery, transitions
+from detent.stores import Conflict, IfExists, JobStore, Node, Page, Run, RunQuery, SealedStore, TaskQuery, transitions
 from detent.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -35,6 +36,15 @@ class TaskFace:
     def jobs(self) -> JobRegistry:
         """The jobs it knows."""
         return self._jobs
+
+    @property
+    def _store(self) -> JobStore:
+        """The store, for a call that may be made here and now."""
+        self._check_loop()
+        return self._parts.store
+
+    def _check_loop(self) -> None:
+        """Raise `WrongLoop` where its event loop is another than the one that runs here."""
 
     def _made_due(self) -> None:
         """Something may be due sooner than was known; a node that runs looks at once."""
@@ -106,6 +116,7 @@ class TaskFace:
             DetentError: what `to_task` refuses; nothing is written then.
 
         """
+        check_when("schedule_job()", when)
         return bool(await self.schedule_jobs([NewTask(slug, job, **when)], if_exists=if_exists))
 
     async def schedule_jobs(self, tasks: Iterable[NewTask], *, if_exists: IfExists = "error") -> list[str]:
@@ -116,16 +127,17 @@ class TaskFace:
             DetentError: what `to_task` refuses; nothing is written then.
 
         """
+        check_if_exists(if_exists)
         now, limit = self._parts.clock.now(), self._parts.config.payload_limit
-        new = [to_task(each, self._parts.registry, now=now, payload_limit=limit) for each in tasks]
-        written = await self._parts.store.create(now, new, if_exists=if_exists)
+        new = [to_task(check_new(each), self._parts.registry, now=now, payload_limit=limit) for each in tasks]
+        written = await self._store.create(now, new, if_exists=if_exists)
         if written:
             self._made_due()
         return written
 
     async def get_job_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
         """Return up to `limit` slugs of tasks, in order, that start with `prefix` and come after `after`."""
-        return await self._parts.store.get_slugs(prefix=prefix, limit=limit, after=after)
+        return await self._store.get_slugs(prefix=prefix, limit=limit, after=after)
 
     async def get_scheduled_job(self, slug: str) -> Task:
         """Return the task as the store has it now.
@@ -134,19 +146,19 @@ class TaskFace:
             JobNotFound: there is none.
 
         """
-        return await self._parts.store.get(slug)
+        return await self._store.get(slug)
 
     async def search_jobs(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match, a page at a time."""
-        return await self._parts.store.search(query)
+        return await self._store.search(checked_query(query, TaskQuery))
 
     def iterate_jobs(self, query: TaskQuery) -> AsyncIterator[Task]:
         """Yield all tasks that match, page after page; `query.limit` is the size of a page."""
-        return walk(self._parts.store.search, query)
+        return walk(self._store.search, checked_query(query, TaskQuery))
 
     async def count_jobs(self, query: TaskQuery) -> int:
         """Return how many tasks match, on all pages together."""
-        return await self._parts.store.count(query)
+        return await self._store.count(checked_query(query, TaskQuery))
 
     async def delete_job(self, slug: str) -> None:
         """Delete the task; a run of it that is under way is cancelled at its node's next heartbeat.
@@ -155,11 +167,11 @@ class TaskFace:
             JobNotFound: there is none.
 
         """
-        await self._parts.store.delete(slug)
+        await self._store.delete(slug)
 
     async def clear(self) -> int:
         """Delete every task of the namespace; return how many there were."""
-        return await self._parts.store.clear()
+        return await self._store.clear()
 
     # -- edits
 
@@ -239,7 +251,7 @@ class TaskFace:
 
         What cannot be read stays as it is. Without `keys` there is nothing to do.
         """
-        store = self._parts.store
+        store = self._store
         return await store.reencrypt(self._parts.clock.now()) if isinstance(store, SealedStore) else 0
 
     async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
@@ -259,12 +271,12 @@ class TaskFace:
     async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
         """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""
         for left in reversed(range(_TRIES)):
-            task = await self._parts.store.get(slug)
+            task = await self._store.get(slug)
             changed = change(task)
             if changed is None or changed == task:
                 return task
             try:
-                written = await self._parts.store.update(self._parts.clock.now(), changed)
+                written = await self._store.update(self._parts.clock.now(), changed)
             except Conflict:
                 if not left:
                     raise
@@ -277,13 +289,13 @@ class TaskFace:
 
     async def runs(self, query: RunQuery) -> Page[Run]:
         """Return the runs that match, newest first, a page at a time."""
-        return await self._parts.store.runs(query)
+        return await self._store.runs(checked_query(query, RunQuery))
 
     def iterate_runs(self, query: RunQuery) -> AsyncIterator[Run]:
         """Yield all runs that match, newest first, page after page; `query.limit` is the size of a page."""
-        return walk(self._parts.store.runs, query)
+        return walk(self._store.runs, checked_query(query, RunQuery))
 
     async def nodes(self) -> list[Node]:
         """Return the nodes that are alive, by what they last said of themselves."""
         now = self._parts.clock.now()
-        return [node for node in await self._parts.store.nodes() if node.until > now]
+        return [node for node in await self._store.nodes() if node.until > now]

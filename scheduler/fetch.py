@@ -26,7 +26,7 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 from detent.jobs import Fail, Retry, Task
 from detent.scheduler.desk import Subscription
 from detent.scheduler.edits import Changes
-from detent.scheduler.errors import SchedulerClosed
+from detent.scheduler.errors import SchedulerClosed, WrongLoop
 from detent.scheduler.handout import Ack, Handout
 from detent.triggers import Trigger
 
@@ -123,14 +123,15 @@ class FetchedTask(_Fetched):
         RunOver: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
         DetentError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
         TypeError: there is nothing of that name to be changed; the same.
+        WrongLoop: this is another event loop than the scheduler's; the same.
     """
 
     def __init__(self, handout: Handout, subscription: Subscription, payload_limit: int) -> None:
         """Take `handout`, which `subscription` has just read."""
         super().__init__(handout)
         self._subscription, self._payload_limit = subscription, payload_limit
-        loop, lease_id = asyncio.get_running_loop(), self.run_id
-        _when_collected(self, loop, lambda: subscription.drop(lease_id))
+        self._loop, lease_id = asyncio.get_running_loop(), self.run_id
+        _when_collected(self, self._loop, lambda: subscription.drop(lease_id))
 
     async def commit(self, **changes: Unpack[Acknowledged]) -> None:
         """Say that the fire is done: a schedule waits for its next one, a one-off is removed."""
@@ -145,6 +146,8 @@ class FetchedTask(_Fetched):
         await self._acknowledge(Fail(reason), changes)
 
     async def _acknowledge(self, error: Retry | Fail | None, changes: Acknowledged) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoop
         edited: Changes = {name: value for name, value in changes.items() if name != "result"}  # type: ignore[assignment]  # the same names
         ack = Ack(error=error, changes=edited, result=changes.get("result"), payload_limit=self._payload_limit)
         await asyncio.shield(self._subscription.acknowledge(self._handout, ack))

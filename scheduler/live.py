@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from detent.jobs import RegisteredJob, Task, TimeLimitExceeded
+from detent.jobs.validators import require_span
 from detent.scheduler.clock import Clock, Timer
 from detent.scheduler.endings import Ending, Interrupted, Stopped
 from detent.scheduler.waiting import Wake
@@ -34,6 +35,8 @@ class StopSignal:
 
     def wait(self, timeout: timedelta | None = None) -> bool:
         """Block this thread until the run should end, at most `timeout` of real time."""
+        if timeout is not None:
+            require_span("timeout", timeout)
         with self._lock:
             if self._event is None:
                 self._event = threading.Event()

@@ -200,7 +200,7 @@ class Runner:
     def _checked(self, task: Task, returned: Task | None) -> Task | None:
         if returned is not None:
             if returned.slug != task.slug:
-                raise InvalidResult(task.kind, returned)
+                raise InvalidResult(task.kind, returned, f"task {returned.slug!r} in a run of {task.slug!r}")
             if returned.payload != task.payload:  # one that is kept may be larger than this node lets it become
                 check_payload(returned.payload, self._payload_limit)
         return returned

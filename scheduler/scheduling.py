@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import FunctionType
 
 from attrs import field, frozen
 
 from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, Overlap, Task, TaskOptions, TriggerSource
+from detent.jobs.base import NO_KIND
 from detent.jobs.payload import check_payload
 from detent.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
 from detent.jobs.typed import KindOrJob, Payload, encode_payload
@@ -70,6 +72,10 @@ def kind_of(job: KindOrJob) -> str:
 
     """
     kind = job if isinstance(job, str) else getattr(job, "kind", None)
+    if isinstance(job, FunctionType):
+        raise InvalidJob(job, "expected the kind that the function is registered under, as by @registry.job(kind)")
+    if kind == "" and kind != job:
+        raise InvalidJob(job, NO_KIND)
     if not isinstance(kind, str):
         raise InvalidJob(job, "expected a registered kind, or a job or class that has one")
     return kind
@@ -149,8 +155,13 @@ def _trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trigger | 
         named = ", ".join(f"{name}={value}" for name, value in given.items() if value is not None)
         raise InvalidSchedule(new.slug, f"{named} without a trigger: expected one, of the task or its job")
     if new.jitter is not None:
+        if not isinstance(new.jitter, timedelta) or new.jitter <= timedelta(0):
+            raise InvalidSchedule(new.slug, f"jitter={new.jitter!r}: expected a timedelta longer than 0")
         trigger = Jittered(trigger, new.jitter, hash_id=new.slug)
     if new.start_at is not None or new.end_at is not None:
+        for name, bound in (("start_at", new.start_at), ("end_at", new.end_at)):
+            if bound is not None:
+                require_aware(bound, name)
         trigger = Between(trigger, start=new.start_at, end=new.end_at)
     return trigger, TriggerSource.TASK
 
@@ -175,7 +186,7 @@ def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: dateti
 def _parse(trigger: Trigger | str, slug: str) -> Trigger:
     if isinstance(trigger, str):
         return parse_trigger(trigger, hash_id=slug)
-    return require_trigger(trigger, "trigger")
+    return require_trigger(trigger, "trigger", "a Trigger, or the text of one such as '@every 5m'")
 
 
 def _text(trigger: Trigger, source: TriggerSource, slug: str) -> str | None:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Unpack, cast
 
-from attrs import fields
-
 from detent.jobs.spawning import Spawning, When
 from detent.jobs.typed import KindOrJob
+from detent.scheduler.checks import check_when
 from detent.scheduler.scheduling import NewTask, kind_of
 
 
@@ -24,6 +23,7 @@ class Spawns(Spawning):
 
     def __call__(self, slug: str, job: KindOrJob, **when: Unpack[When]) -> None:
         """Keep a call, unless it is refused."""
+        check_when("spawn()", when)
         self._asked.append(self._take(NewTask(slug, kind_of(job), **when)))
 
     @property
@@ -34,4 +34,4 @@ class Spawns(Spawning):
 
 def when_of(new: NewTask) -> When:
     """Return the keywords by which a task was asked for."""
-    return cast("When", {each.name: getattr(new, each.name) for each in fields(NewTask) if each.kw_only})
+    return cast("When", {name: getattr(new, name) for name in When.__annotations__})

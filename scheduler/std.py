@@ -7,14 +7,16 @@ from datetime import timedelta
 from functools import partial
 from typing import Self, TypeVar, Unpack
 
-from detent.jobs import JobRegistry
+from detent.jobs import InvalidValue, JobRegistry
+from detent.jobs.validators import require_span
 from detent.scheduler.asking import ask_why
+from detent.scheduler.checks import check_settings, check_wiring
 from detent.scheduler.clock import Clock, StoreClock, SystemClock
 from detent.scheduler.config import SchedulerConfig, Settings, store_url
-from detent.scheduler.current import scheduler_context
+from detent.scheduler.current import running_loop, scheduler_context
 from detent.scheduler.edits import STOP_REQUESTED
 from detent.scheduler.endings import Stopped
-from detent.scheduler.errors import SchedulerClosed
+from detent.scheduler.errors import SchedulerClosed, WrongLoop
 from detent.scheduler.events import Event, Events, Subscriber
 from detent.scheduler.executors.children import check_main_is_guarded
 from detent.scheduler.face import TaskFace
@@ -59,9 +61,11 @@ class StdScheduler(TaskFace):
 
         Raises:
             InvalidStoreURL, MissingExtra: the URL names no store that can be opened here.
-            InvalidValue: a setting is out of its range.
+            InvalidValue: a setting is out of its range. TypeError: there is no such setting.
 
         """
+        check_wiring(store, jobs, clock)
+        check_settings(settings)
         self.config = SchedulerConfig(**settings)
         self.clock = clock or SystemClock()
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
@@ -74,8 +78,14 @@ class StdScheduler(TaskFace):
         self._subscriptions = Subscriptions(known, self._parts)
         self._streams = Streams(self._parts.events, self.config.node)
         self._works: Works | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop that it was started in, until it is closed."""
         self._changing = asyncio.Lock()
         """Held while it is started or drained, so that each of the two is whole."""
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not running_loop():
+            raise WrongLoop
 
     def _made_due(self) -> None:
         if self._works is not None:
@@ -93,6 +103,7 @@ class StdScheduler(TaskFace):
             JobNotFound: there is none.
 
         """
+        self._check_loop()
         if self._works is None:
             return await ask_why(slug, self._parts, None)
         return await ask_why(slug, self._parts, self._works.here, self._works.limits.is_full)
@@ -104,7 +115,7 @@ class StdScheduler(TaskFace):
         and counted in an `EventsDropped`. It may be entered before the scheduler is started.
 
         Raises:
-            InvalidValue: the limit is less than 1.
+            InvalidValue: the limit is less than 1, or `types` is no tuple of classes of events.
 
         """
         return self._streams.open(types, slug, limit)
@@ -127,12 +138,20 @@ class StdScheduler(TaskFace):
             InvalidValue: the kind is empty or too long, or `max_in_flight` is less than 1.
 
         """
+        self._check_loop()
         works = self.works
         subscription = self._subscriptions.open(kind, max_in_flight, works.runs, works.dispatcher.loop.wake.ring)
         return Fetching(subscription, self.config.payload_limit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell `subscriber` every event of this node, until the callable that is returned is called."""
+        """Tell `subscriber` every event of this node, until the callable that is returned is called.
+
+        Raises:
+            InvalidValue: it cannot be called.
+
+        """
+        if not callable(subscriber):
+            raise InvalidValue("subscriber", subscriber, "a callable that takes an event")
         return self._parts.events.subscribe(subscriber)
 
     # -- life
@@ -175,6 +194,7 @@ class StdScheduler(TaskFace):
             except BaseException:
                 await self._parts.store.close()
                 raise
+            self._loop = asyncio.get_running_loop()
             self._works = Works(self._parts, partial(scheduler_context, self))
             self._works.start()
 
@@ -187,7 +207,14 @@ class StdScheduler(TaskFace):
         A run that is cut short is recorded as cancelled, its attempt refunded, and run again by another node, or by this
         one when it is started again. Tasks can still be scheduled; they are not run here until then. When the wait is
         cancelled, what runs goes on, and can be drained or closed again.
+
+        Raises:
+            InvalidValue: `grace` is no length of time.
+
         """
+        self._check_loop()
+        if grace is not None:
+            require_span("grace", grace)
         async with self._changing:
             if self._works is None:
                 return
@@ -214,12 +241,14 @@ class StdScheduler(TaskFace):
 
         A drain that is under way is hurried, and waited for.
         """
+        self._check_loop()
         try:
             self.hurry()
             await self.drain(timedelta(0))
         finally:
             self._streams.end()
             await self._parts.store.close()
+            self._loop = None
             self._changing = asyncio.Lock()  # it is bound to an event loop, and the next start may be in another
 
     async def run(self) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 
 from attrs import field, frozen
 
+from detent.jobs import InvalidValue
 from detent.jobs.validators import at_least
 from detent.scheduler.errors import WrongThread
 from detent.scheduler.events import Event, Events, EventsDropped
@@ -162,10 +163,12 @@ class Streams:
         """Return a stream that is to be entered.
 
         Raises:
-            InvalidValue: the limit is less than 1.
+            InvalidValue: the limit is less than 1, or `types` is no tuple of classes of events.
 
         """
-        return EventStream(self, Wanted(types=tuple(types), slug=slug, limit=limit))
+        if not isinstance(types, tuple) or not all(isinstance(each, type) and issubclass(each, Event) for each in types):
+            raise InvalidValue("types", types, "a tuple of classes of events, such as (RunEnded,)")
+        return EventStream(self, Wanted(types=types, slug=slug, limit=limit))
 
     def add(self, stream: EventStream) -> None:
         """Let a stream take what is told from now on; once."""

@@ -7,6 +7,7 @@ from uuid import uuid4
 from attrs import evolve
 
 from detent.jobs import JobRegistry, TaskOptions
+from detent.jobs.keywords import check_keywords
 from detent.jobs.options import OptionValues
 from detent.jobs.validators import NAME_LIMIT
 from detent.scheduler.scheduling import NewTask, kind_of, moment
@@ -42,6 +43,7 @@ def one_off(asked: NewTask, given: OneOff, registry: JobRegistry, now: datetime)
         slug = f"{kind[: NAME_LIMIT - _ID_LENGTH]}:{uuid4().hex}"
     registered = registry.find(kind)
     defaults = TaskOptions() if registered is None else registered.options
+    check_keywords("a one-off", given, OneOff.__annotations__)
     options = {name: value for name, value in given.items() if name not in _OF_TASK}
     return NewTask(
         slug,

@@ -59,7 +59,9 @@ class StoreClosed(StoreError):
 
     def __init__(self, store: str) -> None:
         """Name the store."""
-        super().__init__(f"{store} is not open: use it inside 'async with', or between open() and close()")
+        super().__init__(
+            f"{store} is not open: use it inside 'async with', or between open() and close(); a scheduler opens its store when it starts"
+        )
         self.store = store
 
 

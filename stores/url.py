@@ -58,6 +58,8 @@ def open_store(url: str, *, namespace: str = "default") -> JobStore:
         MissingExtra: the packages that the store needs are not installed.
 
     """
+    if not isinstance(url, str):
+        raise InvalidStoreURL(repr(url), f"text that begins with a scheme: {_known()}")
     scheme, separator, _ = url.partition("://")
     if not separator:
         raise InvalidStoreURL(hide_password(url), f"a scheme first: {_known()}")

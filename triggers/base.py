@@ -78,10 +78,9 @@ class LooksBack(Trigger, Protocol):
         """Return the latest of these fire times in UTC, or None when there is none."""
 
 
-def require_trigger(value: object, what: str) -> Trigger:
+def require_trigger(value: object, what: str, expected: str = "a Trigger; for the text of one, parse_trigger(text)") -> Trigger:
     """Return `value` when it is a trigger; raises `TriggerError` for anything else, such as a trigger's class or its text."""
     if isinstance(value, type) or not isinstance(value, Trigger):
-        expected = "a Trigger; for the text of one, parse_trigger(text)"
         raise TriggerError("is no trigger", field=what, value=repr(value), expected=expected)
     return value
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after, require_trigger
 from detent.triggers.errors import TriggerError
 from detent.triggers.instants import TICK, require_aware
 
@@ -24,6 +24,7 @@ def fire_times(trigger: Trigger, after: datetime, until: datetime | None = None)
 
     Runs take no time here: with a fixed delay each fire follows the one before.
     """
+    require_trigger(trigger, "trigger")
     end = None if until is None else require_aware(until, "until")
     found = next_fire_after(trigger, after)
     while found is not None and (end is None or found <= end):
@@ -36,6 +37,7 @@ def first_delay(trigger: Trigger, now: datetime) -> timedelta:
 
     Raises `TriggerError` when there is none any more.
     """
+    require_trigger(trigger, "trigger")
     first = next_fire_after(trigger, now)
     if first is None:
         raise TriggerError("does not fire any more", text=trigger.to_text() or repr(trigger), field="now", value=str(now))

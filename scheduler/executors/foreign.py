@@ -17,6 +17,7 @@ from threading import Event
 from attrs import evolve
 
 from detent.jobs import Job, JobContext, Task
+from detent.jobs.validators import require_span
 from detent.scheduler.clock import Clock, SystemClock
 from detent.scheduler.errors import ExecutorFailed
 from detent.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call, form_of, sent
@@ -41,6 +42,7 @@ class NoLine(StopSignal):
         """
         if timeout is None:
             raise ValueError("the node has no line to this process: stop.wait() needs a timeout here, or would wait for ever")
+        require_span("timeout", timeout)
         return Event().wait(timeout.total_seconds())
 
 

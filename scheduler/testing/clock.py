@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 
+from detent.jobs.validators import require_span
 from detent.scheduler.clock import Clock
 from detent.triggers import require_aware
 
@@ -79,5 +80,11 @@ class ManualClock(Clock):
             timer.loop.call_soon(timer.ring)
 
     def advance(self, span: timedelta) -> None:
-        """Move on by `span`, as `move_to` does."""
+        """Move on by `span`, as `move_to` does.
+
+        Raises:
+            InvalidValue: it is no timedelta. ValueError: it is negative.
+
+        """
+        require_span("span", span)
         self.move_to(self._now + span)

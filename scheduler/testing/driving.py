@@ -7,6 +7,7 @@ from detent.scheduler.events import Event, RunEnded
 from detent.scheduler.std import StdScheduler
 from detent.scheduler.testing.clock import ManualClock
 from detent.stores import RunStatus
+from detent.triggers import require_aware
 
 
 async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> int:
@@ -17,13 +18,15 @@ async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> 
     (`ctx.sleep`) are left asleep, their leases kept; jobs that really work are waited for.
 
     Raises:
-        TypeError: the scheduler was not made with a `ManualClock`.
+        TypeError: the scheduler was not made with a `ManualClock`. NaiveDatetime: `until` has no time zone.
         StoreError: of the store.
 
     """
     clock = scheduler.clock
     if not isinstance(clock, ManualClock):
         raise TypeError(f"run_due drives a scheduler that was made with clock=ManualClock(), this one has {clock!r}")
+    if until is not None:
+        until = require_aware(until, "until")
     ended = 0
 
     def count(event: Event) -> None:

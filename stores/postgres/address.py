@@ -82,7 +82,8 @@ def parse_address(conninfo: str, schema: str | None = None) -> Address:
     except psycopg.ProgrammingError:
         parameters = None  # libpq's message may show a part of the password, also as the context of ours
     if parameters is None or not all(port.isdecimal() for port in parameters.get("port", "0").split(",") if port):
-        raise InvalidStoreURL(_shown(conninfo), "postgresql://user:password@host:port/database, odd signs percent-encoded")
+        expected = "postgresql://user:password@host:port/database, odd signs percent-encoded, after ? only schema= and libpq's parameters"
+        raise InvalidStoreURL(_shown(conninfo), expected)
     return Address(parameters=parameters, schema=schema)
 
 

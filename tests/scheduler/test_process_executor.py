@@ -86,7 +86,7 @@ async def test_a_payload_of_any_size_goes_both_ways(runner: Apart) -> None:
 
 async def test_what_is_no_task_is_refused_there(runner: Apart) -> None:
     """As from any job."""
-    assert "returned str: expected a Task" in error_of(await runner.run(apart_jobs.Wrong(), "process"))
+    assert "returned str: expected its Task" in error_of(await runner.run(apart_jobs.Wrong(), "process"))
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ class Wrong(Job):
 
 @pytest.mark.parametrize(
     ("returned", "expected"),
-    [(task_with(slug="another"), "returned Task"), (evolve(TASK, payload=b"x" * 101), "at most 100 bytes, this has 101")],
+    [(task_with(slug="another"), "returned task 'another'"), (evolve(TASK, payload=b"x" * 101), "at most 100 bytes, this has 101")],
 )
 async def test_a_task_that_cannot_be_kept_fails_the_run(running: Running, returned: Task, expected: str) -> None:
     """Another task's, or one with too large a payload."""

@@ -239,7 +239,7 @@ REFUSED: list[tuple[str, dict[str, Any], type[DetentError], str, str]] = [
     ("metadata with NUL", {"metadata": {"a": "\0"}}, InvalidValue, r"'\x00'", "without NUL"),
     ("an unknown kind", {"job": "cleam"}, JobNotRegistered, "'cleam'", "'clean'"),
     ("an unknown kind with a trigger", {"job": "cleam", "trigger": "@daily"}, JobNotRegistered, "'cleam'", "remote=True"),
-    ("the function of a job", {"job": clean}, InvalidJob, "clean", "a registered kind"),
+    ("the function of a job", {"job": clean}, InvalidJob, "clean", "the kind that the function is registered under"),
     ("a class that is no job", {"job": dict}, InvalidJob, "dict", "a registered kind"),
     ("a kind that is empty", {"job": "", "remote": True}, InvalidValue, "''", "1 to 255"),
     ("a trigger that has fired", {"trigger": OnceTrigger(NOON)}, TriggerNeverFires, "2024", "later than now"),

@@ -1,0 +1,123 @@
+"""What README and docs show: their blocks of Python, the names in their text, and all that detent has under such names."""
+
+import dis
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+import detent.jobs
+import detent.scheduler
+import detent.scheduler.testing
+import detent.stores.firestore
+import detent.stores.postgres
+import detent.triggers
+from detent.jobs import JobContext, JobRegistry, Task, TypedJob
+from detent.jobs.options import OptionValues
+from detent.jobs.registry import FunctionSettings, JobSettings
+from detent.jobs.spawning import When
+from detent.scheduler import BlockingScheduler, Cron, FetchedTask, Fetching, NewTask, StdScheduler
+from detent.scheduler.config import Settings
+from detent.stores import JobStore, MemoryStore, RunQuery, TaskQuery
+from detent.triggers import CronTrigger
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = tuple(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
+
+_CLASSES = (
+    *(StdScheduler, BlockingScheduler, Cron, JobRegistry, JobContext, Task, FetchedTask, Fetching, NewTask, TaskQuery, RunQuery),
+    *(CronTrigger, TypedJob, JobStore, MemoryStore),
+)
+_MODULES = (detent.jobs, detent.scheduler, detent.stores, detent.triggers, detent.stores.postgres, detent.scheduler.testing, attrs)
+_OWNERS = (*_CLASSES, *_MODULES)
+_TYPED_DICTS = (When, FunctionSettings, OptionValues, JobSettings, Settings)
+
+
+@frozen
+class Block:
+    """A block of Python in a page, and where it stands."""
+
+    page: str
+    line: int
+    """That of its first line of code."""
+    code: str
+
+
+def text_of(page: str) -> str:
+    """Return what stands in a page, of which the path from the root is given."""
+    return (ROOT / page).read_text("utf-8")
+
+
+def python_blocks(page: str) -> Iterator[Block]:
+    """Yield the blocks of Python of a page, in order; what is indented, in a list, is brought to the margin."""
+    for found in re.finditer(r"^( *)```python\n(.*?)^ *```$", text := text_of(page), re.MULTILINE | re.DOTALL):
+        yield Block(page, text[: found.start(2)].count("\n") + 1, re.sub(f"^{found[1]}", "", found[2], flags=re.MULTILINE))
+
+
+def inline_code(text: str) -> list[str]:
+    """Return what stands between single backticks, outside of blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def called_in(codes: list[str]) -> set[str]:
+    """Return the names of what is called."""
+    return {name for code in codes for name in re.findall(r"(\w+)\((?!\w+ \w+\))", code)}
+
+
+def keywords_in(codes: list[str]) -> set[str]:
+    """Return the names of what is given by keyword; parameters of a URL or a text are none."""
+    return {name for code in codes for name in re.findall(r"(?<![?&\w])([a-z]\w*)=", code)}
+
+
+def global_names(code: CodeType) -> set[str]:
+    """Return every global name that `code` reads and does not set, the bodies of its functions and classes included."""
+    read, written = set[str](), set[str]()
+    for part in _parts(code):
+        for each in dis.get_instructions(part):
+            if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                read.add(str(each.argval))
+            elif each.opname in ("STORE_GLOBAL", "STORE_NAME"):
+                written.add(str(each.argval))
+    return {name for name in read - written if not name.startswith("__")}
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _parts(each)
+
+
+def public_names() -> dict[str, Any]:
+    """Return everything that the packages export, by its name."""
+    packages = (detent.triggers, detent.jobs, detent.stores, detent.scheduler)
+    return {name: getattr(package, name) for package in packages for name in package.__all__}
+
+
+def _parameters(called: Callable[..., Any]) -> set[str]:
+    try:
+        return set(inspect.signature(called).parameters)
+    except ValueError:  # of a type that has none
+        return set()
+
+
+NAMES = {name for owner in _OWNERS for name in dir(owner)}
+"""Every name that our packages and classes have."""
+
+KEYWORDS = {
+    *(
+        parameter
+        for owner in _OWNERS
+        for name in dir(owner)
+        if not name.startswith("_") and callable(called := getattr(owner, name))
+        for parameter in _parameters(called)
+    ),
+    *(name for each in _TYPED_DICTS for name in each.__annotations__),
+    *(each.name for each in attrs.fields(Task)),
+}
+"""Every keyword that one of our callables takes."""
