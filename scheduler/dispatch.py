@@ -8,7 +8,7 @@ import asyncio
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from detent.jobs import RegisteredJob, Request, Task, UnreadablePayload
 from detent.scheduler.desk import Desk
@@ -18,12 +18,13 @@ from detent.scheduler.limits import Limits
 from detent.scheduler.live import LiveRun
 from detent.scheduler.loops import Loop, jittered
 from detent.scheduler.losses import Losses
-from detent.scheduler.outbox import Ended, Outbox
+from detent.scheduler.outbox import Ended, Outbox, is_about_outcomes
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import NEXT_FIRE, is_suspect, plan_fire, trigger_of
 from detent.scheduler.runner import Runner
 from detent.scheduler.sharing import filled
-from detent.stores import ClockSkew, Exchange, LockRequest, StoreClosed, StoreError
+from detent.stores import ClockSkew, Exchange, LockRequest
+from detent.triggers import DetentError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
@@ -94,7 +95,7 @@ class Dispatcher:
         """Write what ended, lock what is due and start it; return how many tasks were locked.
 
         Raises:
-            StoreError: of the store. If the call may have happened, the next one repeats it exactly, for as long as what it
+            DetentError: of the store. If the call may have happened, the next one repeats it exactly, for as long as what it
                 locked can be trusted.
 
         """
@@ -110,9 +111,8 @@ class Dispatcher:
                 return 0
             try:
                 exchange = await self._exchange(call, handed_in)
-            except StoreError as error:
-                is_refused = not error.retryable and not isinstance(error, ClockSkew | StoreClosed)
-                if is_refused and await self._outbox.write_singly(handed_in, call.now):
+            except DetentError as error:
+                if is_about_outcomes(error) and await self._outbox.write_singly(handed_in, call.now):
                     self._ask_again(BUSY_PAUSE)
                 raise
             self._note(call, exchange)
@@ -239,7 +239,8 @@ class Dispatcher:
         """
         if live.has_ended or live.cut_short is None or live.started_at is None or live.fire_time is None:
             return
-        ending = type(live.cut_short)(f"{live.cut_short.reason}; its job ignores that it was cancelled, and may still be at work")
+        reason = f"{live.cut_short.reason}; its job ignores that it was cancelled, and may still be at work"
+        ending = evolve(live.cut_short, reason=reason)
         self._end(live, live.fire_time, live.started_at, max(self._clock.now(), live.started_at), ending)
 
     def _end(self, live: LiveRun, fire_time: datetime, started_at: datetime, ended_at: datetime, ending: Ending) -> None:

@@ -14,7 +14,8 @@ from detent.scheduler.live import LiveRun, LiveRuns
 from detent.scheduler.parts import Parts
 from detent.scheduler.plan import trigger_of
 from detent.scheduler.why import handed_back_note
-from detent.stores import LockLost, Outcome, Refused, StoreError, transitions
+from detent.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed, transitions
+from detent.triggers import DetentError
 
 UNREADABLE_PAUSE = timedelta(minutes=1)
 """How long a task waits at first that this node cannot read, for a node that can."""
@@ -33,6 +34,11 @@ class Ended:
     finish: Finish | None
     """None if it is handed back unrun."""
     warning: str = ""
+
+
+def is_about_outcomes(error: DetentError) -> bool:
+    """Tell whether what was to be written is refused for good, by the store or on its way there; else it stays to be written."""
+    return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
 
 
 class Outbox:
@@ -128,15 +134,15 @@ class Outbox:
         Return whether some rows were held by somebody else.
 
         Raises:
-            StoreError: a passing one; what was not written by then stays.
+            StoreError: one that is about no outcome; what was not written by then stays.
 
         """
         are_busy = False
         for each in handed_in:
             try:
                 refused = await self._parts.store.reschedule(now, [each.outcome])
-            except StoreError as error:
-                if error.retryable:
+            except DetentError as error:
+                if not is_about_outcomes(error):
                     raise
                 self._ended.pop(each.live.lease_id, None)
                 self._refused_for_good(each, f"its outcome cannot be written: {error}")

@@ -134,7 +134,7 @@ class Runner:
         if live.cut_short is None:
             return ending
         told = ending.error if isinstance(ending, Raised) else ending.reason
-        return type(live.cut_short)(f"{live.cut_short.reason}; on being told so, the job failed: {told}")
+        return evolve(live.cut_short, reason=f"{live.cut_short.reason}; on being told so, the job failed: {told}")
 
     def _work(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Awaitable[Task | None]:
         """Give the job to the executor that its registration names."""

@@ -133,6 +133,8 @@ def _failed(task: Task, now: datetime) -> str:
 def _put_off(task: Task, until: datetime, now: datetime) -> str:
     if (task.last_error or "").startswith(_HANDED_BACK):
         return f"waits until {moment(until, now)}{_because(task)}"
+    if task.attempt <= task.crashes:  # none has failed: one that is cut short is refunded
+        return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last run was cut short"
     return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last attempt failed{_because(task)}"
 
 

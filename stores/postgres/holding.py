@@ -21,20 +21,22 @@ _LOST_REASON: Final = lost_reason("%s")
 """As SQL's `format` takes it."""
 
 _PATIENCE: Final = timedelta(milliseconds=250)
-"""How long a spawned slug may wait for an open transaction that is just creating it; after that its outcome is busy."""
+"""How long a spawned slug may wait for an open transaction that just creates or edits it; after that its outcome is busy."""
 
 
 async def exchange(session: Session, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
     """Write outcomes, lock what is due and look what is due next, in one round trip and one transaction."""
+    aside = _hold_aside(session, outcomes)
     writing = [*_reschedule(session, now, outcomes, handing_back=request is None)]
     asking = [] if request is None else [_lock(session, now, request), _next_due(session, request)]
     try:
-        ((store_now,),), *answers = await session.connections.run(_enter(session, now, outcomes, request), *writing, *asking)
+        ((store_now,),), *answers = await session.connections.run(_enter(session, now, outcomes, request), *aside, *writing, *asking)
     except StoreError as error:
         if not outcomes or not about_a_row(error.__cause__):
             raise
         refused = await _write_one_by_one(session, now, outcomes, handing_back=request is None)
         return evolve(await exchange(session, now, (), request), refused=refused)
+    del answers[: len(aside)]
     refused = await _refused(session, outcomes, answers[: len(writing)])
     tasks, next_due = ([], None) if request is None else (_locked(session, answers[-2]), answers[-1][0][0])
     return Exchange(tasks=tasks, refused=refused, next_due=next_due, store_now=store_now)
@@ -69,7 +71,7 @@ async def extend(session: Session, now: datetime, held: Sequence[Held], lease: t
 
 
 def _enter(session: Session, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None = None) -> Step:
-    """A repeated request waits for its first attempt. Nothing else here waits, but for a slug that somebody is just creating."""
+    """A repeated request waits for its first attempt. Nothing else here waits, but for a slug that somebody just creates or edits."""
     patience = _PATIENCE if any(outcome.spawn for outcome in outcomes) else None
     return session.enter(now, key=() if request is None else ("lock", request.token), patience=patience)
 
@@ -95,6 +97,11 @@ def _locked(session: Session, rows: Sequence[Row]) -> list[Task]:
 
 def _next_due(session: Session, request: LockRequest) -> Step:
     return session.step(session.sql.next_due, {"kinds": list(request.rooms)})
+
+
+def _hold_aside(session: Session, outcomes: Sequence[Outcome]) -> list[Step]:
+    slugs = {task.slug for outcome in outcomes for task in outcome.spawn}
+    return [session.hold_aside(slugs)] if slugs else []
 
 
 def _reschedule(session: Session, now: datetime, outcomes: Sequence[Outcome], *, handing_back: bool) -> Iterator[Step]:
@@ -150,9 +157,9 @@ async def _write_one_by_one(session: Session, now: datetime, outcomes: Sequence[
     refused: list[Refused] = []
     failure: StoreError | None = None
     for outcome in outcomes:
-        steps = _reschedule(session, now, [outcome], handing_back=handing_back)
+        aside, steps = _hold_aside(session, [outcome]), _reschedule(session, now, [outcome], handing_back=handing_back)
         try:
-            _, *answers = await session.connections.run(_enter(session, now, [outcome]), *steps)
+            _, *answers = await session.connections.run(_enter(session, now, [outcome]), *aside, *steps)
         except StoreError as error:
             if waited_in_vain(error.__cause__):
                 refused.append(Refused(outcome=outcome, reason="busy"))
@@ -161,7 +168,7 @@ async def _write_one_by_one(session: Session, now: datetime, outcomes: Sequence[
             else:
                 raise
         else:
-            refused += await _refused(session, [outcome], answers)
+            refused += await _refused(session, [outcome], answers[len(aside) :])
     if failure is not None:
         raise failure
     return refused

@@ -65,7 +65,9 @@ async def _create_missing(session: Session, now: datetime, tasks: Sequence[Task]
     """Write what does not exist yet, and return the slugs of that."""
     written: set[str] = set()
     for portion in portions(sorted(tasks, key=lambda task: task.slug), _size):
-        rows = await session.ask_at(now, session.sql.create_missing, tasks=batch([definition(task) for task in portion]))
+        values = {"tasks": batch([definition(task) for task in portion]), "now": now}
+        steps = (session.hold_aside(task.slug for task in portion), session.step(session.sql.create_missing, values))
+        *_, rows = await session.connections.run(session.enter(now), *steps)
         written.update(slug for (slug,) in rows)
     return written
 

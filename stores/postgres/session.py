@@ -1,7 +1,7 @@
 """What the store's calls share: the lines, the statements, and whose tasks they are about."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from attrs import field, frozen
@@ -44,6 +44,10 @@ class Session:
         """
         name = " ".join((self.schema, self.namespace, *key)) if key else None
         return Step(self.sql.enter, {"now": now, "skew_limit": self.skew_limit, "key": name, "patience": patience})
+
+    def hold_aside(self, slugs: Iterable[str]) -> Step:
+        """Return the statement that goes before one by which tasks that were set aside give way."""
+        return self.step(self.sql.hold_aside, {"slugs": list(slugs)})
 
     async def ask(self, query: bytes, **values: object) -> list[Row]:
         """Run one statement that depends on no time."""

@@ -39,6 +39,7 @@ class Statements:
     extend: bytes
     get: bytes
     get_slugs: bytes
+    hold_aside: bytes
     judge: bytes
     leave: bytes
     lock: bytes

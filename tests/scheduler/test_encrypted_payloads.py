@@ -12,7 +12,7 @@ from detent.jobs import PAYLOAD_MAX, InvalidValue, JobContext, JobRegistry, Payl
 from detent.jobs.cipher import ENVELOPE_MAX, MARK
 from detent.scheduler import PayloadTooLarge, SchedulerConfig, StdScheduler
 from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, TaskQuery
+from detent.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
 from detent.stores.postgres import PostgresStore
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -150,6 +150,28 @@ async def test_encrypting_anew_leaves_what_cannot_be_read(store: MemoryStore, cl
         assert await new.reencrypt_payloads() == 0
 
     assert (await store.get("t")).payload == stored
+
+
+async def test_a_run_that_went_well_is_done_also_if_its_payload_was_given_another_key_meanwhile(
+    store: MemoryStore, clock: ManualClock
+) -> None:
+    """What this node cannot read any more was read when the run began: it is not handed back, as if it had not been run."""
+    jobs = JobRegistry()
+    jobs.job("noting")(lambda ctx: got.append(ctx.slug.encode()))
+    async with (
+        StdScheduler(store.sibling(), jobs=jobs, clock=clock, keys=OLD_KEYS) as scheduler,
+        StdScheduler(store.sibling(), clock=clock, keys=ONLY_NEW) as other,
+    ):
+        await scheduler.schedule_job("p", "noting", trigger="@every 1h", payload=SECRET, at=NOON)
+        await scheduler.works.dispatcher.run_once()
+        await scheduler.works.runs.rest()
+        await other.update_job("p", payload=b"another")
+        for _ in range(2):
+            await scheduler.works.dispatcher.run_once()
+        (run,) = (await scheduler.runs(RunQuery())).items
+        task = await other.get_scheduled_job("p")
+    assert (got, run.status) == ([b"p"], RunStatus.DONE)
+    assert (task.payload, task.run_at, task.attempt) == (b"another", NOON + HOUR, 0)
 
 
 async def test_without_keys_nothing_is_encrypted_anew(store: MemoryStore) -> None:

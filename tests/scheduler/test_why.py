@@ -161,6 +161,15 @@ ROWS: list[tuple[str, Task, Surroundings, str]] = [
         ),
     ),
     (
+        "its run was cut short, and is to be begun again after a pause; the fire before had failed",
+        transitions.interrupt(locked(a_task(last_error=TRACEBACK)), now=NOON, pause=MINUTE),
+        Surroundings(now=NOON),
+        (
+            "waits for its fire at 2030-01-01T11:59:00+00:00 (1 min ago), at 2030-01-01T12:01:00+00:00 (in 1 min), "
+            "because its last run was cut short"
+        ),
+    ),
+    (
         "it waits for a retry, after a lost run that is not one",
         evolve(RETRYING, crashes=1),
         Surroundings(now=NOON),
