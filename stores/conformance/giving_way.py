@@ -70,6 +70,16 @@ class GivingWay:
             await store.create(LATER, [a_task("work/42")])
         assert await store.get("work/42") == restarted
 
+    async def test_a_paused_task_that_was_not_set_aside_does_not_give_way(self, store: JobStore) -> None:
+        """It waits for somebody to resume it; a slug is no less taken for that."""
+        await store.create(NOON, [evolve(a_task("work/42"), paused=True)])
+        paused = await store.get("work/42")
+
+        with pytest.raises(JobAlreadyScheduled):
+            await store.create(LATER, [a_task("work/42")])
+        assert await store.create(LATER, [a_task("work/42")], if_exists="keep") == []
+        assert await store.get("work/42") == paused
+
     async def test_a_task_that_waits_for_its_retry_does_not_give_way(self, store: JobStore) -> None:
         """A failed attempt is no end."""
         await store.create(NOON, [a_task("work/42")])
