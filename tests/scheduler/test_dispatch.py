@@ -1,5 +1,6 @@
 """What the dispatcher makes of the store's answers, and of those that do not come."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -133,6 +134,21 @@ async def test_an_outcome_on_an_edited_row_is_decided_again(jobs: Noting) -> Non
         assert (task.paused, task.metadata, task.fires, task.due_at) == (True, {"by": "hand"}, 1, None)
         assert (await node.statuses(), len(node.of(RunEnded))) == ([RunStatus.DONE], 1)
         assert len(node.scheduler.works.runs) == 0
+
+
+async def test_an_outcome_on_an_edited_row_is_handed_in_again_at_once(jobs: Noting) -> None:
+    """Not at the poll: the loop is rung for what was decided anew."""
+    gate = jobs.gated()
+    async with driven(jobs) as node:
+        await node.scheduler.schedule_job("t", "gated")
+        await node.dispatcher.run_once()
+        await edit(node.store, "t", NOON, metadata={"by": "hand"})
+        gate.set()
+        await node.scheduler.works.runs.rest()
+        node.dispatcher.loop.wake.clear()
+        await node.dispatcher.run_once()
+        assert node.dispatcher.unwritten == 1
+        assert await asyncio.wait_for(node.dispatcher.loop.wake.wait(None), 5)
 
 
 async def test_an_edit_that_this_node_cannot_read_sets_the_task_aside(jobs: Noting) -> None:
