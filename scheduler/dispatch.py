@@ -112,9 +112,9 @@ class Dispatcher:
             try:
                 exchange = await self._exchange(call, handed_in)
             except DetentError as error:
-                if is_about_outcomes(error) and await self._outbox.write_singly(handed_in, call.now):
-                    self._ask_again(BUSY_PAUSE)
-                raise
+                if is_about_outcomes(error):
+                    await self._outbox.write_singly(handed_in, call.now)
+                raise  # and the loop turns again soon
             self._note(call, exchange)
             if self._outbox.settle(handed_in, exchange.refused):
                 self._ask_again(BUSY_PAUSE)

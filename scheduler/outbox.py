@@ -128,16 +128,13 @@ class Outbox:
                 self._ended[each.live.lease_id], are_busy = each, True
         return are_busy
 
-    async def write_singly(self, handed_in: Sequence[Ended], now: datetime) -> bool:
+    async def write_singly(self, handed_in: Sequence[Ended], now: datetime) -> None:
         """Write each outcome by itself, because the store refuses all of them together; give up the ones that it refuses alone.
-
-        Return whether some rows were held by somebody else.
 
         Raises:
             StoreError: one that is about no outcome; what was not written by then stays.
 
         """
-        are_busy = False
         for each in handed_in:
             try:
                 refused = await self._parts.store.reschedule(now, [each.outcome])
@@ -147,8 +144,7 @@ class Outbox:
                 self._ended.pop(each.live.lease_id, None)
                 self._refused_for_good(each, f"its outcome cannot be written: {error}")
             else:
-                are_busy |= self.settle([each], refused)
-        return are_busy
+                self.settle([each], refused)
 
     def _refused_for_good(self, ended: Ended, reason: str) -> None:
         """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
