@@ -2,7 +2,7 @@
 
 One desk for each kind that is fetched on a node. A task comes to it as a run that was locked like any other, but not begun;
 it begins when a subscription takes it, and ends as the acknowledgement says. What is not taken goes back unrun.
-Nothing here knows how a subscriber reads: he takes, acknowledges by lease id, and may wait; all in the scheduler's event loop.
+Nothing here knows how a subscriber reads: he takes, acknowledges what he took, and may wait; all in the scheduler's event loop.
 """
 
 import asyncio

@@ -46,7 +46,7 @@ class _Call:
 
 
 class Dispatcher:
-    """Locks, starts and reports runs; everything here happens in the scheduler's event loop."""
+    """Locks and starts runs, and hands in what the outbox holds; everything here happens in the scheduler's event loop."""
 
     def __init__(self, parts: Parts, runner: Runner) -> None:
         """Lock from the store of `parts` what `runner` is to run."""

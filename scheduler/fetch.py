@@ -123,6 +123,7 @@ class FetchedTask(_Fetched):
         RunOver: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
         DetentError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
         TypeError: there is nothing of that name to be changed; the same.
+        WrongLoop: it was called in another event loop; the same.
         WrongLoop: this is another event loop than the scheduler's; the same.
     """
 
