@@ -88,8 +88,8 @@ def benchmark(session: nox.Session) -> None:
 
 def install_wheel(session: nox.Session, *options: str, extras: str = "") -> None:
     """Install this run's wheel, also over an older one of the same version."""
-    requirement = f"detent[{extras}] @ {build_wheel(session).as_uri()}"
-    session.install("--reinstall-package", "detent", *options, requirement)
+    requirement = f"duly[{extras}] @ {build_wheel(session).as_uri()}"
+    session.install("--reinstall-package", "duly", *options, requirement)
 
 
 def install_group(session: nox.Session, group: str) -> None:
@@ -100,7 +100,7 @@ def install_group(session: nox.Session, group: str) -> None:
 def build_wheel(session: nox.Session) -> Path:
     """Build the wheel once a run, by way of the sdist: a stale `build/` would ship deleted modules."""
     folder = wheel_folder()
-    wheel_path = folder / f"detent-{PYPROJECT['project']['version']}-py3-none-any.whl"
+    wheel_path = folder / f"duly-{PYPROJECT['project']['version']}-py3-none-any.whl"
     if not wheel_path.exists():
         # No session's environment is the builder's; its Python is nox's own.
         session.run_install("uv", "build", "--quiet", "--python", sys.executable, "--out-dir", str(folder), external=True)
@@ -110,7 +110,7 @@ def build_wheel(session: nox.Session) -> Path:
 @functools.cache
 def wheel_folder() -> Path:
     """Name this run's own folder, so that two runs at once do not mix their wheels; it goes when nox ends."""
-    folder = Path(tempfile.mkdtemp(prefix="detent-wheel-"))
+    folder = Path(tempfile.mkdtemp(prefix="duly-wheel-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
@@ -125,9 +125,9 @@ def check_types(session: nox.Session, targets: list[str]) -> None:
 
 
 def library_modules() -> list[str]:
-    """Every module of the library by the folders' account, as `detent.stores.memory`."""
+    """Every module of the library by the folders' account, as `duly.stores.memory`."""
     paths = [path.relative_to(ROOT).with_suffix("") for folder in FOLDERS for path in python_files(ROOT / folder)]
-    return [".".join(("detent", *path.parts)).removesuffix(".__init__") for path in paths]
+    return [".".join(("duly", *path.parts)).removesuffix(".__init__") for path in paths]
 
 
 def python_files(path: Path) -> list[Path]:

@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from detent.jobs import JobRegistry
-from detent.scheduler import NewTask, StdScheduler
-from detent.stores.postgres import PostgresStore, open_embedded
+from duly.jobs import JobRegistry
+from duly.scheduler import NewTask, StdScheduler
+from duly.stores.postgres import PostgresStore, open_embedded
 
 BATCH = 100
 
@@ -52,7 +52,7 @@ async def drain_floor(url: str, count: int) -> float:
             await asyncio.gather(*(nothing() for _ in done))
 
 
-async def drain_detent(url: str, count: int) -> float:
+async def drain_duly(url: str, count: int) -> float:
     """Return runs per second of one node, its history written."""
     jobs, all_done, left = JobRegistry(), asyncio.Event(), count
 
@@ -78,9 +78,9 @@ async def main(url: str, count: int, rounds: int) -> None:
     """Run both in turn, and print the figures of each round and the median ratio."""
     ratios = []
     for number in range(rounds):
-        floor, detent = await drain_floor(url, count), await drain_detent(url, count)
-        ratios.append(detent / floor)
-        print(f"round {number + 1}: floor {floor:8.0f} rows/s   detent {detent:8.0f} runs/s   ratio {detent / floor:.3f}")
+        floor, duly = await drain_floor(url, count), await drain_duly(url, count)
+        ratios.append(duly / floor)
+        print(f"round {number + 1}: floor {floor:8.0f} rows/s   duly {duly:8.0f} runs/s   ratio {duly / floor:.3f}")
     print(f"median ratio {statistics.median(ratios):.3f} ({count} tasks, {rounds} rounds)")
 
 
@@ -89,6 +89,6 @@ if __name__ == "__main__":
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    logging.getLogger("detent").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="detent-bench-") as directory, open_embedded(directory) as server:
+    logging.getLogger("duly").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="duly-bench-") as directory, open_embedded(directory) as server:
         asyncio.run(main(server.url, arguments.tasks, arguments.rounds))

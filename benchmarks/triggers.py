@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 from cronsim import CronSim
 
-from detent.triggers import CronTrigger, TriggerError, missed
+from duly.triggers import CronTrigger, TriggerError, missed
 
 ZONES = ("UTC", "America/New_York")
 EXPRESSIONS = (
@@ -47,9 +47,9 @@ START = datetime(2024, 1, 15, 8, 59, 30, tzinfo=UTC)
 YEAR = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))
 SECONDS_OF_YEAR = 366 * 86_400
 
-ITERATING = {"UTC": 14.0, "America/New_York": 7.0}  # croniter / detent, geometric mean
-CRONSIM = 1.0  # cronsim / detent, on every expression
-STATELESS = 14.0  # croniter / detent, on every expression
+ITERATING = {"UTC": 14.0, "America/New_York": 7.0}  # croniter / duly, geometric mean
+CRONSIM = 1.0  # cronsim / duly, on every expression
+STATELESS = 14.0  # croniter / duly, on every expression
 PARSE_MS, NEVER_MS, MISSED_MS = 0.4, 0.5, 1.0
 CALLS = 20  # in a round of what is not followed from fire to fire
 
@@ -90,7 +90,7 @@ def cronsim_at(expression: str, start: datetime) -> CronSim:
     return CronSim(FOR_CRONSIM.get(expression, expression), start)
 
 
-def follow_detent(expression: str, zone: str, fires: int) -> Work:
+def follow_duly(expression: str, zone: str, fires: int) -> Work:
     """Go from fire to fire by `next_fire_time(prev)`, which keeps no state."""
     find = CronTrigger(expression, zone).next_fire_time
 
@@ -118,7 +118,7 @@ def follow_cronsim(expression: str, zone: str, fires: int) -> Work:
     return lambda: [next(fires_of) for _ in range(fires)]
 
 
-def ask_detent(expression: str, zone: str, calls: int) -> Work:
+def ask_duly(expression: str, zone: str, calls: int) -> Work:
     """Build a trigger of an expression seen before, and ask it once."""
     return lambda: [fire for _ in range(calls) if (fire := CronTrigger(expression, zone).next_fire_time(START))]
 
@@ -135,8 +135,8 @@ def ask_cronsim(expression: str, zone: str, calls: int) -> Work:
     return lambda: [next(cronsim_at(expression, start)) for _ in range(calls)]
 
 
-FOLLOW = {"detent": follow_detent, "croniter": follow_croniter, "cronsim": follow_cronsim}
-ASK = {"detent": ask_detent, "croniter": ask_croniter, "cronsim": ask_cronsim}
+FOLLOW = {"duly": follow_duly, "croniter": follow_croniter, "cronsim": follow_cronsim}
+ASK = {"duly": ask_duly, "croniter": ask_croniter, "cronsim": ask_cronsim}
 
 
 def race(contenders: Mapping[str, Callable[[], Work]], rounds: int, pieces: int) -> dict[str, float]:
@@ -155,8 +155,8 @@ def require_agreement(what: str, contenders: Mapping[str, Callable[[], Work]], p
     """Stop unless all give the same instants, and all of them: a wrong answer's speed says nothing."""
     answers = {name: [fire.astimezone(UTC) for fire in prepare()()] for name, prepare in contenders.items()}
     for name, fires in answers.items():
-        if len(fires) != pieces or fires != answers["detent"]:
-            sys.exit(f"{what}: {name} and detent disagree on the fire times from {START}")
+        if len(fires) != pieces or fires != answers["duly"]:
+            sys.exit(f"{what}: {name} and duly disagree on the fire times from {START}")
 
 
 class Row(NamedTuple):
@@ -168,18 +168,18 @@ class Row(NamedTuple):
 
     def ratio(self, rival: str) -> float:
         """How many times as long the rival takes."""
-        return self.micros[rival] / self.micros["detent"]
+        return self.micros[rival] / self.micros["duly"]
 
     def __str__(self) -> str:
-        detent, croniter_, cronsim = (self.micros[name] for name in ("detent", "croniter", "cronsim"))
-        figures = f"{detent:8.2f} {croniter_:9.2f} {cronsim:8.2f} {self.ratio('croniter'):16.1f} {self.ratio('cronsim'):15.1f}"
+        duly, croniter_, cronsim = (self.micros[name] for name in ("duly", "croniter", "cronsim"))
+        figures = f"{duly:8.2f} {croniter_:9.2f} {cronsim:8.2f} {self.ratio('croniter'):16.1f} {self.ratio('cronsim'):15.1f}"
         return f"{self.zone:17} {self.expression:19} {figures}"
 
 
 def compare(title: str, table: Mapping[str, Callable[[str, str, int], Work]], rounds: int, pieces: int) -> list[Row]:
     """Race the contenders over every expression and zone; print and return the rows."""
     print(f"\n{title}: microseconds, best of {rounds} rounds of {pieces}")
-    print(f"{'zone':17} {'expression':19} {'detent':>8} {'croniter':>9} {'cronsim':>8} {'croniter/detent':>16} {'cronsim/detent':>15}")
+    print(f"{'zone':17} {'expression':19} {'duly':>8} {'croniter':>9} {'cronsim':>8} {'croniter/duly':>16} {'cronsim/duly':>15}")
     rows = list[Row]()
     for zone in ZONES:
         for expression in EXPRESSIONS:
@@ -229,12 +229,12 @@ def targets(iterating: list[Row], stateless: list[Row], rounds: int) -> Iterator
     for zone, bound in ITERATING.items():
         rows = [row for row in iterating if row.zone == zone]
         mean = statistics.geometric_mean(row.ratio("croniter") for row in rows)
-        yield Target(f"iterating, {zone}: croniter/detent, geometric mean", mean, bound, at_least=True)
+        yield Target(f"iterating, {zone}: croniter/duly, geometric mean", mean, bound, at_least=True)
         slowest = min(rows, key=lambda row: row.ratio("cronsim"))
-        what = f"iterating, {zone}: cronsim/detent, least: {slowest.expression}"
+        what = f"iterating, {zone}: cronsim/duly, least: {slowest.expression}"
         yield Target(what, slowest.ratio("cronsim"), CRONSIM, at_least=True)
     least = min(stateless, key=lambda row: row.ratio("croniter"))
-    yield Target(f"stateless: croniter/detent, least: {least.expression}, {least.zone}", least.ratio("croniter"), STATELESS, at_least=True)
+    yield Target(f"stateless: croniter/duly, least: {least.expression}, {least.zone}", least.ratio("croniter"), STATELESS, at_least=True)
     parse = max((parse_ms(expression, rounds), expression) for expression in EXPRESSIONS)
     yield Target(f"parse uncached, ms, most: {parse[1]}", parse[0], PARSE_MS, at_least=False)
     yield Target(f"refuse {NEVER}, ms", best_ms(refuse, rounds), NEVER_MS, at_least=False)

@@ -8,11 +8,11 @@ The clock is moved by hand, so that an hour takes no time; with `StdScheduler()`
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from detent.jobs import Fail, JobContext, JobRegistry
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, TaskQuery
-from detent.triggers import EVERY_FIVE_MINUTES, HOURLY, daily_at, every, weekly_on
+from duly.jobs import Fail, JobContext, JobRegistry
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery, TaskQuery
+from duly.triggers import EVERY_FIVE_MINUTES, HOURLY, daily_at, every, weekly_on
 
 MINUTE = timedelta(minutes=1)
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

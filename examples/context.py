@@ -2,7 +2,7 @@
 
 python -P examples/context.py [FILE]
 
-FILE is a configuration, detent.toml beside this file by default. Where there is no scheduler, and where the file says
+FILE is a configuration, duly.toml beside this file by default. Where there is no scheduler, and where the file says
 `on = false`, what is scheduled is checked and discarded.
 """
 
@@ -11,8 +11,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from detent.jobs import JobContext, JobRegistry, Task
-from detent.scheduler import (
+from duly.jobs import JobContext, JobRegistry, Task
+from duly.scheduler import (
     NopScheduler,
     blocking_scheduler_from_context,
     scheduler_context,
@@ -57,4 +57,4 @@ async def main(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).with_name("detent.toml")))
+    asyncio.run(main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).with_name("duly.toml")))

@@ -1,4 +1,4 @@
-"""detent at its job: three nodes on one store, and one of them is killed in the middle of a job.
+"""duly at its job: three nodes on one store, and one of them is killed in the middle of a job.
 
 `python -P examples/demo.py` starts an embedded PostgreSQL and three node processes. A schedule fires every second, on
 whichever node is first; a one-off fires after its delay; a job that fails is retried with backoff; and the node that runs
@@ -21,10 +21,10 @@ from uuid import uuid4
 
 from attrs import asdict, define, field, frozen
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy
-from detent.scheduler import NewTask, StdScheduler
-from detent.scheduler.testing import cut_off
-from detent.stores import JobStore, MemoryStore, RunQuery, RunStatus, open_store
+from duly.jobs import JobContext, JobRegistry, RetryPolicy
+from duly.scheduler import NewTask, StdScheduler
+from duly.scheduler.testing import cut_off
+from duly.stores import JobStore, MemoryStore, RunQuery, RunStatus, open_store
 
 NAMES = ("Ada", "Bo", "Cleo")
 SECOND = timedelta(seconds=1)
@@ -289,9 +289,9 @@ def main() -> None:
         asyncio.run(be_a_node(arguments.node, arguments.store, arguments.namespace))
         return
     if arguments.store == "embedded":
-        from detent.stores.postgres import open_embedded  # noqa: PLC0415 - the other stores need no PostgreSQL
+        from duly.stores.postgres import open_embedded  # noqa: PLC0415 - the other stores need no PostgreSQL
 
-        with tempfile.TemporaryDirectory(prefix="detent-demo-") as directory, open_embedded(directory) as server:
+        with tempfile.TemporaryDirectory(prefix="duly-demo-") as directory, open_embedded(directory) as server:
             is_well = asyncio.run(demonstrate(server.url))
     else:
         is_well = asyncio.run(demonstrate(arguments.store))

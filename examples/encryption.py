@@ -7,9 +7,9 @@ import asyncio
 import secrets
 from datetime import timedelta
 
-from detent.jobs import JobContext, JobRegistry, PayloadKeys, Task
-from detent.scheduler import HandedBack, RunEnded, StdScheduler
-from detent.stores import JobStore, MemoryStore, TaskQuery
+from duly.jobs import JobContext, JobRegistry, PayloadKeys, Task
+from duly.scheduler import HandedBack, RunEnded, StdScheduler
+from duly.stores import JobStore, MemoryStore, TaskQuery
 
 CARD = b"4111 1111 1111 1111"
 LATER = timedelta(days=365)

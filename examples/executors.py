@@ -9,9 +9,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy
-from detent.scheduler import Event, RunEnded, StdScheduler
-from detent.stores import MemoryStore
+from duly.jobs import JobContext, JobRegistry, RetryPolicy
+from duly.scheduler import Event, RunEnded, StdScheduler
+from duly.stores import MemoryStore
 
 registry = JobRegistry()
 pool = ThreadPoolExecutor(2, thread_name_prefix="reports")  # yours: the scheduler never shuts it down

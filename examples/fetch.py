@@ -6,8 +6,8 @@ python -P examples/fetch.py
 import asyncio
 from datetime import timedelta
 
-from detent.scheduler import FetchedTask, NewTask, RunEnded, StdScheduler
-from detent.stores import JobStore, MemoryStore
+from duly.scheduler import FetchedTask, NewTask, RunEnded, StdScheduler
+from duly.stores import JobStore, MemoryStore
 
 BACKUPS = [f"disk-{number}" for number in range(6)]
 

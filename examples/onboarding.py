@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory
 
 from attrs import evolve, frozen
 
-from detent.jobs import Job, JobContext, Task
-from detent.scheduler import Event, RunEnded, StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunStatus
+from duly.jobs import Job, JobContext, Task
+from duly.scheduler import Event, RunEnded, StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunStatus
 
 MAILS = (("welcome", 0), ("tips", 3), ("how is it going?", 10))
 """Each subject, and its day."""

@@ -1,13 +1,13 @@
-"""A job that runs once, after a delay, with a payload: on whichever store `DETENT_STORE` names, in memory without it.
+"""A job that runs once, after a delay, with a payload: on whichever store `DULY_STORE` names, in memory without it.
 
-DETENT_STORE=postgresql://postgres@localhost/postgres python -P examples/once.py
+DULY_STORE=postgresql://postgres@localhost/postgres python -P examples/once.py
 """
 
 import asyncio
 from datetime import timedelta
 
-from detent.jobs import Job, JobContext, Task
-from detent.scheduler import StdScheduler
+from duly.jobs import Job, JobContext, Task
+from duly.scheduler import StdScheduler
 
 
 class CancelTransaction(Job):

@@ -7,11 +7,11 @@ import argparse
 import asyncio
 from datetime import UTC, datetime
 
-from detent.jobs import CurlJob
-from detent.scheduler import RunEnded, StdScheduler
-from detent.scheduler.events import Event
-from detent.stores import MemoryStore
-from detent.triggers import CronTrigger
+from duly.jobs import CurlJob
+from duly.scheduler import RunEnded, StdScheduler
+from duly.scheduler.events import Event
+from duly.stores import MemoryStore
+from duly.triggers import CronTrigger
 
 
 def show(event: Event) -> None:

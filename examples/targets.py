@@ -1,4 +1,4 @@
-"""Handlers by target, and one-offs for them, on a scheduler that a file describes: detent.toml beside this one, or another.
+"""Handlers by target, and one-offs for them, on a scheduler that a file describes: duly.toml beside this one, or another.
 
 python -P examples/targets.py [FILE]
 """
@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from detent.jobs import JobContext, RetryPolicy, Task
-from detent.scheduler import scheduler_from_config, scheduler_from_context
+from duly.jobs import JobContext, RetryPolicy, Task
+from duly.scheduler import scheduler_from_config, scheduler_from_context
 
 SECOND = timedelta(seconds=1)
 
@@ -44,4 +44,4 @@ async def main(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).with_name("detent.toml")))
+    asyncio.run(main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).with_name("duly.toml")))

@@ -1,7 +1,7 @@
 """Two tenants in one database: the same kinds, slugs and node names, and nothing mixes. On PostgreSQL, started for as long as this runs.
 
 python -P examples/tenants.py
-DETENT_STORE=postgresql://postgres@localhost/postgres python -P examples/tenants.py
+DULY_STORE=postgresql://postgres@localhost/postgres python -P examples/tenants.py
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from detent.jobs import Fail, JobContext, JobRegistry, PayloadKeys, Task
-from detent.scheduler import JobNotFound, RunEnded, StdScheduler
-from detent.stores import RunQuery, RunStatus, TaskQuery, open_store
+from duly.jobs import Fail, JobContext, JobRegistry, PayloadKeys, Task
+from duly.scheduler import JobNotFound, RunEnded, StdScheduler
+from duly.stores import RunQuery, RunStatus, TaskQuery, open_store
 
 TENANTS = ("acme", "globex")
 INVOICES = ("invoice/1", "invoice/2", "invoice/3")
@@ -74,8 +74,8 @@ async def two_tenants(url: str) -> None:
 
 
 def main() -> None:
-    """Use the database that `DETENT_STORE` names, or start one."""
-    given = os.environ.get("DETENT_STORE")
+    """Use the database that `DULY_STORE` names, or start one."""
+    given = os.environ.get("DULY_STORE")
     if given:
         asyncio.run(two_tenants(given))
         return

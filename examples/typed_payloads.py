@@ -8,9 +8,9 @@ from typing import Any
 
 from attrs import frozen
 
-from detent.jobs import InvalidPayload, JobContext, Task, TypedJob
-from detent.scheduler import HandedBack, RunEnded, StdScheduler
-from detent.stores import MemoryStore
+from duly.jobs import InvalidPayload, JobContext, Task, TypedJob
+from duly.scheduler import HandedBack, RunEnded, StdScheduler
+from duly.stores import MemoryStore
 
 
 @frozen

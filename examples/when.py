@@ -8,7 +8,7 @@ import sys
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 
-from detent.triggers import (
+from duly.triggers import (
     EVERY_FIVE_MINUTES,
     AfterTrigger,
     AllOf,

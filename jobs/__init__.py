@@ -1,11 +1,11 @@
 """What is done: jobs, the tasks they serve, and the rules for running them."""
 
-from detent.jobs.base import FunctionJob, Job
-from detent.jobs.cipher import PayloadKeys
-from detent.jobs.context import JobContext
-from detent.jobs.curl import CurlFailed, CurlJob
-from detent.jobs.ending import Cancel, Fail, JobEnding, Retry
-from detent.jobs.errors import (
+from duly.jobs.base import FunctionJob, Job
+from duly.jobs.cipher import PayloadKeys
+from duly.jobs.context import JobContext
+from duly.jobs.curl import CurlFailed, CurlJob
+from duly.jobs.ending import Cancel, Fail, JobEnding, Retry
+from duly.jobs.errors import (
     InvalidDelay,
     InvalidJob,
     InvalidPayload,
@@ -21,17 +21,17 @@ from detent.jobs.errors import (
     TimeLimitExceeded,
     UnreadablePayload,
 )
-from detent.jobs.logs import RunFacts, RunLogFilter, current_run
-from detent.jobs.options import Consistency, Misfire, Overlap, TaskOptions
-from detent.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
-from detent.jobs.placing import Place
-from detent.jobs.print import PrintJob
-from detent.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
-from detent.jobs.retry import RetryPolicy
-from detent.jobs.shell import CommandNotStarted, InvalidCommand, ShellFailed, ShellJob
-from detent.jobs.task import Request, Task, TaskState, Then, TriggerSource
-from detent.jobs.typed import TypedJob
-from detent.triggers import MissingExtra
+from duly.jobs.logs import RunFacts, RunLogFilter, current_run
+from duly.jobs.options import Consistency, Misfire, Overlap, TaskOptions
+from duly.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
+from duly.jobs.placing import Place
+from duly.jobs.print import PrintJob
+from duly.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
+from duly.jobs.retry import RetryPolicy
+from duly.jobs.shell import CommandNotStarted, InvalidCommand, ShellFailed, ShellJob
+from duly.jobs.task import Request, Task, TaskState, Then, TriggerSource
+from duly.jobs.typed import TypedJob
+from duly.triggers import MissingExtra
 
 __all__ = [
     "PAYLOAD_LIMIT",

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from detent.jobs.context import JobContext
-from detent.jobs.errors import InvalidJob, InvalidResult
-from detent.jobs.task import Task
-from detent.jobs.validators import check_name
+from duly.jobs.context import JobContext
+from duly.jobs.errors import InvalidJob, InvalidResult
+from duly.jobs.task import Task
+from duly.jobs.validators import check_name
 
 NO_KIND = 'expected a class that says kind = "..."'
 

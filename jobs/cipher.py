@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from detent.jobs.errors import InvalidValue
-from detent.jobs.validators import boolean
-from detent.triggers import MissingExtra
+from duly.jobs.errors import InvalidValue
+from duly.jobs.validators import boolean
+from duly.triggers import MissingExtra
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-MARK = b"\x00detent\x00"
+MARK = b"\x00duly\x00"
 """How every envelope begins, and no payload that is scheduled may."""
 
 KEY_ID_MAX = 64

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
 
 from attrs import field, frozen
 
-from detent.jobs.logs import RunFacts, RunLogger
-from detent.jobs.spawning import Spawning, When
-from detent.jobs.validators import require_span
+from duly.jobs.logs import RunFacts, RunLogger
+from duly.jobs.spawning import Spawning, When
+from duly.jobs.validators import require_span
 
 if TYPE_CHECKING:
-    from detent.jobs.typed import KindOrJob  # which needs this module
+    from duly.jobs.typed import KindOrJob  # which needs this module
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class JobContext:
 
     @property
     def log(self) -> RunLogger:
-        """A logger, `detent.job.<kind>`, whose messages begin with this run and whose records carry it as attributes."""
+        """A logger, `duly.job.<kind>`, whose messages begin with this run and whose records carry it as attributes."""
         return RunLogger(self.facts)
 
     @property
@@ -100,7 +100,7 @@ class JobContext:
         it is at the call.
 
         Raises:
-            DetentError: what `schedule_job` refuses, before anything is kept. A job in another process is told of a wrong keyword
+            DulyError: what `schedule_job` refuses, before anything is kept. A job in another process is told of a wrong keyword
                 or a job without a kind only; the rest is checked when it has returned, and fails its run.
 
         """

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from detent.triggers import MissingExtra
+from duly.triggers import MissingExtra
 
 if TYPE_CHECKING:
     from cattrs import Converter

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from detent.jobs.base import Job
-from detent.jobs.context import JobContext
-from detent.jobs.errors import InvalidValue, JobError
-from detent.jobs.task import Task
-from detent.jobs.validators import or_none, positive
-from detent.triggers import MissingExtra
+from duly.jobs.base import Job
+from duly.jobs.context import JobContext
+from duly.jobs.errors import InvalidValue, JobError
+from duly.jobs.task import Task
+from duly.jobs.validators import or_none, positive
+from duly.triggers import MissingExtra
 
 if TYPE_CHECKING:
     import httpx
@@ -162,7 +162,7 @@ class CurlJob(Job):
         """Make the request with these settings, without a time limit, and return the answer whatever its status."""
         import httpx  # noqa: PLC0415 - an extra
 
-        headers = {"accept-encoding": "identity", "user-agent": "detent"} | {name.lower(): text for name, text in self.headers.items()}
+        headers = {"accept-encoding": "identity", "user-agent": "duly"} | {name.lower(): text for name, text in self.headers.items()}
         try:
             # A client of its own: one job serves several event loops, and cookies of one run are no business of the next.
             async with httpx.AsyncClient(trust_env=False, timeout=None, verify=_tls()) as client:  # noqa: S113 - bounded by the caller

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from detent.jobs.errors import InvalidValue
-from detent.triggers import DetentError
+from duly.jobs.errors import InvalidValue
+from duly.triggers import DulyError
 
 
-class JobEnding(DetentError):
+class JobEnding(DulyError):
     """Raised by a job on purpose."""
 
     def __init__(self, reason: str) -> None:

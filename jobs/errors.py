@@ -2,13 +2,13 @@
 
 from reprlib import Repr
 
-from detent.triggers import DetentError
+from duly.triggers import DulyError
 
 _shown = Repr()
 _shown.maxstring = _shown.maxother = 80
 
 
-class JobError(DetentError):
+class JobError(DulyError):
     """A job, or the description of a task, is at fault."""
 
 
@@ -112,7 +112,7 @@ class JobNotRegistered(JobError, LookupError):
         self.kind, self.known = kind, known
 
 
-class TimeLimitExceeded(DetentError):
+class TimeLimitExceeded(DulyError):
     """Work took longer than its time limit and was stopped."""
 
     def __init__(self, limit: object) -> None:

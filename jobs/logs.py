@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from detent.jobs.validators import utc
+from duly.jobs.validators import utc
 
 
 @frozen(kw_only=True)
@@ -45,7 +45,7 @@ class RunFacts:
 _OUTSIDE: dict[str, str | int] = {"slug": "-", "kind": "-", "attempt": 0, "fire_time": "-", "run_id": "-"}
 """What a log record carries that belongs to no run: the same types, so that no format fails."""
 
-_current: ContextVar[RunFacts | None] = ContextVar("detent_run", default=None)
+_current: ContextVar[RunFacts | None] = ContextVar("duly_run", default=None)
 
 
 def current_run() -> RunFacts | None:
@@ -81,11 +81,11 @@ class RunLogFilter(logging.Filter):
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
-    """The logger `detent.job.<kind>`: messages begin with their run, and records carry it, in whatever context they are made."""
+    """The logger `duly.job.<kind>`: messages begin with their run, and records carry it, in whatever context they are made."""
 
     def __init__(self, facts: RunFacts) -> None:
         """Log for one run."""
-        super().__init__(logging.getLogger(f"detent.job.{facts.kind}"), facts.fields)
+        super().__init__(logging.getLogger(f"duly.job.{facts.kind}"), facts.fields)
         self._prefix = f"{facts}: "
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:  # noqa: ANN401 - as in the standard library

@@ -6,8 +6,8 @@ from typing import TypedDict
 
 from attrs import field, frozen
 
-from detent.jobs.retry import RetryPolicy
-from detent.jobs.validators import at_least, boolean, choice, instance_of, or_none, positive, up_to
+from duly.jobs.retry import RetryPolicy
+from duly.jobs.validators import at_least, boolean, choice, instance_of, or_none, positive, up_to
 
 FIRES_MAX = 1000
 """Most fires that may wait for their turn: they stand in the task's own record."""

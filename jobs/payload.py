@@ -1,8 +1,8 @@
 """What the bytes of a task may be, and whether this node can read them."""
 
-from detent.jobs.cipher import MARK, StoredPayload
-from detent.jobs.errors import InvalidValue, PayloadTooLarge
-from detent.jobs.validators import PAYLOAD_MAX
+from duly.jobs.cipher import MARK, StoredPayload
+from duly.jobs.errors import InvalidValue, PayloadTooLarge
+from duly.jobs.validators import PAYLOAD_MAX
 
 PAYLOAD_LIMIT = 256 * 1024
 """Default limit of a scheduler, in bytes; a payload is an argument, not a file."""

@@ -9,8 +9,8 @@ from concurrent.futures import Executor
 from types import FunctionType
 from typing import Literal, TypeAlias
 
-from detent.jobs.base import FunctionJob, Job, TypedCall
-from detent.jobs.errors import InvalidValue, JobNotPicklable
+from duly.jobs.base import FunctionJob, Job, TypedCall
+from duly.jobs.errors import InvalidValue, JobNotPicklable
 
 Place: TypeAlias = Literal["auto", "thread", "process"] | Executor
 """`auto`: an `async def` job in the event loop, a `def` job in a thread. An executor is the user's, and stays it."""

@@ -5,9 +5,9 @@ from typing import TextIO
 
 from attrs import field, frozen
 
-from detent.jobs.base import Job
-from detent.jobs.context import JobContext
-from detent.jobs.task import Task
+from duly.jobs.base import Job
+from duly.jobs.context import JobContext
+from duly.jobs.task import Task
 
 
 @frozen(kw_only=True, eq=False)

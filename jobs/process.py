@@ -16,8 +16,8 @@ from datetime import timedelta
 from threading import Thread
 from typing import IO, cast
 
-from detent.jobs.context import JobContext
-from detent.jobs.errors import TimeLimitExceeded
+from duly.jobs.context import JobContext
+from duly.jobs.errors import TimeLimitExceeded
 
 OUTPUT_LIMIT = 4 * 1024
 """Bytes kept of each stream, half of them its first and half its last: at JSON's worst, six bytes for one, both fit a result."""
@@ -95,7 +95,7 @@ class Process:
         self._stdout = _Capture(cast("IO[bytes]", self._popen.stdout), self._loop)
         self._stderr = _Capture(cast("IO[bytes]", self._popen.stderr), self._loop)
         try:
-            Thread(target=self._watch, name=f"detent-process-{self.pid}", daemon=True).start()
+            Thread(target=self._watch, name=f"duly-process-{self.pid}", daemon=True).start()
         except RuntimeError:  # no more threads
             self._signal(signal.SIGKILL)
             self._ended.set()

@@ -8,9 +8,9 @@ from typing import Any, TypeVar, Unpack
 
 from attrs import evolve, field, frozen
 
-from detent.jobs.base import FunctionJob, Job, TypedCall, check_job
-from detent.jobs.cipher import sealed_problem
-from detent.jobs.errors import (
+from duly.jobs.base import FunctionJob, Job, TypedCall, check_job
+from duly.jobs.cipher import sealed_problem
+from duly.jobs.errors import (
     InvalidJob,
     InvalidSlug,
     InvalidValue,
@@ -19,15 +19,15 @@ from detent.jobs.errors import (
     KindFetched,
     UnreadablePayload,
 )
-from detent.jobs.keywords import check_keywords
-from detent.jobs.options import OptionValues, TaskOptions
-from detent.jobs.placing import Place, check_place
-from detent.jobs.task import Task
-from detent.jobs.typed import AnyJob, Payload, PayloadCodec, TypedFunction, TypedJob, Upgrade, call_of, codec_of, encode_payload
-from detent.jobs.validators import at_least, check_name, or_none
-from detent.jobs.validators import payload as valid_payload
-from detent.jobs.validators import slug as valid_slug
-from detent.triggers import Trigger, parse_trigger, require_trigger, validate_trigger
+from duly.jobs.keywords import check_keywords
+from duly.jobs.options import OptionValues, TaskOptions
+from duly.jobs.placing import Place, check_place
+from duly.jobs.task import Task
+from duly.jobs.typed import AnyJob, Payload, PayloadCodec, TypedFunction, TypedJob, Upgrade, call_of, codec_of, encode_payload
+from duly.jobs.validators import at_least, check_name, or_none
+from duly.jobs.validators import payload as valid_payload
+from duly.jobs.validators import slug as valid_slug
+from duly.triggers import Trigger, parse_trigger, require_trigger, validate_trigger
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from attrs import Attribute, field, frozen
 
-from detent.jobs.errors import InvalidValue
-from detent.jobs.validators import at_least, check_name, fraction, or_none, positive
+from duly.jobs.errors import InvalidValue
+from duly.jobs.validators import at_least, check_name, fraction, or_none, positive
 
 _MOST = 100
 """Most delays, and most classes of exceptions: they stand in the record of every task."""

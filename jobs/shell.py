@@ -11,12 +11,12 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
-from detent.jobs.base import Job
-from detent.jobs.context import JobContext
-from detent.jobs.errors import InvalidValue, JobError, TimeLimitExceeded
-from detent.jobs.process import GRACE, OUTPUT_LIMIT, Process
-from detent.jobs.task import Task
-from detent.jobs.validators import or_none, positive
+from duly.jobs.base import Job
+from duly.jobs.context import JobContext
+from duly.jobs.errors import InvalidValue, JobError, TimeLimitExceeded
+from duly.jobs.process import GRACE, OUTPUT_LIMIT, Process
+from duly.jobs.task import Task
+from duly.jobs.validators import or_none, positive
 
 __all__ = ["GRACE", "OUTPUT_LIMIT", "CommandNotStarted", "InvalidCommand", "ShellFailed", "ShellJob", "parse_command"]
 

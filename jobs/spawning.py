@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
 
-from detent.jobs.options import TaskOptions
-from detent.triggers import Trigger
+from duly.jobs.options import TaskOptions
+from duly.triggers import Trigger
 
 if TYPE_CHECKING:
-    from detent.jobs.typed import KindOrJob, Payload  # which needs the context, which needs this
+    from duly.jobs.typed import KindOrJob, Payload  # which needs the context, which needs this
 
 
 class When(TypedDict, total=False):
-    """The optional fields of a new task, as keywords; `detent.scheduler.NewTask` says what each of them means."""
+    """The optional fields of a new task, as keywords; `duly.scheduler.NewTask` says what each of them means."""
 
     trigger: Trigger | str | None
     at: datetime | None

@@ -6,7 +6,7 @@ made storable when it is built, so that one odd error message can never fail the
 
 import re
 
-from detent.jobs.errors import InvalidValue
+from duly.jobs.errors import InvalidValue
 
 TEXT_LIMIT = 64 * 1024
 """Longest result or error text, in bytes of UTF-8."""

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from attrs import field, fields, frozen
 
-from detent.jobs.options import DEFAULT_OPTIONS, TaskOptions
-from detent.jobs.storable import storable
-from detent.jobs.validators import (
+from duly.jobs.options import DEFAULT_OPTIONS, TaskOptions
+from duly.jobs.storable import storable
+from duly.jobs.validators import (
     at_least,
     instance_of,
     instants,
@@ -57,7 +57,7 @@ class Task:
     """A task as a store keeps it; a change is a new value (`attrs.evolve`), and only a store writes it.
 
     All instants are aware and in UTC, to the microsecond. Design rules that tie the fields together stand in
-    `detent.stores.transitions`; nothing else computes `state`, `due_at` or the lease fields.
+    `duly.stores.transitions`; nothing else computes `state`, `due_at` or the lease fields.
     """
 
     slug: str = field(validator=slug)

@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get
 
 from attrs import AttrsInstance, evolve, field, frozen
 
-from detent.jobs.base import Job, Returned, TypedCall
-from detent.jobs.context import JobContext
-from detent.jobs.converting import PROBLEMS_MAX, default_converter, no_json, problems
-from detent.jobs.errors import InvalidPayload, InvalidValue, UnreadablePayload
-from detent.jobs.task import Task
-from detent.jobs.validators import at_least
+from duly.jobs.base import Job, Returned, TypedCall
+from duly.jobs.context import JobContext
+from duly.jobs.converting import PROBLEMS_MAX, default_converter, no_json, problems
+from duly.jobs.errors import InvalidPayload, InvalidValue, UnreadablePayload
+from duly.jobs.task import Task
+from duly.jobs.validators import at_least
 
 if TYPE_CHECKING:
     from cattrs import Converter

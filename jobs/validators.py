@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from attrs import Attribute
 
-from detent.jobs.errors import InvalidSlug, InvalidValue, PayloadTooLarge
-from detent.jobs.storable import UNSTORABLE
-from detent.triggers import require_aware
+from duly.jobs.errors import InvalidSlug, InvalidValue, PayloadTooLarge
+from duly.jobs.storable import UNSTORABLE
+from duly.triggers import require_aware
 
 NAME_LIMIT = 255
 """Longest slug, kind, namespace or node name, in characters."""

@@ -1,6 +1,6 @@
 """The scheduler: jobs, triggers and a store wired into a running node; and every error of the library in one place."""
 
-from detent.jobs import (
+from duly.jobs import (
     Cancel,
     CommandNotStarted,
     CurlFailed,
@@ -25,13 +25,13 @@ from detent.jobs import (
     TimeLimitExceeded,
     UnreadablePayload,
 )
-from detent.scheduler.blocking import BlockingScheduler
-from detent.scheduler.clock import Clock, StoreClock, SystemClock
-from detent.scheduler.config import SchedulerConfig
-from detent.scheduler.configuring import blocking_scheduler_from_config, scheduler_from_config, store_from_config
-from detent.scheduler.cron import Cron
-from detent.scheduler.current import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
-from detent.scheduler.errors import (
+from duly.scheduler.blocking import BlockingScheduler
+from duly.scheduler.clock import Clock, StoreClock, SystemClock
+from duly.scheduler.config import SchedulerConfig
+from duly.scheduler.configuring import blocking_scheduler_from_config, scheduler_from_config, store_from_config
+from duly.scheduler.cron import Cron
+from duly.scheduler.current import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
+from duly.scheduler.errors import (
     ExecutorFailed,
     ForkedScheduler,
     InvalidConfig,
@@ -47,7 +47,7 @@ from detent.scheduler.errors import (
     WrongLoop,
     WrongThread,
 )
-from detent.scheduler.events import (
+from duly.scheduler.events import (
     Event,
     EventsDropped,
     HandedBack,
@@ -60,12 +60,12 @@ from detent.scheduler.events import (
     RunLost,
     RunStarted,
 )
-from detent.scheduler.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
-from detent.scheduler.nop import NopScheduler
-from detent.scheduler.scheduling import NewTask
-from detent.scheduler.std import StdScheduler
-from detent.scheduler.streams import EventStream
-from detent.stores import (
+from duly.scheduler.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
+from duly.scheduler.nop import NopScheduler
+from duly.scheduler.scheduling import NewTask
+from duly.scheduler.std import StdScheduler
+from duly.scheduler.streams import EventStream
+from duly.stores import (
     ClockSkew,
     Conflict,
     InvalidStoreURL,
@@ -78,7 +78,7 @@ from detent.stores import (
     StoreUnavailable,
     Unsupported,
 )
-from detent.triggers import DetentError, NaiveDatetime, TriggerError
+from duly.triggers import DulyError, NaiveDatetime, TriggerError
 
 __all__ = [
     "BlockingFetchedTask",
@@ -91,7 +91,7 @@ __all__ = [
     "Conflict",
     "Cron",
     "CurlFailed",
-    "DetentError",
+    "DulyError",
     "Event",
     "EventStream",
     "EventsDropped",

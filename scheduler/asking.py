@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from detent.jobs import Task
-from detent.jobs.registry import KnownJobs
-from detent.scheduler.parts import Parts
-from detent.scheduler.plan import trigger_of
-from detent.scheduler.why import Here, Surroundings, explain
-from detent.triggers import DetentError, Trigger, parse_trigger
+from duly.jobs import Task
+from duly.jobs.registry import KnownJobs
+from duly.scheduler.parts import Parts
+from duly.scheduler.plan import trigger_of
+from duly.scheduler.why import Here, Surroundings, explain
+from duly.triggers import DulyError, Trigger, parse_trigger
 
 IsFull = Callable[[str], str | None]
 """Says, as a clause, why no more runs of a kind may begin; None if they may."""
@@ -35,5 +35,5 @@ def _trigger_of(task: Task, registry: KnownJobs) -> Trigger | None:
         if (registered := registry.find(task.kind)) is not None:
             return trigger_of(task, registered)
         return parse_trigger(task.trigger) if task.trigger is not None and task.recurring else None
-    except DetentError:
+    except DulyError:
         return None

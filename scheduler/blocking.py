@@ -10,18 +10,18 @@ from datetime import timedelta
 from queue import SimpleQueue
 from typing import Any, Self, TypeVar, Unpack
 
-from detent.jobs import JobRegistry
-from detent.scheduler.blocking_face import BlockingTaskFace
-from detent.scheduler.clock import Clock
-from detent.scheduler.config import SchedulerConfig, Settings
-from detent.scheduler.errors import NotMainThread, SchedulerClosed
-from detent.scheduler.events import Event, Subscriber
-from detent.scheduler.fetch import BlockingFetching, Fetching
-from detent.scheduler.loop_thread import PATIENCE, LoopThread
-from detent.scheduler.signals import STOPPING
-from detent.scheduler.std import StdScheduler
-from detent.scheduler.streams import QUEUE_LIMIT, EventStream
-from detent.stores import JobStore
+from duly.jobs import JobRegistry
+from duly.scheduler.blocking_face import BlockingTaskFace
+from duly.scheduler.clock import Clock
+from duly.scheduler.config import SchedulerConfig, Settings
+from duly.scheduler.errors import NotMainThread, SchedulerClosed
+from duly.scheduler.events import Event, Subscriber
+from duly.scheduler.fetch import BlockingFetching, Fetching
+from duly.scheduler.loop_thread import PATIENCE, LoopThread
+from duly.scheduler.signals import STOPPING
+from duly.scheduler.std import StdScheduler
+from duly.scheduler.streams import QUEUE_LIMIT, EventStream
+from duly.stores import JobStore
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class BlockingScheduler(BlockingTaskFace):
         with self._changing:
             if self._thread is not None:
                 return False
-            self._thread = LoopThread(f"detent-{self.node}")
+            self._thread = LoopThread(f"duly-{self.node}")
             atexit.register(self._at_exit)
             return True
 

@@ -1,21 +1,21 @@
-"""What a scheduler offers on jobs and tasks, blocking; see `detent.scheduler.face` for what each method does and raises."""
+"""What a scheduler offers on jobs and tasks, blocking; see `duly.scheduler.face` for what each method does and raises."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
-from detent.jobs import JobRegistry, Task
-from detent.jobs.registry import FunctionSettings, JobSettings
-from detent.jobs.spawning import When
-from detent.jobs.typed import AnyJob, KindOrJob, Payload
-from detent.scheduler.edits import Changes
-from detent.scheduler.face import TaskFace
-from detent.scheduler.paging import walk_blocking
-from detent.scheduler.scheduling import NewTask
-from detent.scheduler.targets import OneOff
-from detent.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
-from detent.triggers import Trigger
+from duly.jobs import JobRegistry, Task
+from duly.jobs.registry import FunctionSettings, JobSettings
+from duly.jobs.spawning import When
+from duly.jobs.typed import AnyJob, KindOrJob, Payload
+from duly.scheduler.edits import Changes
+from duly.scheduler.face import TaskFace
+from duly.scheduler.paging import walk_blocking
+from duly.scheduler.scheduling import NewTask
+from duly.scheduler.targets import OneOff
+from duly.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
+from duly.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")

@@ -3,14 +3,14 @@
 from collections.abc import Collection
 from typing import TypeVar, get_args
 
-from detent.jobs import InvalidValue, JobRegistry
-from detent.jobs.keywords import check_keywords
-from detent.jobs.options import OptionValues
-from detent.jobs.spawning import When
-from detent.scheduler.clock import Clock
-from detent.scheduler.config import Settings
-from detent.scheduler.scheduling import NewTask
-from detent.stores import IfExists, JobStore
+from duly.jobs import InvalidValue, JobRegistry
+from duly.jobs.keywords import check_keywords
+from duly.jobs.options import OptionValues
+from duly.jobs.spawning import When
+from duly.scheduler.clock import Clock
+from duly.scheduler.config import Settings
+from duly.scheduler.scheduling import NewTask
+from duly.stores import IfExists, JobStore
 
 Q = TypeVar("Q")
 

@@ -1,7 +1,7 @@
 """Time: the one place of the library that reads a clock, and the two clocks that a running scheduler lives by.
 
 `SystemClock` is the machine's. `StoreClock` follows the store's, because that is the cluster's: a node whose wall clock
-is an hour off fires on time all the same. `detent.scheduler.testing.ManualClock` is moved by hand.
+is an hour off fires on time all the same. `duly.scheduler.testing.ManualClock` is moved by hand.
 """
 
 import asyncio

@@ -9,11 +9,11 @@ from typing import Any, TypedDict
 
 from attrs import Attribute, field, frozen
 
-from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue, PayloadKeys
-from detent.jobs.cipher import ENVELOPE_MAX
-from detent.jobs.validators import at_least, name, or_none, positive
+from duly.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue, PayloadKeys
+from duly.jobs.cipher import ENVELOPE_MAX
+from duly.jobs.validators import at_least, name, or_none, positive
 
-STORE_VARIABLE = "DETENT_STORE"
+STORE_VARIABLE = "DULY_STORE"
 DEFAULT_STORE = "memory://"
 
 
@@ -82,5 +82,5 @@ class SchedulerConfig:
 
 
 def store_url(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the URL of the store that `DETENT_STORE` names, in memory if it names none."""
+    """Return the URL of the store that `DULY_STORE` names, in memory if it names none."""
     return environment.get(STORE_VARIABLE) or DEFAULT_STORE

@@ -4,12 +4,12 @@
 
     on = true                      # false: a NopScheduler, which discards
     adapter = "postgres"           # memory, postgres, embedded, firestore, or the scheme of a third party's store;
-                                   # without one, what DETENT_STORE names, else memory
+                                   # without one, what DULY_STORE names, else memory
 
     [config]                       # of the adapter
     host = "db.internal"
     database = "app"
-    schema = "detent"
+    schema = "duly"
 
     [settings]                     # the fields of SchedulerConfig; times as `30s` or in seconds
     concurrency = 20
@@ -28,14 +28,14 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, fields_dict, frozen
 
-from detent.jobs import JobRegistry, PayloadKeys
-from detent.scheduler.blocking import BlockingScheduler
-from detent.scheduler.config import SchedulerConfig, Settings, store_url
-from detent.scheduler.errors import InvalidConfig
-from detent.scheduler.nop import NopScheduler
-from detent.scheduler.std import StdScheduler
-from detent.stores import JobStore, NopStore, open_store
-from detent.triggers import TriggerError, parse_interval
+from duly.jobs import JobRegistry, PayloadKeys
+from duly.scheduler.blocking import BlockingScheduler
+from duly.scheduler.config import SchedulerConfig, Settings, store_url
+from duly.scheduler.errors import InvalidConfig
+from duly.scheduler.nop import NopScheduler
+from duly.scheduler.std import StdScheduler
+from duly.stores import JobStore, NopStore, open_store
+from duly.triggers import TriggerError, parse_interval
 
 Texts = Mapping[str, str]
 

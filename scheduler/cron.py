@@ -10,12 +10,12 @@
 from collections.abc import Callable
 from typing import Self, Unpack
 
-from detent.jobs import FunctionJob, JobRegistry
-from detent.jobs.registry import JobSettings
-from detent.scheduler.blocking import BlockingScheduler
-from detent.scheduler.config import Settings
-from detent.stores import JobStore
-from detent.triggers import CronTrigger
+from duly.jobs import FunctionJob, JobRegistry
+from duly.jobs.registry import JobSettings
+from duly.scheduler.blocking import BlockingScheduler
+from duly.scheduler.config import Settings
+from duly.stores import JobStore
+from duly.triggers import CronTrigger
 
 
 class Cron:
@@ -39,7 +39,7 @@ class Cron:
 
         Raises:
             TriggerError: the expression is none. JobAlreadyRegistered: the name is taken in this process.
-            DetentError: what `JobRegistry.register_job` and `schedule_job` refuse; the name may be given again.
+            DulyError: what `JobRegistry.register_job` and `schedule_job` refuse; the name may be given again.
 
         """
         trigger = expression if isinstance(expression, CronTrigger) else CronTrigger(expression, hash_id=name)

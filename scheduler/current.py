@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from detent.scheduler.blocking_face import BlockingTaskFace
-from detent.scheduler.errors import NoScheduler, SchedulerClosed, WrongThread
-from detent.scheduler.face import TaskFace
+from duly.scheduler.blocking_face import BlockingTaskFace
+from duly.scheduler.errors import NoScheduler, SchedulerClosed, WrongThread
+from duly.scheduler.face import TaskFace
 
 _GLANCE = timedelta(seconds=0.5)
 """How often a thread that waits for an event loop looks whether anybody turns it yet: a job's thread may outlive its loop."""
@@ -35,7 +35,7 @@ class _Here:
     loop: asyncio.AbstractEventLoop | None
 
 
-_here: ContextVar[_Here | None] = ContextVar("detent_scheduler", default=None)
+_here: ContextVar[_Here | None] = ContextVar("duly_scheduler", default=None)
 
 
 @contextmanager

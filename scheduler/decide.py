@@ -6,16 +6,16 @@
 from datetime import datetime, timedelta
 from hashlib import blake2b
 
-from detent.jobs import Consistency, Request, Task, Then
-from detent.jobs.evolving import evolve
-from detent.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
-from detent.scheduler.follow import Following, follow, gap_of
-from detent.scheduler.history import run_of, skipped_of
-from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, cancel_at
-from detent.scheduler.scheduling import spawned_slug
-from detent.stores import Outcome, Run, RunStatus, transitions
-from detent.stores.passed import LIMIT, Dropped, Due, fires_due, first_locked, is_owed
-from detent.triggers import END_OF_TIME, TICK, Trigger, next_fire_after
+from duly.jobs import Consistency, Request, Task, Then
+from duly.jobs.evolving import evolve
+from duly.scheduler.endings import Cancelled, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
+from duly.scheduler.follow import Following, follow, gap_of
+from duly.scheduler.history import run_of, skipped_of
+from duly.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, cancel_at
+from duly.scheduler.scheduling import spawned_slug
+from duly.stores import Outcome, Run, RunStatus, transitions
+from duly.stores.passed import LIMIT, Dropped, Due, fires_due, first_locked, is_owed
+from duly.triggers import END_OF_TIME, TICK, Trigger, next_fire_after
 
 
 def decide(row: Task, finish: Finish, trigger: Trigger | None) -> Outcome:

@@ -13,13 +13,13 @@ from typing import Never
 
 from attrs import evolve
 
-from detent.jobs import Job, JobContext, RegisteredJob, Task, TaskOptions
-from detent.scheduler import waiting
-from detent.scheduler.clock import Clock
-from detent.scheduler.endings import Interrupted, Stopped
-from detent.scheduler.errors import RunOver
-from detent.scheduler.handout import Ack, Handout
-from detent.scheduler.live import LiveRun, LiveRuns
+from duly.jobs import Job, JobContext, RegisteredJob, Task, TaskOptions
+from duly.scheduler import waiting
+from duly.scheduler.clock import Clock
+from duly.scheduler.endings import Interrupted, Stopped
+from duly.scheduler.errors import RunOver
+from duly.scheduler.handout import Ack, Handout
+from duly.scheduler.live import LiveRun, LiveRuns
 
 PATIENCE = 3
 """Leases for which a task waits to be read before it is handed back, for other nodes."""
@@ -164,7 +164,7 @@ class Desk(Job):
         """Let the run end as `ack` says; return what is done when that is written.
 
         Raises:
-            DetentError: what `ack` changes cannot be kept; the run goes on.
+            DulyError: what `ack` changes cannot be kept; the run goes on.
 
         """
         ack.amend(handout.live.task, self._clock.now())
@@ -228,7 +228,7 @@ class Subscription:
         Raises:
             RunOver: it is not in this subscription's hands: it is another's, was acknowledged, or was cut short.
             LockLost: its lease was lost.
-            DetentError: what `ack` changes cannot be kept; the run goes on.
+            DulyError: what `ack` changes cannot be kept; the run goes on.
 
         """
         if (refusal := handout.refusal()) is not None:

@@ -10,21 +10,21 @@ from uuid import uuid4
 
 from attrs import evolve, frozen
 
-from detent.jobs import RegisteredJob, Request, Task, UnreadablePayload
-from detent.scheduler.desk import Desk
-from detent.scheduler.endings import Ending, Finish, Interrupted, Raised, Stopped
-from detent.scheduler.events import RunStarted
-from detent.scheduler.limits import Limits
-from detent.scheduler.live import LiveRun
-from detent.scheduler.loops import Loop, jittered
-from detent.scheduler.losses import Losses
-from detent.scheduler.outbox import Ended, Outbox, is_about_outcomes
-from detent.scheduler.parts import Parts
-from detent.scheduler.plan import NEXT_FIRE, is_suspect, plan_fire, trigger_of
-from detent.scheduler.runner import Runner
-from detent.scheduler.sharing import filled
-from detent.stores import ClockSkew, Exchange, LockRequest
-from detent.triggers import DetentError
+from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
+from duly.scheduler.desk import Desk
+from duly.scheduler.endings import Ending, Finish, Interrupted, Raised, Stopped
+from duly.scheduler.events import RunStarted
+from duly.scheduler.limits import Limits
+from duly.scheduler.live import LiveRun
+from duly.scheduler.loops import Loop, jittered
+from duly.scheduler.losses import Losses
+from duly.scheduler.outbox import Ended, Outbox, is_about_outcomes
+from duly.scheduler.parts import Parts
+from duly.scheduler.plan import NEXT_FIRE, is_suspect, plan_fire, trigger_of
+from duly.scheduler.runner import Runner
+from duly.scheduler.sharing import filled
+from duly.stores import ClockSkew, Exchange, LockRequest
+from duly.triggers import DulyError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
@@ -95,7 +95,7 @@ class Dispatcher:
         """Write what ended, lock what is due and start it; return how many tasks were locked.
 
         Raises:
-            DetentError: of the store. If the call may have happened, the next one repeats it exactly, for as long as what it
+            DulyError: of the store. If the call may have happened, the next one repeats it exactly, for as long as what it
                 locked can be trusted.
 
         """
@@ -111,7 +111,7 @@ class Dispatcher:
                 return 0
             try:
                 exchange = await self._exchange(call, handed_in)
-            except DetentError as error:
+            except DulyError as error:
                 if is_about_outcomes(error):
                     await self._outbox.write_singly(handed_in, call.now)
                 raise  # and the loop turns again soon
@@ -218,7 +218,7 @@ class Dispatcher:
             live.on_begin = lambda: self._parts.publish(started)
         else:
             self._parts.publish(started)
-        live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"detent {task.slug}")
+        live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"duly {task.slug}")
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
 
     def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:

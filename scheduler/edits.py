@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-from detent.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
-from detent.jobs.evolving import evolve
-from detent.jobs.options import FIRES_MAX
-from detent.jobs.payload import check_payload
-from detent.jobs.typed import Payload, PayloadCodec, encode_payload
-from detent.scheduler.errors import InvalidSchedule
-from detent.scheduler.scheduling import check_spawning, first_fire, own_trigger
-from detent.stores import transitions
-from detent.stores.passed import is_owed
-from detent.triggers import TICK, Trigger, next_fire_after
+from duly.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
+from duly.jobs.evolving import evolve
+from duly.jobs.options import FIRES_MAX
+from duly.jobs.payload import check_payload
+from duly.jobs.typed import Payload, PayloadCodec, encode_payload
+from duly.scheduler.errors import InvalidSchedule
+from duly.scheduler.scheduling import check_spawning, first_fire, own_trigger
+from duly.stores import transitions
+from duly.stores.passed import is_owed
+from duly.triggers import TICK, Trigger, next_fire_after
 
 STOP_REQUESTED = "somebody asked for it to be stopped"
 """Why a run is cut short that `stop` asked for."""

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from detent.jobs import Task
-from detent.jobs.ending import Cancel, Fail, Retry
-from detent.jobs.retry import class_names
-from detent.jobs.storable import TEXT_LIMIT
+from duly.jobs import Task
+from duly.jobs.ending import Cancel, Fail, Retry
+from duly.jobs.retry import class_names
+from duly.jobs.storable import TEXT_LIMIT
 
 
 @frozen

@@ -2,11 +2,11 @@
 
 import signal
 
-from detent.jobs import JobError
-from detent.triggers import DetentError
+from duly.jobs import JobError
+from duly.triggers import DulyError
 
 
-class SchedulerError(DetentError):
+class SchedulerError(DulyError):
     """A scheduler was used in a way that cannot work."""
 
 

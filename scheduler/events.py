@@ -11,11 +11,11 @@ from threading import Lock
 
 from attrs import frozen
 
-from detent.jobs import Task
-from detent.scheduler.wording import counted
-from detent.stores import LockLost, Run
+from duly.jobs import Task
+from duly.scheduler.wording import counted
+from duly.stores import LockLost, Run
 
-logger = logging.getLogger("detent")
+logger = logging.getLogger("duly")
 
 
 @frozen(kw_only=True)
@@ -224,7 +224,7 @@ Subscriber = Callable[[Event], None]
 
 
 def log_event(event: Event) -> None:
-    """Tell an event to the logger `detent`, at its level."""
+    """Tell an event to the logger `duly`, at its level."""
     if logger.isEnabledFor(event.level):
         error = event.error if isinstance(event, LoopFailed) and not getattr(event.error, "retryable", False) else None
         logger.log(event.level, "%s: %s", event.node, event, exc_info=error)

@@ -4,20 +4,20 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
-from detent.jobs import JobRegistry, Task
-from detent.jobs.registry import FunctionSettings, JobSettings
-from detent.jobs.spawning import When
-from detent.jobs.typed import AnyJob, KindOrJob, Payload
-from detent.scheduler import edits
-from detent.scheduler.checks import check_if_exists, check_new, check_when, checked_query
-from detent.scheduler.edits import Changes
-from detent.scheduler.paging import walk
-from detent.scheduler.parts import Parts
-from detent.scheduler.plan import trigger_of
-from detent.scheduler.scheduling import NewTask, moment, to_task
-from detent.scheduler.targets import OneOff, one_off
-from detent.stores import Conflict, IfExists, JobStore, Node, Page, Run, RunQuery, SealedStore, TaskQuery, transitions
-from detent.triggers import Trigger
+from duly.jobs import JobRegistry, Task
+from duly.jobs.registry import FunctionSettings, JobSettings
+from duly.jobs.spawning import When
+from duly.jobs.typed import AnyJob, KindOrJob, Payload
+from duly.scheduler import edits
+from duly.scheduler.checks import check_if_exists, check_new, check_when, checked_query
+from duly.scheduler.edits import Changes
+from duly.scheduler.paging import walk
+from duly.scheduler.parts import Parts
+from duly.scheduler.plan import trigger_of
+from duly.scheduler.scheduling import NewTask, moment, to_task
+from duly.scheduler.targets import OneOff, one_off
+from duly.stores import Conflict, IfExists, JobStore, Node, Page, Run, RunQuery, SealedStore, TaskQuery, transitions
+from duly.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -76,7 +76,7 @@ class TaskFace:
 
         Raises:
             JobAlreadyRegistered: the target has a handler.
-            DetentError: what `JobRegistry.register_job` refuses.
+            DulyError: what `JobRegistry.register_job` refuses.
 
         """
         self.jobs.job(target, **settings)(fn)
@@ -92,7 +92,7 @@ class TaskFace:
 
         Raises:
             JobAlreadyScheduled: the slug that was given exists, and its task has not failed.
-            DetentError: what `schedule_job` refuses; nothing is written then.
+            DulyError: what `schedule_job` refuses; nothing is written then.
 
         """
         new = one_off(NewTask("", target, at=time, payload=data), options, self.jobs, self._parts.clock.now())
@@ -113,7 +113,7 @@ class TaskFace:
         Raises:
             JobAlreadyScheduled: the slug exists, and `if_exists` is `"error"`. A task that failed is not in the way: it gives
                 way to the new one, also with `"keep"`; `"replace"` changes its definition, and leaves it set aside.
-            DetentError: what `to_task` refuses; nothing is written then.
+            DulyError: what `to_task` refuses; nothing is written then.
 
         """
         check_when("schedule_job()", when)
@@ -124,7 +124,7 @@ class TaskFace:
 
         Raises:
             JobAlreadyScheduled: some slugs exist whose tasks have not failed, and `if_exists` is `"error"`; then none is written.
-            DetentError: what `to_task` refuses; nothing is written then.
+            DulyError: what `to_task` refuses; nothing is written then.
 
         """
         check_if_exists(if_exists)
@@ -194,7 +194,7 @@ class TaskFace:
         return await self._edit(slug, transitions.resume)
 
     async def trigger_job(self, slug: str) -> Task:
-        """Run the task now, once, also when it is paused; its own fires do not move. See `detent.scheduler.edits.run_now`.
+        """Run the task now, once, also when it is paused; its own fires do not move. See `duly.scheduler.edits.run_now`.
 
         Raises:
             JobNotFound: there is none.
@@ -228,13 +228,13 @@ class TaskFace:
         return await self._edit(slug, transitions.restart)
 
     async def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
-        """Change payload, trigger, options or metadata; what is not given stays. See `detent.scheduler.edits.update`.
+        """Change payload, trigger, options or metadata; what is not given stays. See `duly.scheduler.edits.update`.
 
         A run that is under way goes on with what it was given; the change counts from the next one on.
 
         Raises:
             JobNotFound: there is none.
-            DetentError: what `update` refuses; nothing is written then.
+            DulyError: what `update` refuses; nothing is written then.
 
         """
         limit = self._parts.config.payload_limit
@@ -255,7 +255,7 @@ class TaskFace:
         return await store.reencrypt(self._parts.clock.now()) if isinstance(store, SealedStore) else 0
 
     async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
-        """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `detent.scheduler.edits.move`.
+        """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `duly.scheduler.edits.move`.
 
         Raises:
             JobNotFound: there is none.

@@ -23,12 +23,12 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
-from detent.jobs import Fail, Retry, Task
-from detent.scheduler.desk import Subscription
-from detent.scheduler.edits import Changes
-from detent.scheduler.errors import SchedulerClosed, WrongLoop
-from detent.scheduler.handout import Ack, Handout
-from detent.triggers import Trigger
+from duly.jobs import Fail, Retry, Task
+from duly.scheduler.desk import Subscription
+from duly.scheduler.edits import Changes
+from duly.scheduler.errors import SchedulerClosed, WrongLoop
+from duly.scheduler.handout import Ack, Handout
+from duly.triggers import Trigger
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class FetchedTask(_Fetched):
     Each raises:
         LockLost: the lease was lost, and somebody else has the task, or may have it; nothing was written.
         RunOver: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
-        DetentError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
+        DulyError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
         TypeError: there is nothing of that name to be changed; the same.
         WrongLoop: it was called in another event loop; the same.
         WrongLoop: this is another event loop than the scheduler's; the same.

@@ -13,9 +13,9 @@ from datetime import datetime
 
 from attrs import evolve, frozen
 
-from detent.jobs import Misfire, Overlap, Task, TaskOptions
-from detent.stores.passed import MISFIRE, OVERLAP, Dropped, fires_due, first_locked, is_owed, missed_fires, passed_fires
-from detent.triggers import CountsFrom, Trigger, next_fire_after
+from duly.jobs import Misfire, Overlap, Task, TaskOptions
+from duly.stores.passed import MISFIRE, OVERLAP, Dropped, fires_due, first_locked, is_owed, missed_fires, passed_fires
+from duly.triggers import CountsFrom, Trigger, next_fire_after
 
 
 @frozen

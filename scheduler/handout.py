@@ -5,12 +5,12 @@ from datetime import datetime
 
 from attrs import evolve, field, frozen
 
-from detent.jobs import Fail, JobContext, Retry, Task
-from detent.scheduler import edits
-from detent.scheduler.edits import Changes
-from detent.scheduler.errors import RunOver
-from detent.scheduler.live import LiveRun
-from detent.stores import LockLost
+from duly.jobs import Fail, JobContext, Retry, Task
+from duly.scheduler import edits
+from duly.scheduler.edits import Changes
+from duly.scheduler.errors import RunOver
+from duly.scheduler.live import LiveRun
+from duly.stores import LockLost
 
 
 @frozen(kw_only=True)
@@ -28,7 +28,7 @@ class Ack:
         """Return the row with the changes, as an edit of it that was made just before its run ended.
 
         Raises:
-            DetentError: what `edits.update` refuses.
+            DulyError: what `edits.update` refuses.
 
         """
         changed = edits.update(row, self.changes, now=now, payload_limit=self.payload_limit) if self.changes else None

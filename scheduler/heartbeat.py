@@ -14,15 +14,15 @@ from typing import ParamSpec, TypeVar
 
 from attrs import evolve
 
-from detent.scheduler.edits import STOP_REQUESTED
-from detent.scheduler.endings import Interrupted, Stopped
-from detent.scheduler.events import LeaseLost, LoopFailed
-from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.loops import Loop, jittered
-from detent.scheduler.parts import Parts
-from detent.scheduler.places import Places
-from detent.stores import Extended, Kept, LockLost, Node, StoreClosed
-from detent.triggers import DetentError
+from duly.scheduler.edits import STOP_REQUESTED
+from duly.scheduler.endings import Interrupted, Stopped
+from duly.scheduler.events import LeaseLost, LoopFailed
+from duly.scheduler.live import LiveRun, LiveRuns
+from duly.scheduler.loops import Loop, jittered
+from duly.scheduler.parts import Parts
+from duly.scheduler.places import Places
+from duly.stores import Extended, Kept, LockLost, Node, StoreClosed
+from duly.triggers import DulyError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -154,7 +154,7 @@ class HeartbeatThread:
         self._takes_leave = True
         self._home, self._is_gone = asyncio.get_running_loop(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=f"detent-heartbeat-{parts.node}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"duly-heartbeat-{parts.node}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat; the first beat opens the store."""
@@ -202,7 +202,7 @@ class HeartbeatThread:
                 await asyncio.gather(*(loop.run() for loop in self._loops))
             if self._takes_leave:
                 await self._heartbeat.farewell()
-        except DetentError as error:
+        except DulyError as error:
             self._parts.publish(LoopFailed(node=self._parts.node, loop="heartbeat", error=error))
         finally:
             await self._parts.store.close()

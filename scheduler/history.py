@@ -1,10 +1,10 @@
 """What goes into the history: a record for a run that ended, and one for fires that were dropped. Pure."""
 
-from detent.jobs import Task
-from detent.jobs.evolving import evolve
-from detent.scheduler.endings import Finish
-from detent.stores import Run, RunStatus
-from detent.stores.passed import Dropped
+from duly.jobs import Task
+from duly.jobs.evolving import evolve
+from duly.scheduler.endings import Finish
+from duly.stores import Run, RunStatus
+from duly.stores.passed import Dropped
 
 
 def run_of(row: Task, finish: Finish, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:

@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from detent.scheduler.desk import Desk
-from detent.scheduler.live import LiveRun
-from detent.scheduler.loops import jittered
-from detent.scheduler.parts import Parts
-from detent.scheduler.places import Places, is_leased
-from detent.scheduler.runner import Runner
-from detent.scheduler.sharing import next_turn, share_out
-from detent.stores import Outcome
+from duly.scheduler.desk import Desk
+from duly.scheduler.live import LiveRun
+from duly.scheduler.loops import jittered
+from duly.scheduler.parts import Parts
+from duly.scheduler.places import Places, is_leased
+from duly.scheduler.runner import Runner
+from duly.scheduler.sharing import next_turn, share_out
+from duly.stores import Outcome
 
 T = TypeVar("T")
 

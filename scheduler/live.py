@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from detent.jobs import RegisteredJob, Task, TimeLimitExceeded
-from detent.jobs.validators import require_span
-from detent.scheduler.clock import Clock, Timer
-from detent.scheduler.endings import Ending, Interrupted, Stopped
-from detent.scheduler.waiting import Wake
-from detent.stores import Held
+from duly.jobs import RegisteredJob, Task, TimeLimitExceeded
+from duly.jobs.validators import require_span
+from duly.scheduler.clock import Clock, Timer
+from duly.scheduler.endings import Ending, Interrupted, Stopped
+from duly.scheduler.waiting import Wake
+from duly.stores import Held
 
 _STIRRING = 20
 """Turns of the event loop, and more than enough, that a timer's end or a cancelling takes to reach a job that sleeps."""

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from detent.scheduler.errors import ForkedScheduler, WrongThread
+from duly.scheduler.errors import ForkedScheduler, WrongThread
 
 PATIENCE = timedelta(seconds=5)
 """How long an event loop has, beyond its grace, to come to its end when the interpreter does."""

@@ -4,9 +4,9 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from detent.scheduler.events import LoopFailed
-from detent.scheduler.parts import Parts
-from detent.scheduler.waiting import Wake
+from duly.scheduler.events import LoopFailed
+from duly.scheduler.parts import Parts
+from duly.scheduler.waiting import Wake
 
 _FIRST_BACKOFF = timedelta(milliseconds=50)
 _LONGEST_BACKOFF = timedelta(seconds=5)

@@ -3,9 +3,9 @@
 from collections import deque
 from datetime import datetime
 
-from detent.jobs import Task
-from detent.scheduler.events import RunLost
-from detent.scheduler.parts import Parts
+from duly.jobs import Task
+from duly.scheduler.events import RunLost
+from duly.scheduler.parts import Parts
 
 _REMEMBERED = 1000
 """Losses that a node knows to have told; a loss of long before may be told again."""

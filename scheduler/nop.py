@@ -3,14 +3,14 @@
 from datetime import timedelta
 from typing import Unpack
 
-from detent.jobs import JobRegistry
-from detent.scheduler.clock import Clock
-from detent.scheduler.config import Settings
-from detent.scheduler.errors import SchedulerClosed
-from detent.scheduler.fetch import Fetching
-from detent.scheduler.live import LiveRuns
-from detent.scheduler.std import StdScheduler
-from detent.stores import JobStore, NopStore
+from duly.jobs import JobRegistry
+from duly.scheduler.clock import Clock
+from duly.scheduler.config import Settings
+from duly.scheduler.errors import SchedulerClosed
+from duly.scheduler.fetch import Fetching
+from duly.scheduler.live import LiveRuns
+from duly.scheduler.std import StdScheduler
+from duly.stores import JobStore, NopStore
 
 
 class NopScheduler(StdScheduler):
@@ -38,7 +38,7 @@ class NopScheduler(StdScheduler):
         """Check what the registry declares, and discard it.
 
         Raises:
-            DetentError: what the start of a `StdScheduler` refuses of its jobs.
+            DulyError: what the start of a `StdScheduler` refuses of its jobs.
 
         """
         await self._declare()

@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
 
-from detent.jobs import Task
-from detent.jobs.cipher import sealed_problem
-from detent.scheduler.decide import decide, without_next
-from detent.scheduler.endings import Finish, Raised, Returned, Spawned
-from detent.scheduler.events import HandedBack, LeaseLost, RunEnded
-from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.parts import Parts
-from detent.scheduler.plan import trigger_of
-from detent.scheduler.why import handed_back_note
-from detent.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed, transitions
-from detent.triggers import DetentError
+from duly.jobs import Task
+from duly.jobs.cipher import sealed_problem
+from duly.scheduler.decide import decide, without_next
+from duly.scheduler.endings import Finish, Raised, Returned, Spawned
+from duly.scheduler.events import HandedBack, LeaseLost, RunEnded
+from duly.scheduler.live import LiveRun, LiveRuns
+from duly.scheduler.parts import Parts
+from duly.scheduler.plan import trigger_of
+from duly.scheduler.why import handed_back_note
+from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed, transitions
+from duly.triggers import DulyError
 
 UNREADABLE_PAUSE = timedelta(minutes=1)
 """How long a task waits at first that this node cannot read, for a node that can."""
@@ -36,7 +36,7 @@ class Ended:
     warning: str = ""
 
 
-def is_about_outcomes(error: DetentError) -> bool:
+def is_about_outcomes(error: DulyError) -> bool:
     """Tell whether what was to be written is refused for good, by the store or on its way there; else it stays to be written."""
     return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
 
@@ -138,7 +138,7 @@ class Outbox:
         for each in handed_in:
             try:
                 refused = await self._parts.store.reschedule(now, [each.outcome])
-            except DetentError as error:
+            except DulyError as error:
                 if not is_about_outcomes(error):
                     raise
                 self._ended.pop(each.live.lease_id, None)

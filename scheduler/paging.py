@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from attrs import evolve
 
-from detent.stores import Page, RunQuery, TaskQuery
+from duly.stores import Page, RunQuery, TaskQuery
 
 Q = TypeVar("Q", TaskQuery, RunQuery)
 T = TypeVar("T")

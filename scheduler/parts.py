@@ -2,11 +2,11 @@
 
 from attrs import frozen
 
-from detent.jobs.registry import KnownJobs
-from detent.scheduler.clock import StoreClock
-from detent.scheduler.config import SchedulerConfig
-from detent.scheduler.events import Event, Events
-from detent.stores import JobStore
+from duly.jobs.registry import KnownJobs
+from duly.scheduler.clock import StoreClock
+from duly.scheduler.config import SchedulerConfig
+from duly.scheduler.events import Event, Events
+from duly.stores import JobStore
 
 
 @frozen(kw_only=True, eq=False)

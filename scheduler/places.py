@@ -18,10 +18,10 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from detent.scheduler.events import LoopFailed
-from detent.scheduler.live import LiveRun
-from detent.scheduler.parts import Parts
-from detent.stores import ClockSkew, StoreError
+from duly.scheduler.events import LoopFailed
+from duly.scheduler.live import LiveRun
+from duly.scheduler.parts import Parts
+from duly.stores import ClockSkew, StoreError
 
 
 class Places:

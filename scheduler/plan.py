@@ -4,11 +4,11 @@ from datetime import datetime
 
 from attrs import frozen
 
-from detent.jobs import Consistency, Overlap, Request, Task
-from detent.jobs.registry import RegisteredJob
-from detent.scheduler.endings import Missed, Moved, Raised, Spawned, Stopped
-from detent.stores.passed import Due, fires_due, first_locked, is_owed
-from detent.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger
+from duly.jobs import Consistency, Overlap, Request, Task
+from duly.jobs.registry import RegisteredJob
+from duly.scheduler.endings import Missed, Moved, Raised, Spawned, Stopped
+from duly.stores.passed import Due, fires_due, first_locked, is_owed
+from duly.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger
 
 NEXT_FIRE = "its next fire took its place"
 

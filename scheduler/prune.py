@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from detent.scheduler.loops import Loop, jittered
-from detent.scheduler.parts import Parts
+from duly.scheduler.loops import Loop, jittered
+from duly.scheduler.parts import Parts
 
 BATCH = 1000
 """Runs deleted at once, so that no statement is long."""

@@ -8,23 +8,23 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from detent.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
-from detent.jobs.base import is_async
-from detent.jobs.logs import running
-from detent.jobs.payload import check_payload
-from detent.jobs.registry import KnownJobs, RegisteredJob
-from detent.jobs.retry import class_names
-from detent.scheduler import waiting
-from detent.scheduler.clock import Clock
-from detent.scheduler.desk import Desk
-from detent.scheduler.endings import Cancelled, CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
-from detent.scheduler.events import Event, RunAbandoned
-from detent.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
-from detent.scheduler.executors.apart import OwnLoop
-from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.scheduling import NewTask, to_task
-from detent.scheduler.spawning import Spawns
-from detent.triggers import TICK
+from duly.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
+from duly.jobs.base import is_async
+from duly.jobs.logs import running
+from duly.jobs.payload import check_payload
+from duly.jobs.registry import KnownJobs, RegisteredJob
+from duly.jobs.retry import class_names
+from duly.scheduler import waiting
+from duly.scheduler.clock import Clock
+from duly.scheduler.desk import Desk
+from duly.scheduler.endings import Cancelled, CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
+from duly.scheduler.events import Event, RunAbandoned
+from duly.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
+from duly.scheduler.executors.apart import OwnLoop
+from duly.scheduler.live import LiveRun, LiveRuns
+from duly.scheduler.scheduling import NewTask, to_task
+from duly.scheduler.spawning import Spawns
+from duly.triggers import TICK
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Runner:
         self._clock, self.runs, self._jobs, self._node = clock, runs, jobs, node
         self._payload_limit, self._publish, self._surroundings = payload_limit, publish, surroundings
         self._in_loop = CoroutineExecutor()
-        self._in_threads = ThreadExecutor(f"detent-job-{node}", self._have_room)
+        self._in_threads = ThreadExecutor(f"duly-job-{node}", self._have_room)
         self._in_processes = ProcessExecutor(clock)
         self._elsewhere = ForeignExecutor(clock, self._have_room)
         self.on_room: Callable[[], None] = lambda: None

@@ -6,14 +6,14 @@ from types import FunctionType
 
 from attrs import field, frozen
 
-from detent.jobs import InvalidDelay, InvalidJob, InvalidSlug, Overlap, Task, TaskOptions, TriggerSource
-from detent.jobs.base import NO_KIND
-from detent.jobs.payload import check_payload
-from detent.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
-from detent.jobs.typed import KindOrJob, Payload, encode_payload
-from detent.jobs.validators import NAME_LIMIT
-from detent.scheduler.errors import InvalidSchedule, TriggerNeverFires
-from detent.triggers import (
+from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, Overlap, Task, TaskOptions, TriggerSource
+from duly.jobs.base import NO_KIND
+from duly.jobs.payload import check_payload
+from duly.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
+from duly.jobs.typed import KindOrJob, Payload, encode_payload
+from duly.jobs.validators import NAME_LIMIT
+from duly.scheduler.errors import InvalidSchedule, TriggerNeverFires
+from duly.triggers import (
     END_OF_TIME,
     Between,
     CountsFrom,

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from detent.scheduler.errors import NotMainThread
+from duly.scheduler.errors import NotMainThread
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 

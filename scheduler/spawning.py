@@ -4,10 +4,10 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Unpack, cast
 
-from detent.jobs.spawning import Spawning, When
-from detent.jobs.typed import KindOrJob
-from detent.scheduler.checks import check_when
-from detent.scheduler.scheduling import NewTask, kind_of
+from duly.jobs.spawning import Spawning, When
+from duly.jobs.typed import KindOrJob
+from duly.scheduler.checks import check_when
+from duly.scheduler.scheduling import NewTask, kind_of
 
 
 class Spawns(Spawning):

@@ -7,27 +7,27 @@ from datetime import timedelta
 from functools import partial
 from typing import Self, TypeVar, Unpack
 
-from detent.jobs import InvalidValue, JobRegistry
-from detent.jobs.validators import require_span
-from detent.scheduler.asking import ask_why
-from detent.scheduler.checks import check_settings, check_wiring
-from detent.scheduler.clock import Clock, StoreClock, SystemClock
-from detent.scheduler.config import SchedulerConfig, Settings, store_url
-from detent.scheduler.current import running_loop, scheduler_context
-from detent.scheduler.edits import STOP_REQUESTED
-from detent.scheduler.endings import Stopped
-from detent.scheduler.errors import SchedulerClosed, WrongLoop
-from detent.scheduler.events import Event, Events, Subscriber
-from detent.scheduler.executors.children import check_main_is_guarded
-from detent.scheduler.face import TaskFace
-from detent.scheduler.fetch import Fetching
-from detent.scheduler.parts import Parts
-from detent.scheduler.scheduling import new_task
-from detent.scheduler.signals import stop_signals
-from detent.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
-from detent.scheduler.subscriptions import NodeJobs, Subscriptions
-from detent.scheduler.works import Works
-from detent.stores import JobStore, SealedStore, open_store
+from duly.jobs import InvalidValue, JobRegistry
+from duly.jobs.validators import require_span
+from duly.scheduler.asking import ask_why
+from duly.scheduler.checks import check_settings, check_wiring
+from duly.scheduler.clock import Clock, StoreClock, SystemClock
+from duly.scheduler.config import SchedulerConfig, Settings, store_url
+from duly.scheduler.current import running_loop, scheduler_context
+from duly.scheduler.edits import STOP_REQUESTED
+from duly.scheduler.endings import Stopped
+from duly.scheduler.errors import SchedulerClosed, WrongLoop
+from duly.scheduler.events import Event, Events, Subscriber
+from duly.scheduler.executors.children import check_main_is_guarded
+from duly.scheduler.face import TaskFace
+from duly.scheduler.fetch import Fetching
+from duly.scheduler.parts import Parts
+from duly.scheduler.scheduling import new_task
+from duly.scheduler.signals import stop_signals
+from duly.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
+from duly.scheduler.subscriptions import NodeJobs, Subscriptions
+from duly.scheduler.works import Works
+from duly.stores import JobStore, SealedStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -42,7 +42,7 @@ class StdScheduler(TaskFace):
             await scheduler.run()
 
     Entering the context starts it, leaving it drains and closes it. It belongs to the event loop in which it was
-    started; `detent.scheduler.BlockingScheduler` is the same for programs without one. A store that it is given is
+    started; `duly.scheduler.BlockingScheduler` is the same for programs without one. A store that it is given is
     opened and closed with it.
     """
 
@@ -56,7 +56,7 @@ class StdScheduler(TaskFace):
     ) -> None:
         """Make a scheduler that is not started.
 
-        `store` may be a URL (see `detent.stores.open_store`); without one, `DETENT_STORE` names it, else tasks are kept in
+        `store` may be a URL (see `duly.stores.open_store`); without one, `DULY_STORE` names it, else tasks are kept in
         memory. `settings` are the fields of `SchedulerConfig`. `clock` is for tests.
 
         Raises:
@@ -130,7 +130,7 @@ class StdScheduler(TaskFace):
                     await task.commit(result=await back_up(task.payload))
 
         This node locks up to `max_in_flight` tasks at a time for it, from now on until it is left or the node drains. Each
-        task goes to one subscription; several of one kind share its tasks. See `detent.scheduler.fetch`.
+        task goes to one subscription; several of one kind share its tasks. See `duly.scheduler.fetch`.
 
         Raises:
             SchedulerClosed: the scheduler is not running, or is draining.

@@ -9,10 +9,10 @@ from typing import Self
 
 from attrs import field, frozen
 
-from detent.jobs import InvalidValue
-from detent.jobs.validators import at_least
-from detent.scheduler.errors import WrongThread
-from detent.scheduler.events import Event, Events, EventsDropped
+from duly.jobs import InvalidValue
+from duly.jobs.validators import at_least
+from duly.scheduler.errors import WrongThread
+from duly.scheduler.events import Event, Events, EventsDropped
 
 QUEUE_LIMIT = 1000
 """How many events wait for their reader, unless he says otherwise."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from detent.jobs import InvalidValue, JobRegistry, RegisteredJob
-from detent.jobs.registry import KnownJobs
-from detent.scheduler.desk import Desk, Subscription
-from detent.scheduler.errors import SchedulerClosed
-from detent.scheduler.live import LiveRuns
-from detent.scheduler.parts import Parts
+from duly.jobs import InvalidValue, JobRegistry, RegisteredJob
+from duly.jobs.registry import KnownJobs
+from duly.scheduler.desk import Desk, Subscription
+from duly.scheduler.errors import SchedulerClosed
+from duly.scheduler.live import LiveRuns
+from duly.scheduler.parts import Parts
 
 
 class NodeJobs(KnownJobs):

@@ -6,11 +6,11 @@ from uuid import uuid4
 
 from attrs import evolve
 
-from detent.jobs import JobRegistry, TaskOptions
-from detent.jobs.keywords import check_keywords
-from detent.jobs.options import OptionValues
-from detent.jobs.validators import NAME_LIMIT
-from detent.scheduler.scheduling import NewTask, kind_of, moment
+from duly.jobs import JobRegistry, TaskOptions
+from duly.jobs.keywords import check_keywords
+from duly.jobs.options import OptionValues
+from duly.jobs.validators import NAME_LIMIT
+from duly.scheduler.scheduling import NewTask, kind_of, moment
 
 _ID_LENGTH = 33
 """Of the colon and the 32 digits that make a slug unique."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
-from detent.jobs import TimeLimitExceeded
-from detent.scheduler.clock import Clock
+from duly.jobs import TimeLimitExceeded
+from duly.scheduler.clock import Clock
 
 T = TypeVar("T")
 

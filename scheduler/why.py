@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from detent.jobs import Request, Task, TaskState
-from detent.scheduler.endings import Moved
-from detent.scheduler.plan import plan_fire
-from detent.scheduler.wording import counted, moment, one_line, span
-from detent.stores import Node
-from detent.triggers import Trigger, describe
+from duly.jobs import Request, Task, TaskState
+from duly.scheduler.endings import Moved
+from duly.scheduler.plan import plan_fire
+from duly.scheduler.wording import counted, moment, one_line, span
+from duly.stores import Node
+from duly.triggers import Trigger, describe
 
 _HANDED_BACK = "handed back unrun by "
 

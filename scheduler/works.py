@@ -10,18 +10,18 @@ from importlib.metadata import version
 
 from attrs import evolve
 
-from detent.scheduler.dispatch import Dispatcher
-from detent.scheduler.endings import Interrupted
-from detent.scheduler.events import NodeStarted, NodeStopped
-from detent.scheduler.heartbeat import Heartbeat, HeartbeatThread
-from detent.scheduler.live import LiveRuns
-from detent.scheduler.loops import Loop
-from detent.scheduler.parts import Parts
-from detent.scheduler.places import Places
-from detent.scheduler.prune import Pruner
-from detent.scheduler.runner import Runner
-from detent.scheduler.why import Here
-from detent.stores import Node
+from duly.scheduler.dispatch import Dispatcher
+from duly.scheduler.endings import Interrupted
+from duly.scheduler.events import NodeStarted, NodeStopped
+from duly.scheduler.heartbeat import Heartbeat, HeartbeatThread
+from duly.scheduler.live import LiveRuns
+from duly.scheduler.loops import Loop
+from duly.scheduler.parts import Parts
+from duly.scheduler.places import Places
+from duly.scheduler.prune import Pruner
+from duly.scheduler.runner import Runner
+from duly.scheduler.why import Here
+from duly.stores import Node
 
 _LAST_CALL = timedelta(seconds=2)
 """What is cut short has as long to clean up after itself, and the last outcomes as long to be written."""
@@ -32,7 +32,7 @@ _SHUTDOWN = "the node was stopped before the run had ended"
 class Works:
     """The loops of a node, in the event loop in which it was made; the store is open for as long as they go.
 
-    Under a clock that does not run no loop runs either: `detent.scheduler.testing.run_due` turns them by hand.
+    Under a clock that does not run no loop runs either: `duly.scheduler.testing.run_due` turns them by hand.
     """
 
     def __init__(self, parts: Parts, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
@@ -81,7 +81,7 @@ class Works:
         self.limits.move(places, self._thread.call)
         self._thread.start()
         for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
-            self._tasks[loop] = asyncio.create_task(loop.run(), name=f"detent {loop.name}")
+            self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
 
     async def _listen(self) -> timedelta:
         """Ring the dispatcher at every hint; returns only when the store's line ends."""
@@ -215,5 +215,5 @@ class Works:
 
 def _announcement(parts: Parts) -> Node:
     now = parts.clock.now()
-    info = {"host": socket.gethostname(), "pid": str(os.getpid()), "version": version("detent")}
+    info = {"host": socket.gethostname(), "pid": str(os.getpid()), "version": version("duly")}
     return Node(name=parts.node, kinds=parts.registry.kinds, started_at=now, seen_at=now, until=now, info=info)

@@ -1,7 +1,7 @@
 """What and when, kept: the store protocol, the values that pass through it, and the store in memory."""
 
-from detent.stores.base import JobStore
-from detent.stores.errors import (
+from duly.stores.base import JobStore
+from duly.stores.errors import (
     ClockSkew,
     Conflict,
     InvalidStoreURL,
@@ -14,10 +14,10 @@ from detent.stores.errors import (
     StoreUnavailable,
     Unsupported,
 )
-from detent.stores.memory import MemoryStore
-from detent.stores.nop import NopStore
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import (
+from duly.stores.memory import MemoryStore
+from duly.stores.nop import NopStore
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import (
     Exchange,
     Extended,
     Held,
@@ -30,8 +30,8 @@ from detent.stores.records import (
     Run,
     RunStatus,
 )
-from detent.stores.sealed import SealedStore
-from detent.stores.url import open_store
+from duly.stores.sealed import SealedStore
+from duly.stores.url import open_store
 
 __all__ = [
     "ClockSkew",

@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, Self
 
-from detent.jobs import Task
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import (
+from duly.jobs import Task
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import (
     Exchange,
     Extended,
     Held,
@@ -34,7 +34,7 @@ class JobStore(Protocol):
     within its bounds. A `now` more than a few seconds ahead of the store's own clock raises `ClockSkew` (unless the
     store was made for a manual clock, or has no clock): a node that lives in the future would take what is not due.
 
-    A third party's store passes `detent.stores.conformance`.
+    A third party's store passes `duly.stores.conformance`.
     """
 
     @property

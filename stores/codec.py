@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import fields
 
-from detent.jobs import InvalidValue, RetryPolicy, TaskOptions
+from duly.jobs import InvalidValue, RetryPolicy, TaskOptions
 
 JSON = dict[str, Any]
 

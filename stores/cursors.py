@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from detent.jobs import InvalidValue
-from detent.jobs.validators import check_name
-from detent.stores.records import Run
-from detent.triggers import require_aware
+from duly.jobs import InvalidValue
+from duly.jobs.validators import check_name
+from duly.stores.records import Run
+from duly.triggers import require_aware
 
 
 def run_cursor(run: Run) -> str:

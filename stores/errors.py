@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from detent.triggers import DetentError
+from duly.triggers import DulyError
 
 
-class StoreError(DetentError):
+class StoreError(DulyError):
     """A store could not do what was asked."""
 
 
@@ -90,9 +90,9 @@ class InvalidStoreURL(StoreError, ValueError):
 
 
 class SchemaMismatch(StoreError):
-    """The store's schema is newer than this version of detent can serve."""
+    """The store's schema is newer than this version of duly can serve."""
 
     def __init__(self, found: int, known: int) -> None:
         """Give the schema's version and the newest known here."""
-        super().__init__(f"the store's schema is version {found}, this detent knows up to {known}: upgrade detent on this node")
+        super().__init__(f"the store's schema is version {found}, this duly knows up to {known}: upgrade duly on this node")
         self.found, self.known = found, known

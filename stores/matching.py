@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from detent.jobs import InvalidValue, Task
-from detent.stores.queries import RunQuery, TaskQuery
-from detent.stores.records import Run
+from duly.jobs import InvalidValue, Task
+from duly.stores.queries import RunQuery, TaskQuery
+from duly.stores.records import Run
 
 
 def matches_task(query: TaskQuery, task: Task) -> bool:

@@ -12,15 +12,15 @@ from heapq import nlargest, nsmallest
 from threading import Lock
 from typing import Self
 
-from detent.jobs import Task
-from detent.jobs.validators import check_name
-from detent.stores.base import JobStore
-from detent.stores.cursors import parse_run_cursor, run_cursor
-from detent.stores.errors import StoreClosed
-from detent.stores.matching import check_batch, matches_run, matches_task
-from detent.stores.memory_tenant import Tenant
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import (
+from duly.jobs import Task
+from duly.jobs.validators import check_name
+from duly.stores.base import JobStore
+from duly.stores.cursors import parse_run_cursor, run_cursor
+from duly.stores.errors import StoreClosed
+from duly.stores.matching import check_batch, matches_run, matches_task
+from duly.stores.memory_tenant import Tenant
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import (
     Exchange,
     Extended,
     Held,
@@ -31,7 +31,7 @@ from detent.stores.records import (
     Refused,
     Run,
 )
-from detent.stores.transitions import taken_over
+from duly.stores.transitions import taken_over
 
 
 class _World:

@@ -1,4 +1,4 @@
-"""What one namespace holds in memory, and the rules by which it changes; `detent.stores.memory` is its public face.
+"""What one namespace holds in memory, and the rules by which it changes; `duly.stores.memory` is its public face.
 
 Nothing here waits or locks: every method is one step, taken under the lock of the store.
 """
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 
-from detent.jobs import Request, Task
-from detent.stores import transitions
-from detent.stores.errors import Conflict, JobAlreadyScheduled, JobNotFound
-from detent.stores.records import Extended, Held, IfExists, Kept, LockRequest, Node, Outcome, Refused, Run, RunStatus
+from duly.jobs import Request, Task
+from duly.stores import transitions
+from duly.stores.errors import Conflict, JobAlreadyScheduled, JobNotFound
+from duly.stores.records import Extended, Held, IfExists, Kept, LockRequest, Node, Outcome, Refused, Run, RunStatus
 
 _SPARE = 64
 """Stale heap entries that are not worth a clean-up."""

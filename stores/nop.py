@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Self
 
-from detent.jobs import Task
-from detent.jobs.validators import check_name
-from detent.stores.base import JobStore
-from detent.stores.errors import JobNotFound
-from detent.stores.matching import check_batch
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
+from duly.jobs import Task
+from duly.jobs.validators import check_name
+from duly.stores.base import JobStore
+from duly.stores.errors import JobNotFound
+from duly.stores.matching import check_batch
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
 
 
 class NopStore(JobStore):

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from detent.jobs import Misfire, Task
-from detent.triggers import CountsFrom, Missed, Trigger, last_fire_time, latest_fires, missed, next_fire_after
+from duly.jobs import Misfire, Task
+from duly.triggers import CountsFrom, Missed, Trigger, last_fire_time, latest_fires, missed, next_fire_after
 
 MISFIRE = "misfire"
 OVERLAP = "overlap"

@@ -6,10 +6,10 @@ from typing import Any, Generic, TypeVar
 
 from attrs import Attribute, field, frozen
 
-from detent.jobs import InvalidValue, TaskState
-from detent.jobs.validators import NAME_LIMIT, Validator, check_name, instance_of, name, or_none, slug, text_map, texts, utc_or_none
-from detent.stores.cursors import parse_run_cursor
-from detent.stores.records import RunStatus
+from duly.jobs import InvalidValue, TaskState
+from duly.jobs.validators import NAME_LIMIT, Validator, check_name, instance_of, name, or_none, slug, text_map, texts, utc_or_none
+from duly.stores.cursors import parse_run_cursor
+from duly.stores.records import RunStatus
 
 T = TypeVar("T")
 

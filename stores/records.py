@@ -7,9 +7,9 @@ from typing import Literal
 
 from attrs import Attribute, field, frozen
 
-from detent.jobs import InvalidValue, Task
-from detent.jobs.storable import storable
-from detent.jobs.validators import name, positive, text_map, utc
+from duly.jobs import InvalidValue, Task
+from duly.jobs.storable import storable
+from duly.jobs.validators import name, positive, text_map, utc
 
 IfExists = Literal["error", "keep", "replace"]
 """What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition.
@@ -67,7 +67,7 @@ class Outcome:
     task: Task
     """The task as the decision knew it: its `lease_id` and `version` must still be the row's."""
     next: Task | None
-    """The task as it is to be, released; None removes it. Built by `detent.stores.transitions`."""
+    """The task as it is to be, released; None removes it. Built by `duly.stores.transitions`."""
     runs: tuple[Run, ...] = ()
     """What goes into the history with it; empty when the task is handed back unrun."""
     spawn: tuple[Task, ...] = field(default=(), converter=_first_of_each_slug)

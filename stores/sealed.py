@@ -10,13 +10,13 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Self
 
-from detent.jobs import PayloadTooLarge, Task
-from detent.jobs.cipher import PayloadKeys, Place, StoredPayload
-from detent.jobs.evolving import evolve
-from detent.stores.base import JobStore
-from detent.stores.errors import Conflict, JobNotFound
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
+from duly.jobs import PayloadTooLarge, Task
+from duly.jobs.cipher import PayloadKeys, Place, StoredPayload
+from duly.jobs.evolving import evolve
+from duly.stores.base import JobStore
+from duly.stores.errors import Conflict, JobNotFound
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
 
 _TRIES = 20
 """How often a task is encrypted anew because somebody else was faster."""

@@ -18,11 +18,11 @@ from typing import Literal
 
 from attrs import frozen
 
-from detent.jobs import Request, Task, TaskState
-from detent.jobs.evolving import evolve
-from detent.stores.passed import fires_due, first_locked, is_owed
-from detent.stores.records import Outcome, Refusal, Refused, Run, RunStatus
-from detent.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
+from duly.jobs import Request, Task, TaskState
+from duly.jobs.evolving import evolve
+from duly.stores.passed import fires_due, first_locked, is_owed
+from duly.stores.records import Outcome, Refusal, Refused, Run, RunStatus
+from duly.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
 
 
 def due(task: Task) -> datetime | None:

@@ -10,7 +10,7 @@ URL                                             store                           
 `firestore://project/database?collection=...`   Firestore; `(default)` database unless named                `firestore`
 ==============================================  ==========================================================  ===========
 
-Further schemes come from packages with an entry point in the group `detent.stores`, named as the scheme, that
+Further schemes come from packages with an entry point in the group `duly.stores`, named as the scheme, that
 loads a `StoreOpener`.
 """
 
@@ -19,13 +19,13 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol, cast
 
-from detent.jobs import MissingExtra
-from detent.stores.base import JobStore
-from detent.stores.errors import InvalidStoreURL
-from detent.stores.memory import MemoryStore
-from detent.stores.passwords import hide_password
+from duly.jobs import MissingExtra
+from duly.stores.base import JobStore
+from duly.stores.errors import InvalidStoreURL
+from duly.stores.memory import MemoryStore
+from duly.stores.passwords import hide_password
 
-ENTRY_POINTS = "detent.stores"
+ENTRY_POINTS = "duly.stores"
 
 
 class StoreOpener(Protocol):
@@ -42,10 +42,10 @@ def _open_memory(url: str, *, namespace: str) -> JobStore:
 
 
 _BUILT_IN: Mapping[str, tuple[str, str, str]] = {
-    "postgresql": ("detent.stores.postgres", "open_postgres", "postgres"),
-    "postgres": ("detent.stores.postgres", "open_postgres", "postgres"),
-    "postgresql+embedded": ("detent.stores.postgres", "open_embedded_postgres", "embedded"),
-    "firestore": ("detent.stores.firestore", "open_firestore", "firestore"),
+    "postgresql": ("duly.stores.postgres", "open_postgres", "postgres"),
+    "postgres": ("duly.stores.postgres", "open_postgres", "postgres"),
+    "postgresql+embedded": ("duly.stores.postgres", "open_embedded_postgres", "embedded"),
+    "firestore": ("duly.stores.firestore", "open_firestore", "firestore"),
 }
 """Scheme -> module, its `StoreOpener`, and the extra that brings what it imports."""
 
@@ -74,7 +74,7 @@ def _opener(scheme: str, url: str) -> StoreOpener:
         try:
             return cast("StoreOpener", getattr(import_module(module), name))
         except ImportError as error:  # not only of a missing module: psycopg is one without libpq
-            if (error.name or "").startswith("detent"):
+            if (error.name or "").startswith("duly"):
                 raise
             raise MissingExtra(f"{scheme}://", extra) from error
     for entry in entry_points(group=ENTRY_POINTS, name=scheme):

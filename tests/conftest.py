@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 pytest_plugins = ["support.postgres", "support.firestore"]
-pytest.register_assert_rewrite("detent.stores.conformance")
+pytest.register_assert_rewrite("duly.stores.conformance")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,8 +23,8 @@ def pytest_configure() -> None:
     if ROOT in {Path(entry).resolve() for entry in sys.path}:
         msg = f"{ROOT} is on sys.path: run `pytest`, not `python -m pytest`"
         raise pytest.UsageError(msg)
-    spec = find_spec("detent.scheduler")
+    spec = find_spec("duly.scheduler")
     origin = Path(spec.origin) if spec is not None and spec.origin is not None else None
     if origin is None or not origin.is_relative_to(sysconfig.get_path("purelib")):
-        msg = f"detent.scheduler comes from {origin}, not from an installed wheel: run `nox -s tests`"
+        msg = f"duly.scheduler comes from {origin}, not from an installed wheel: run `nox -s tests`"
         raise pytest.UsageError(msg)

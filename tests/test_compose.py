@@ -41,7 +41,7 @@ def test_two_replicas_wait_for_one_database(services: dict[str, Any]) -> None:
 def test_the_store_is_the_database_beside_it(services: dict[str, Any]) -> None:
     """With the password that it was given; the host is the service's name."""
     password = services["postgres"]["environment"]["POSTGRES_PASSWORD"]
-    assert services["app"]["environment"] == {"DETENT_STORE": f"postgresql://postgres:{password}@postgres/postgres"}
+    assert services["app"]["environment"] == {"DULY_STORE": f"postgresql://postgres:{password}@postgres/postgres"}
 
 
 def test_the_image_is_built_from_this_checkout_and_runs_the_program(services: dict[str, Any]) -> None:
@@ -60,7 +60,7 @@ def test_the_image_is_built_from_this_checkout_and_runs_the_program(services: di
 @contextmanager
 def a_replica(store: str, lines: list[str]) -> Iterator[subprocess.Popen[str]]:
     """Run the program with a tick every second; what it prints comes into `lines`."""
-    environment = {**os.environ, "DETENT_STORE": store, "CRON": "* * * * * *"}
+    environment = {**os.environ, "DULY_STORE": store, "CRON": "* * * * * *"}
     process = subprocess.Popen(
         [sys.executable, "-P", str(FOLDER / "app.py")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

@@ -17,9 +17,9 @@ from typing import Any
 import attrs
 import pytest
 
-from detent.jobs import JobRegistry
-from detent.scheduler import Event, NewTask, SchedulerConfig, StdScheduler, scheduler_from_config
-from detent.stores import MemoryStore, TaskQuery
+from duly.jobs import JobRegistry
+from duly.scheduler import Event, NewTask, SchedulerConfig, StdScheduler, scheduler_from_config
+from duly.stores import MemoryStore, TaskQuery
 from support import documented, reader
 from support.documented import KEYWORDS, NAMES, PAGES, ROOT, Block, python_blocks, text_of
 from support.programs import program

@@ -73,22 +73,22 @@ def test_the_repeating_example_asks_the_url_at_its_seconds() -> None:
 
 
 def test_the_once_example_runs_its_task_once_in_memory() -> None:
-    """Without `DETENT_STORE`."""
-    assert run_example("once.py", DETENT_STORE="").count("is cancelled by") == 1
+    """Without `DULY_STORE`."""
+    assert run_example("once.py", DULY_STORE="").count("is cancelled by") == 1
 
 
 @pytest.mark.postgres
 def test_the_once_example_runs_its_task_once_on_postgresql(postgres_url: str) -> None:
     """The same code; only the environment names another store."""
     separator = "&" if "?" in postgres_url else "?"
-    printed = run_example("once.py", DETENT_STORE=f"{postgres_url}{separator}schema=example_once")
+    printed = run_example("once.py", DULY_STORE=f"{postgres_url}{separator}schema=example_once")
     assert printed.count("transaction 9bfadfd6-8e62-4c58-9b6e-636d666b6643 is cancelled by") == 1
 
 
 @pytest.mark.firestore
 def test_the_once_example_runs_its_task_once_on_firestore(firestore_project: str) -> None:
     """The same code; only the environment names another store."""
-    assert run_example("once.py", DETENT_STORE=f"firestore://{firestore_project}").count("is cancelled by") == 1
+    assert run_example("once.py", DULY_STORE=f"firestore://{firestore_project}").count("is cancelled by") == 1
 
 
 def test_the_when_example_shows_every_kind_of_trigger() -> None:
@@ -134,7 +134,7 @@ def test_the_onboarding_example_sends_three_mails_to_each_over_ten_days() -> Non
 def test_the_tenants_example_mixes_nothing(postgres_url: str) -> None:
     """The same slugs in two namespaces of one database, each run once for its own tenant; what failed gave way."""
     separator = "&" if "?" in postgres_url else "?"
-    printed = run_example("tenants.py", DETENT_STORE=f"{postgres_url}{separator}schema=example_tenants")
+    printed = run_example("tenants.py", DULY_STORE=f"{postgres_url}{separator}schema=example_tenants")
     ran = sorted(line for line in printed.splitlines() if " runs " in line)
     assert ran == [
         *(f"acme runs invoice/{number}: invoice/{number} of Acme" for number in (1, 2, 3)),
@@ -154,7 +154,7 @@ def _runs_of_globex(slug: str) -> list[str]:
 @pytest.mark.postgres
 def test_the_tenants_example_starts_a_database_of_its_own() -> None:
     """Where none is named; and stops it."""
-    assert "globex: 3 done, 3 failed" in run_example("tenants.py", DETENT_STORE="")
+    assert "globex: 3 done, 3 failed" in run_example("tenants.py", DULY_STORE="")
 
 
 @pytest.mark.slow

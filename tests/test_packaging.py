@@ -16,7 +16,7 @@ SHIPPED = {".py", ".sql", ".json", ".typed"}
 LOADED_BY_IMPORT = """
 import json, sys
 before = set(sys.modules)
-import detent.scheduler, detent.stores, detent.jobs, detent.triggers
+import duly.scheduler, duly.stores, duly.jobs, duly.triggers
 print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
 """
 
@@ -28,9 +28,9 @@ def in_folders() -> set[str]:
 
 
 def in_wheel() -> set[str]:
-    """Every file that the installed wheel brought, below `detent/`."""
-    files = [path.as_posix() for path in metadata.files("detent") or ()]
-    return {file.removeprefix("detent/") for file in files if file.startswith("detent/") and not file.endswith(".pyc")}
+    """Every file that the installed wheel brought, below `duly/`."""
+    files = [path.as_posix() for path in metadata.files("duly") or ()]
+    return {file.removeprefix("duly/") for file in files if file.startswith("duly/") and not file.endswith(".pyc")}
 
 
 def needed_by(distribution: str) -> set[str]:
@@ -55,9 +55,9 @@ def test_the_wheel_holds_exactly_the_files_of_the_folders() -> None:
 
 def test_the_wheel_brings_no_other_top_level_package() -> None:
     """`jobs` and its like would collide with the user's own."""
-    tops = {path.parts[0] for path in metadata.files("detent") or () if path.suffix in SHIPPED and ".dist-info" not in path.parts[0]}
+    tops = {path.parts[0] for path in metadata.files("duly") or () if path.suffix in SHIPPED and ".dist-info" not in path.parts[0]}
 
-    assert tops == {"detent"}
+    assert tops == {"duly"}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -70,8 +70,8 @@ def test_there_is_no_second_copy_of_a_package(name: str) -> None:
 
 
 def test_the_namespace_holds_no_code() -> None:
-    """`detent` is a namespace package: other distributions may live in it."""
-    spec = find_spec("detent")
+    """`duly` is a namespace package: other distributions may live in it."""
+    spec = find_spec("duly")
 
     assert spec is not None
     assert spec.origin is None
@@ -91,5 +91,5 @@ def test_importing_the_library_loads_only_what_it_requires() -> None:
 
     loaded = {normalised(name) for module in json.loads(ran.stdout) for name in distributions.get(module, ())}
 
-    assert "detent" in loaded
-    assert loaded <= needed_by("detent")
+    assert "duly" in loaded
+    assert loaded <= needed_by("duly")

@@ -16,7 +16,7 @@ def test_every_promise_names_a_proof() -> None:
     without = [row for row in rows if not re.search(r"`[\w/]+\.py", row.rpartition(" | ")[2])]
 
     assert len(rows) > 20
-    assert [row for row in without if "`detent.stores.conformance`" not in row] == []
+    assert [row for row in without if "`duly.stores.conformance`" not in row] == []
 
 
 @pytest.mark.parametrize(("path", "name"), PROOFS, ids=[name or path for path, name in PROOFS])

@@ -1,8 +1,8 @@
 """When: triggers are pure values, functions from one fire time to the next. No clock, no I/O, no state."""
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after, require_trigger
-from detent.triggers.between import Between
-from detent.triggers.cadence import (
+from duly.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after, require_trigger
+from duly.triggers.between import Between
+from duly.triggers.cadence import (
     DAILY,
     EVERY_FIFTEEN_MINUTES,
     EVERY_FIVE_MINUTES,
@@ -17,21 +17,21 @@ from detent.triggers.cadence import (
     hourly_at,
     weekly_on,
 )
-from detent.triggers.calendar_interval import CalendarIntervalTrigger
-from detent.triggers.combine import AllOf, AnyOf
-from detent.triggers.cron import CronTrigger, Dialect
-from detent.triggers.describe import describe
-from detent.triggers.errors import DetentError, MissingExtra, NaiveDatetime, TriggerError
-from detent.triggers.excluding import DateRange, Except
-from detent.triggers.expression import format_trigger, parse_trigger, validate_trigger
-from detent.triggers.holidays import read_holidays
-from detent.triggers.instants import END_OF_TIME, TICK, require_aware
-from detent.triggers.interval import Interval, format_interval, parse_interval
-from detent.triggers.jitter import Jittered
-from detent.triggers.localtime import DstFold, DstGap
-from detent.triggers.misfire import Missed, missed
-from detent.triggers.search import fire_times, first_delay, last_fire_time, latest_fires
-from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
+from duly.triggers.calendar_interval import CalendarIntervalTrigger
+from duly.triggers.combine import AllOf, AnyOf
+from duly.triggers.cron import CronTrigger, Dialect
+from duly.triggers.describe import describe
+from duly.triggers.errors import DulyError, MissingExtra, NaiveDatetime, TriggerError
+from duly.triggers.excluding import DateRange, Except
+from duly.triggers.expression import format_trigger, parse_trigger, validate_trigger
+from duly.triggers.holidays import read_holidays
+from duly.triggers.instants import END_OF_TIME, TICK, require_aware
+from duly.triggers.interval import Interval, format_interval, parse_interval
+from duly.triggers.jitter import Jittered
+from duly.triggers.localtime import DstFold, DstGap
+from duly.triggers.misfire import Missed, missed
+from duly.triggers.search import fire_times, first_delay, last_fire_time, latest_fires
+from duly.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
 
 __all__ = [
     "DAILY",
@@ -53,7 +53,7 @@ __all__ = [
     "CountsFrom",
     "CronTrigger",
     "DateRange",
-    "DetentError",
+    "DulyError",
     "Dialect",
     "DstFold",
     "DstGap",

@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
-from detent.triggers.errors import TriggerError
-from detent.triggers.instants import require_aware
+from duly.triggers.errors import TriggerError
+from duly.triggers.instants import require_aware
 
 __all__ = ["CountsFrom", "LooksBack", "Trigger", "bounded_search", "next_fire_after", "require_trigger"]
 

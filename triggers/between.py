@@ -5,12 +5,12 @@ from itertools import islice
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
-from detent.triggers.errors import TriggerError, require_count
-from detent.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, format_instant, require_aware
-from detent.triggers.nesting import require_part, shown, write_parts
-from detent.triggers.options import write_options
-from detent.triggers.search import fire_times, last_fire_time
+from duly.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from duly.triggers.errors import TriggerError, require_count
+from duly.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, format_instant, require_aware
+from duly.triggers.nesting import require_part, shown, write_parts
+from duly.triggers.options import write_options
+from duly.triggers.search import fire_times, last_fire_time
 
 __all__ = ["Between"]
 

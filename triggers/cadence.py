@@ -6,11 +6,11 @@ scheduler.schedule_job("report", "report", trigger=daily_at(9, 30, "Europe/Paris
 
 from datetime import timedelta, tzinfo
 
-from detent.triggers.cron_fields import HOUR, MINUTE, WEEKDAY, FieldSpec
-from detent.triggers.errors import TriggerError
-from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
-from detent.triggers.localtime import load_zone
-from detent.triggers.options import write_options, zone_options
+from duly.triggers.cron_fields import HOUR, MINUTE, WEEKDAY, FieldSpec
+from duly.triggers.errors import TriggerError
+from duly.triggers.interval import Interval, format_interval, plain_interval, require_forward
+from duly.triggers.localtime import load_zone
+from duly.triggers.options import write_options, zone_options
 
 __all__ = [
     "DAILY",

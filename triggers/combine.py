@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from detent.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
-from detent.triggers.errors import TriggerError
-from detent.triggers.instants import TICK, require_aware
-from detent.triggers.nesting import common_basis, require_part, require_timetable, shown, write_parts
+from duly.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
+from duly.triggers.errors import TriggerError
+from duly.triggers.instants import TICK, require_aware
+from duly.triggers.nesting import common_basis, require_part, require_timetable, shown, write_parts
 
 __all__ = ["AllOf", "AnyOf"]
 

@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, LooksBack
-from detent.triggers.cron_days import DayRules
-from detent.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, YEAR, Dialect, FieldReader, ParsedField
-from detent.triggers.cron_times import FIRST_YEAR, CronTimes
-from detent.triggers.errors import TriggerError, require_choice
-from detent.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
-from detent.triggers.options import read_options, write_options, zone_options
-from detent.triggers.search import bisect_fires
+from duly.triggers.base import CountsFrom, LooksBack
+from duly.triggers.cron_days import DayRules
+from duly.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, YEAR, Dialect, FieldReader, ParsedField
+from duly.triggers.cron_times import FIRST_YEAR, CronTimes
+from duly.triggers.errors import TriggerError, require_choice
+from duly.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
+from duly.triggers.options import read_options, write_options, zone_options
+from duly.triggers.search import bisect_fires
 
 __all__ = ["CRON_ALIASES", "CronTrigger", "Dialect"]
 

@@ -11,9 +11,9 @@ from typing import Literal, NoReturn
 
 from attrs import Factory, define, frozen
 
-from detent.triggers.cron_days import DayRule
-from detent.triggers.cron_words import read_day_word, read_weekday_word
-from detent.triggers.errors import TriggerError
+from duly.triggers.cron_days import DayRule
+from duly.triggers.cron_words import read_day_word, read_weekday_word
+from duly.triggers.errors import TriggerError
 
 __all__ = ["DAY", "HOUR", "MINUTE", "MONTH", "SECOND", "WEEKDAY", "YEAR", "Dialect", "FieldReader", "FieldSpec", "ParsedField"]
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from attrs import Factory, field, frozen
 
-from detent.triggers.cron_days import DayRules, Shape, month_shape
+from duly.triggers.cron_days import DayRules, Shape, month_shape
 
 __all__ = ["FIRST_YEAR", "CronTimes"]
 

@@ -3,7 +3,7 @@
 import re
 from typing import NoReturn, Protocol
 
-from detent.triggers.cron_days import DayRule, last_day, last_weekday, nearest_working_day, nth_weekday
+from duly.triggers.cron_days import DayRule, last_day, last_weekday, nearest_working_day, nth_weekday
 
 __all__ = ["read_day_word", "read_weekday_word"]
 

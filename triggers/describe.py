@@ -2,17 +2,17 @@
 
 from functools import singledispatch
 
-from detent.triggers.base import Trigger, require_trigger
-from detent.triggers.between import Between
-from detent.triggers.calendar_interval import CalendarIntervalTrigger
-from detent.triggers.combine import AllOf, AnyOf
-from detent.triggers.cron import CronTrigger
-from detent.triggers.describe_cron import NAMES, describe_fields
-from detent.triggers.excluding import Except
-from detent.triggers.expression import parse_trigger
-from detent.triggers.jitter import Jittered
-from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
-from detent.triggers.wording import instant, interval, listed
+from duly.triggers.base import Trigger, require_trigger
+from duly.triggers.between import Between
+from duly.triggers.calendar_interval import CalendarIntervalTrigger
+from duly.triggers.combine import AllOf, AnyOf
+from duly.triggers.cron import CronTrigger
+from duly.triggers.describe_cron import NAMES, describe_fields
+from duly.triggers.excluding import Except
+from duly.triggers.expression import parse_trigger
+from duly.triggers.jitter import Jittered
+from duly.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
+from duly.triggers.wording import instant, interval, listed
 
 __all__ = ["describe"]
 

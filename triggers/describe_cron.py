@@ -9,9 +9,9 @@ from itertools import product
 
 from attrs import frozen
 
-from detent.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, FieldSpec
-from detent.triggers.errors import TriggerError
-from detent.triggers.wording import every, listed, ordinal
+from duly.triggers.cron_fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, FieldSpec
+from duly.triggers.errors import TriggerError
+from duly.triggers.wording import every, listed, ordinal
 
 __all__ = ["NAMES", "describe_fields"]
 

@@ -6,14 +6,14 @@ The root lives here because this is the lowest room: every other room may import
 from collections.abc import Mapping
 from typing import ClassVar
 
-__all__ = ["DetentError", "MissingExtra", "NaiveDatetime", "TriggerError", "require_choice", "require_count"]
+__all__ = ["DulyError", "MissingExtra", "NaiveDatetime", "TriggerError", "require_choice", "require_count"]
 
 _MOST_TIMES = 999_999_999
 _MOST_SHOWN = 300
 """Characters of a text in a message; its attributes hold all of it."""
 
 
-class DetentError(Exception):
+class DulyError(Exception):
     """The root of every error that this library raises.
 
     The message is for people, the attributes are for programs. Every subclass survives pickling, whatever
@@ -28,7 +28,7 @@ class DetentError(Exception):
         return _revive, (type(self), self.args, self.__dict__)
 
 
-def _revive(kind: type[DetentError], args: tuple[object, ...], attributes: Mapping[str, object]) -> DetentError:
+def _revive(kind: type[DulyError], args: tuple[object, ...], attributes: Mapping[str, object]) -> DulyError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(attributes)
     return error
@@ -38,7 +38,7 @@ def _cut(text: str | None) -> str | None:
     return text if text is None or len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
-class TriggerError(DetentError, ValueError):
+class TriggerError(DulyError, ValueError):
     """A trigger that cannot be built, written or followed.
 
     `problem` is the bare statement. `text` is what the user wrote (or the trigger's repr), `field` the part of it at
@@ -56,7 +56,7 @@ class TriggerError(DetentError, ValueError):
         self.problem, self.text, self.field, self.value, self.expected = problem, text, field, value, expected
 
 
-class NaiveDatetime(DetentError, ValueError):
+class NaiveDatetime(DulyError, ValueError):
     """A datetime without a time zone, refused at the door: guessing its zone would move the instant."""
 
     def __init__(self, what: str, value: object) -> None:
@@ -65,12 +65,12 @@ class NaiveDatetime(DetentError, ValueError):
         self.what, self.value = what, value
 
 
-class MissingExtra(DetentError, ImportError):
+class MissingExtra(DulyError, ImportError):
     """Something needs packages that are not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
         """Name what needs them and the extra that brings them."""
-        super().__init__(f"{what} needs packages that are not installed: pip install 'detent[{extra}]'")
+        super().__init__(f"{what} needs packages that are not installed: pip install 'duly[{extra}]'")
         self.what, self.extra = what, extra
 
 

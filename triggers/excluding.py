@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
-from detent.triggers.errors import TriggerError
-from detent.triggers.localtime import begin_of_day, clock_changes, date_at, load_zone
-from detent.triggers.nesting import require_jumpable, require_timetable, shown, write_parts, zones_of
-from detent.triggers.options import write_options
-from detent.triggers.search import fires_at, first_fire_from
+from duly.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
+from duly.triggers.errors import TriggerError
+from duly.triggers.localtime import begin_of_day, clock_changes, date_at, load_zone
+from duly.triggers.nesting import require_jumpable, require_timetable, shown, write_parts, zones_of
+from duly.triggers.options import write_options
+from duly.triggers.search import fires_at, first_fire_from
 
 __all__ = ["DateRange", "Except", "Excluded"]
 

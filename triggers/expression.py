@@ -24,19 +24,19 @@ from typing import Any
 
 from attrs import frozen
 
-from detent.triggers.base import Trigger, require_trigger
-from detent.triggers.between import Between
-from detent.triggers.calendar_interval import CalendarIntervalTrigger
-from detent.triggers.combine import AllOf, AnyOf
-from detent.triggers.cron import CRON_ALIASES, CronTrigger
-from detent.triggers.errors import TriggerError, require_choice
-from detent.triggers.excluding import Except
-from detent.triggers.instants import parse_instant
-from detent.triggers.interval import Interval, plain_interval, require_forward
-from detent.triggers.jitter import Jittered
-from detent.triggers.nesting import split_items
-from detent.triggers.options import read_options
-from detent.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
+from duly.triggers.base import Trigger, require_trigger
+from duly.triggers.between import Between
+from duly.triggers.calendar_interval import CalendarIntervalTrigger
+from duly.triggers.combine import AllOf, AnyOf
+from duly.triggers.cron import CRON_ALIASES, CronTrigger
+from duly.triggers.errors import TriggerError, require_choice
+from duly.triggers.excluding import Except
+from duly.triggers.instants import parse_instant
+from duly.triggers.interval import Interval, plain_interval, require_forward
+from duly.triggers.jitter import Jittered
+from duly.triggers.nesting import split_items
+from duly.triggers.options import read_options
+from duly.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
 
 __all__ = ["format_trigger", "parse_trigger", "validate_trigger"]
 

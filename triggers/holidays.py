@@ -3,8 +3,8 @@
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from detent.triggers.errors import MissingExtra, TriggerError
-from detent.triggers.excluding import DateRange
+from duly.triggers.errors import MissingExtra, TriggerError
+from duly.triggers.excluding import DateRange
 
 if TYPE_CHECKING:
     from icalendar import Component, Event

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from detent.triggers.errors import NaiveDatetime, TriggerError
+from duly.triggers.errors import NaiveDatetime, TriggerError
 
 __all__ = ["BEGIN_OF_TIME", "END_OF_TIME", "TICK", "format_instant", "parse_instant", "require_aware"]
 

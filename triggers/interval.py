@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from attrs import frozen
 
-from detent.triggers.errors import TriggerError
-from detent.triggers.interval_text import read_interval
-from detent.triggers.interval_units import INT32, INT64
+from duly.triggers.errors import TriggerError
+from duly.triggers.interval_text import read_interval
+from duly.triggers.interval_units import INT32, INT64
 
 __all__ = ["Interval", "format_interval", "parse_interval", "plain_interval", "require_forward"]
 

@@ -13,7 +13,7 @@ import sys
 
 from attrs import frozen
 
-from detent.triggers.interval_units import DAY, HOUR, MICROSECOND, MINUTE, MONTH, SECOND, WEEK, YEAR, IntervalSum, Unit, refusal
+from duly.triggers.interval_units import DAY, HOUR, MICROSECOND, MINUTE, MONTH, SECOND, WEEK, YEAR, IntervalSum, Unit, refusal
 
 __all__ = ["read_iso"]
 

@@ -12,9 +12,9 @@ from typing import Literal
 
 from attrs import Factory, define, frozen
 
-from detent.triggers.errors import TriggerError
-from detent.triggers.interval_iso import read_iso
-from detent.triggers.interval_units import DAY, HOUR, MINUTE, MONTH, SECOND, IntervalSum, Unit, find_unit, refusal
+from duly.triggers.errors import TriggerError
+from duly.triggers.interval_iso import read_iso
+from duly.triggers.interval_units import DAY, HOUR, MINUTE, MONTH, SECOND, IntervalSum, Unit, find_unit, refusal
 
 __all__ = ["read_interval"]
 

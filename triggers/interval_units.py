@@ -8,7 +8,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
-from detent.triggers.errors import TriggerError
+from duly.triggers.errors import TriggerError
 
 __all__ = [
     "DAY",

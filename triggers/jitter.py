@@ -5,13 +5,13 @@ from hashlib import blake2b
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
-from detent.triggers.errors import TriggerError
-from detent.triggers.instants import BEGIN_OF_TIME, TICK, format_instant, require_aware
-from detent.triggers.interval import format_interval
-from detent.triggers.nesting import require_timetable, write_parts
-from detent.triggers.options import write_options
-from detent.triggers.search import last_fire_time
+from duly.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from duly.triggers.errors import TriggerError
+from duly.triggers.instants import BEGIN_OF_TIME, TICK, format_instant, require_aware
+from duly.triggers.interval import format_interval
+from duly.triggers.nesting import require_timetable, write_parts
+from duly.triggers.options import write_options
+from duly.triggers.search import last_fire_time
 
 __all__ = ["Jittered"]
 

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from detent.triggers.errors import TriggerError
-from detent.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, require_aware
+from duly.triggers.errors import TriggerError
+from duly.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, require_aware
 
 __all__ = [
     "ClockChange",

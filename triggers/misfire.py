@@ -5,10 +5,10 @@ from itertools import islice
 
 from attrs import frozen
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
-from detent.triggers.errors import require_count
-from detent.triggers.instants import require_aware
-from detent.triggers.search import bisect_fires, fire_times, last_fire_time
+from duly.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after
+from duly.triggers.errors import require_count
+from duly.triggers.instants import require_aware
+from duly.triggers.search import bisect_fires, fire_times, last_fire_time
 
 __all__ = ["Missed", "missed"]
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, require_trigger
-from detent.triggers.errors import TriggerError
+from duly.triggers.base import CountsFrom, LooksBack, Trigger, require_trigger
+from duly.triggers.errors import TriggerError
 
 __all__ = ["common_basis", "require_jumpable", "require_part", "require_timetable", "shown", "split_items", "write_parts", "zones_of"]
 

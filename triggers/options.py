@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
-from detent.triggers.errors import TriggerError
+from duly.triggers.errors import TriggerError
 
 __all__ = ["read_options", "write_options", "zone_options"]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
-from detent.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after, require_trigger
-from detent.triggers.errors import TriggerError
-from detent.triggers.instants import TICK, require_aware
+from duly.triggers.base import CountsFrom, LooksBack, Trigger, bounded_search, next_fire_after, require_trigger
+from duly.triggers.errors import TriggerError
+from duly.triggers.instants import TICK, require_aware
 
 __all__ = ["bisect_fires", "fire_times", "fires_at", "first_delay", "first_fire_from", "last_fire_time", "latest_fires"]
 

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from detent.triggers.base import CountsFrom, LooksBack
-from detent.triggers.errors import TriggerError, require_count
-from detent.triggers.instants import format_instant, require_aware
-from detent.triggers.interval import Interval, format_interval, plain_interval, require_forward
-from detent.triggers.options import write_options
+from duly.triggers.base import CountsFrom, LooksBack
+from duly.triggers.errors import TriggerError, require_count
+from duly.triggers.instants import format_instant, require_aware
+from duly.triggers.interval import Interval, format_interval, plain_interval, require_forward
+from duly.triggers.options import write_options
 
 __all__ = ["AfterTrigger", "OnceTrigger", "SimpleTrigger"]
 

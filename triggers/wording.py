@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from detent.triggers.interval import Interval
+from duly.triggers.interval import Interval
 
 __all__ = ["every", "instant", "interval", "listed", "ordinal"]
 

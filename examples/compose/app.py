@@ -1,12 +1,12 @@
 """The program of the Compose example: a cron job in every replica, run at each tick by one of them.
 
-DETENT_STORE=postgresql://postgres@localhost/postgres python -P examples/compose/app.py
+DULY_STORE=postgresql://postgres@localhost/postgres python -P examples/compose/app.py
 """
 
 import os
 
-from detent.jobs import JobContext
-from detent.scheduler import Cron
+from duly.jobs import JobContext
+from duly.scheduler import Cron
 
 
 def hello(ctx: JobContext) -> None:

@@ -13,17 +13,17 @@ from typing import Any, TypeVar
 
 from attrs import evolve, fields, frozen
 
-from detent.jobs import Cancel, Fail, Job, JobContext, JobEnding, Retry, Task
-from detent.jobs.base import check_returned, is_async
-from detent.jobs.logs import running
-from detent.jobs.retry import class_names
-from detent.scheduler import waiting
-from detent.scheduler.clock import SystemClock
-from detent.scheduler.endings import CancelledApart, RemoteError, describe
-from detent.scheduler.executors.raised import as_error
-from detent.scheduler.live import StopSignal
-from detent.scheduler.scheduling import NewTask
-from detent.scheduler.spawning import Spawns, when_of
+from duly.jobs import Cancel, Fail, Job, JobContext, JobEnding, Retry, Task
+from duly.jobs.base import check_returned, is_async
+from duly.jobs.logs import running
+from duly.jobs.retry import class_names
+from duly.scheduler import waiting
+from duly.scheduler.clock import SystemClock
+from duly.scheduler.endings import CancelledApart, RemoteError, describe
+from duly.scheduler.executors.raised import as_error
+from duly.scheduler.live import StopSignal
+from duly.scheduler.scheduling import NewTask
+from duly.scheduler.spawning import Spawns, when_of
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class Answer:
         """Return what the job returned, after asking for what it spawned, by the run's own context.
 
         Raises:
-            DetentError: it spawned what cannot be scheduled.
+            DulyError: it spawned what cannot be scheduled.
             JobEnding: the job raised one; what `RemoteError` tells of it is the `__cause__`.
             CancelledApart: the job was cancelled, or cancelled itself.
             RemoteError: it raised anything else.

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from detent.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task
 
 
 class Executor(Protocol):

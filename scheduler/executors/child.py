@@ -1,4 +1,4 @@
-"""The child's side of `detent.scheduler.executors.process`: calls jobs in its main thread, one at a time.
+"""The child's side of `duly.scheduler.executors.process`: calls jobs in its main thread, one at a time.
 
 A second thread listens to the node. When the line ends without a goodbye the node is gone: what works is told so, has a
 short grace, and is killed with everything that it started. Only a job that holds Python's global lock in C code for ever can keep
@@ -14,12 +14,12 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import cast
 
-from detent.jobs import Job, JobContext, Task
-from detent.scheduler.clock import SystemClock
-from detent.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call
-from detent.scheduler.executors.messages import Home, Message, News, Work
-from detent.scheduler.live import StopSignal
-from detent.scheduler.spawning import Spawns
+from duly.jobs import Job, JobContext, Task
+from duly.scheduler.clock import SystemClock
+from duly.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call
+from duly.scheduler.executors.messages import Home, Message, News, Work
+from duly.scheduler.live import StopSignal
+from duly.scheduler.spawning import Spawns
 
 ORPHAN_GRACE = 1.0
 """Seconds that a job may take to end once its node is gone."""
@@ -73,7 +73,7 @@ class _Child:
 
     def serve(self) -> None:
         """Call what comes, until the node says goodbye or is gone."""
-        threading.Thread(target=self._listen, name="detent-line", daemon=True).start()
+        threading.Thread(target=self._listen, name="duly-line", daemon=True).start()
         while (run := self._runs.get()) is not None:
             if not self._answer(run):
                 break

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from detent.scheduler.errors import MainNotGuarded
-from detent.scheduler.executors.line import Line
-from detent.scheduler.executors.messages import Home, Message, Work
+from duly.scheduler.errors import MainNotGuarded
+from duly.scheduler.executors.line import Line
+from duly.scheduler.executors.messages import Home, Message, Work
 
 _BEGIN = """
 import os, sys
@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 os.set_inheritable({fd}, False)
 line = Connection({fd})
 sys.path[:], sys.argv[:] = line.recv()
-from detent.scheduler.executors.child import serve
+from duly.scheduler.executors.child import serve
 serve(line)
 """
 
@@ -56,7 +56,7 @@ class Child:
         self._line = Line(ours, self._hear, self._end_of_line)
         self._line.send(pickle.dumps((_path(), sys.argv)))
         self._say(Home(parent=os.getpid(), main=_main()))
-        self._watcher = threading.Thread(target=self._watch, name=f"detent-child-{self._popen.pid}", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, name=f"duly-child-{self._popen.pid}", daemon=True)
         self._watcher.start()
 
     @property

@@ -2,10 +2,10 @@
 
 from inspect import isawaitable
 
-from detent.jobs import Job, JobContext, Task
-from detent.jobs.base import check_returned
-from detent.scheduler.executors.base import Executor
-from detent.scheduler.executors.raised import contained
+from duly.jobs import Job, JobContext, Task
+from duly.jobs.base import check_returned
+from duly.scheduler.executors.base import Executor
+from duly.scheduler.executors.raised import contained
 
 
 class CoroutineExecutor(Executor):

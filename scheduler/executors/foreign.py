@@ -16,14 +16,14 @@ from threading import Event
 
 from attrs import evolve
 
-from detent.jobs import Job, JobContext, Task
-from detent.jobs.validators import require_span
-from detent.scheduler.clock import Clock, SystemClock
-from detent.scheduler.errors import ExecutorFailed
-from detent.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call, form_of, sent
-from detent.scheduler.executors.base import Remains
-from detent.scheduler.live import LiveRun, StopSignal
-from detent.scheduler.spawning import Spawns
+from duly.jobs import Job, JobContext, Task
+from duly.jobs.validators import require_span
+from duly.scheduler.clock import Clock, SystemClock
+from duly.scheduler.errors import ExecutorFailed
+from duly.scheduler.executors.apart import Answer, Form, OwnWaiting, answer_of, call, form_of, sent
+from duly.scheduler.executors.base import Remains
+from duly.scheduler.live import LiveRun, StopSignal
+from duly.scheduler.spawning import Spawns
 
 AT_WORK = Remains("abandoned: its executor cannot kill it, and it may still be at work: a possible double", is_at_work=True)
 

@@ -12,15 +12,15 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import cast
 
-from detent.jobs import Job, JobContext, Task
-from detent.jobs.placing import pickled
-from detent.scheduler.clock import Clock, SystemClock
-from detent.scheduler.errors import ProcessDied
-from detent.scheduler.executors.apart import Answer, form_of, sent
-from detent.scheduler.executors.base import Remains
-from detent.scheduler.executors.children import Child
-from detent.scheduler.executors.messages import News, Work
-from detent.scheduler.live import LiveRun
+from duly.jobs import Job, JobContext, Task
+from duly.jobs.placing import pickled
+from duly.scheduler.clock import Clock, SystemClock
+from duly.scheduler.errors import ProcessDied
+from duly.scheduler.executors.apart import Answer, form_of, sent
+from duly.scheduler.executors.base import Remains
+from duly.scheduler.executors.children import Child
+from duly.scheduler.executors.messages import News, Work
+from duly.scheduler.live import LiveRun
 
 GRACE = timedelta(seconds=1)
 """How long a job that was asked to end may take, before its process is killed; shorter than what a shutdown waits at its end."""

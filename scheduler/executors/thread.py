@@ -12,10 +12,10 @@ from contextlib import suppress
 from inspect import isawaitable
 from queue import SimpleQueue
 
-from detent.jobs import Job, JobContext, Task
-from detent.jobs.base import check_returned
-from detent.scheduler.executors.base import Executor, Remains
-from detent.scheduler.executors.raised import as_error, contained
+from duly.jobs import Job, JobContext, Task
+from duly.jobs.base import check_returned
+from duly.scheduler.executors.base import Executor, Remains
+from duly.scheduler.executors.raised import as_error, contained
 
 _Work = Callable[[], None]
 

@@ -11,8 +11,8 @@ The scheduler takes the same path as in production: the same exchange, decisions
 itself, and nothing has to be waited for.
 """
 
-from detent.scheduler.testing.clock import ManualClock
-from detent.scheduler.testing.driving import run_due
-from detent.scheduler.testing.killing import cut_off
+from duly.scheduler.testing.clock import ManualClock
+from duly.scheduler.testing.driving import run_due
+from duly.scheduler.testing.killing import cut_off
 
 __all__ = ["ManualClock", "cut_off", "run_due"]

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 
-from detent.jobs.validators import require_span
-from detent.scheduler.clock import Clock
-from detent.triggers import require_aware
+from duly.jobs.validators import require_span
+from duly.scheduler.clock import Clock
+from duly.triggers import require_aware
 
 
 class _Timer:

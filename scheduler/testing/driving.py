@@ -3,11 +3,11 @@
 import asyncio
 from datetime import datetime
 
-from detent.scheduler.events import Event, RunEnded
-from detent.scheduler.std import StdScheduler
-from detent.scheduler.testing.clock import ManualClock
-from detent.stores import RunStatus
-from detent.triggers import require_aware
+from duly.scheduler.events import Event, RunEnded
+from duly.scheduler.std import StdScheduler
+from duly.scheduler.testing.clock import ManualClock
+from duly.stores import RunStatus
+from duly.triggers import require_aware
 
 
 async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> int:

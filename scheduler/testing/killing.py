@@ -1,6 +1,6 @@
 """A scheduler, cut off as by a kill."""
 
-from detent.scheduler.std import StdScheduler
+from duly.scheduler.std import StdScheduler
 
 
 async def cut_off(scheduler: StdScheduler) -> None:

@@ -10,10 +10,10 @@ Subclass `StoreConformance` in a test module, and say how to make a store::
 
 What a store cannot do it declares in the class (`supports_substring_search = False`); the suite then asks that it says so.
 It needs pytest and pytest-asyncio (extra `conformance`). For readable assertions, call
-`pytest.register_assert_rewrite("detent.stores.conformance")` in `conftest.py` before anything imports this package.
+`pytest.register_assert_rewrite("duly.stores.conformance")` in `conftest.py` before anything imports this package.
 Time is an argument: no test waits for a lease to end.
 """
 
-from detent.stores.conformance.suite import MakeStore, StoreConformance
+from duly.stores.conformance.suite import MakeStore, StoreConformance
 
 __all__ = ["MakeStore", "StoreConformance"]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from detent.jobs import InvalidValue, RetryPolicy, TaskOptions, TaskState
-from detent.stores import JobAlreadyScheduled, JobNotFound, JobStore
-from detent.stores.conformance.values import NOON, SECOND, a_schedule, a_task, advanced, lock_one, request
+from duly.jobs import InvalidValue, RetryPolicy, TaskOptions, TaskState
+from duly.stores import JobAlreadyScheduled, JobNotFound, JobStore
+from duly.stores.conformance.values import NOON, SECOND, a_schedule, a_task, advanced, lock_one, request
 
 
 class Creating:

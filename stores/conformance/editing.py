@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from detent.jobs import Request, Task, TaskState
-from detent.stores import Conflict, JobNotFound, JobStore, Outcome, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_schedule, a_task, advanced, held_of, lock_one, request
+from duly.jobs import Request, Task, TaskState
+from duly.stores import Conflict, JobNotFound, JobStore, Outcome, transitions
+from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_schedule, a_task, advanced, held_of, lock_one, request
 
 
 class Editing:

@@ -2,9 +2,9 @@
 
 from attrs import evolve
 
-from detent.jobs import TaskState
-from detent.stores import JobStore, Outcome, RunQuery, RunStatus, transitions
-from detent.stores.conformance.values import (
+from duly.jobs import TaskState
+from duly.stores import JobStore, Outcome, RunQuery, RunStatus, transitions
+from duly.stores.conformance.values import (
     LEASE,
     NOON,
     SECOND,

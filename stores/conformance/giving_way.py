@@ -3,9 +3,9 @@
 import pytest
 from attrs import evolve
 
-from detent.jobs import Request, Task, TaskState
-from detent.stores import Conflict, IfExists, JobAlreadyScheduled, JobStore, Outcome, RunQuery, RunStatus, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_run, a_schedule, a_task, finished, lock_one, request, retried
+from duly.jobs import Request, Task, TaskState
+from duly.stores import Conflict, IfExists, JobAlreadyScheduled, JobStore, Outcome, RunQuery, RunStatus, transitions
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_run, a_schedule, a_task, finished, lock_one, request, retried
 
 LATER = NOON + LEASE
 

@@ -5,10 +5,10 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from detent.stores import JobStore, Outcome, Run, RunQuery, RunStatus, transitions
-from detent.stores.conformance.populations import leave_runs, run_query, walk
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_run, a_schedule, a_task, advanced, finished, lock_one, request
-from detent.stores.matching import matches_run
+from duly.stores import JobStore, Outcome, Run, RunQuery, RunStatus, transitions
+from duly.stores.conformance.populations import leave_runs, run_query, walk
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_run, a_schedule, a_task, advanced, finished, lock_one, request
+from duly.stores.matching import matches_run
 
 
 class Histories:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import PAYLOAD_MAX
-from detent.jobs.storable import TEXT_LIMIT
-from detent.stores import JobStore, Node, Outcome, RunQuery, RunStatus, TaskQuery, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_run, a_schedule, a_task, finished, lock_one
+from duly.jobs import PAYLOAD_MAX
+from duly.jobs.storable import TEXT_LIMIT
+from duly.stores import JobStore, Node, Outcome, RunQuery, RunStatus, TaskQuery, transitions
+from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_run, a_schedule, a_task, finished, lock_one
 
 SLUGS = (
     "a/b",

@@ -4,9 +4,9 @@ import asyncio
 from collections import Counter
 from itertools import chain
 
-from detent.jobs import Task, TaskState
-from detent.stores import JobStore, RunQuery, RunStatus, TaskQuery
-from detent.stores.conformance.values import (
+from duly.jobs import Task, TaskState
+from duly.stores import JobStore, RunQuery, RunStatus, TaskQuery
+from duly.stores.conformance.values import (
     LEASE,
     NOON,
     SECOND,

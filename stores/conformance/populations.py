@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from attrs import evolve
 
-from detent.jobs import Task, TaskState
-from detent.stores import JobStore, Outcome, Page, Run, RunQuery, RunStatus, TaskQuery, transitions
-from detent.stores.conformance.values import NOON, SECOND, a_run, a_task, request
+from duly.jobs import Task, TaskState
+from duly.stores import JobStore, Outcome, Page, Run, RunQuery, RunStatus, TaskQuery, transitions
+from duly.stores.conformance.values import NOON, SECOND, a_run, a_task, request
 
 _STEMS = ("a", "a%", "a_", "A", "report:eu", "report:us@", "é", "🙂")
 _KINDS = ("x", "y", "z")

@@ -6,11 +6,11 @@ from typing import ClassVar
 import pytest
 from attrs import evolve
 
-from detent.jobs import TaskState
-from detent.stores import JobStore, TaskQuery, Unsupported
-from detent.stores.conformance.populations import leave_tasks, task_query, walk
-from detent.stores.conformance.values import NOON, SECOND, a_task, lock_one
-from detent.stores.matching import matches_task
+from duly.jobs import TaskState
+from duly.stores import JobStore, TaskQuery, Unsupported
+from duly.stores.conformance.populations import leave_tasks, task_query, walk
+from duly.stores.conformance.values import NOON, SECOND, a_task, lock_one
+from duly.stores.matching import matches_task
 
 
 class Searching:

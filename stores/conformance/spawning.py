@@ -2,9 +2,9 @@
 
 from attrs import evolve
 
-from detent.jobs import TaskState
-from detent.stores import JobStore, RunQuery, RunStatus, TaskQuery, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
+from duly.jobs import TaskState
+from duly.stores import JobStore, RunQuery, RunStatus, TaskQuery, transitions
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
 
 
 class Spawning:

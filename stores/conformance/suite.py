@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 
-from detent.stores import JobStore
-from detent.stores.conformance.at_work import TenantsAtWork
-from detent.stores.conformance.creating import Creating
-from detent.stores.conformance.editing import Editing
-from detent.stores.conformance.fencing import Fencing
-from detent.stores.conformance.giving_way import GivingWay
-from detent.stores.conformance.histories import Histories
-from detent.stores.conformance.keeping import Keeping
-from detent.stores.conformance.locking import Locking
-from detent.stores.conformance.searching import Searching
-from detent.stores.conformance.sharing import Sharing
-from detent.stores.conformance.spawning import Spawning
-from detent.stores.conformance.tenants import Tenants
+from duly.stores import JobStore
+from duly.stores.conformance.at_work import TenantsAtWork
+from duly.stores.conformance.creating import Creating
+from duly.stores.conformance.editing import Editing
+from duly.stores.conformance.fencing import Fencing
+from duly.stores.conformance.giving_way import GivingWay
+from duly.stores.conformance.histories import Histories
+from duly.stores.conformance.keeping import Keeping
+from duly.stores.conformance.locking import Locking
+from duly.stores.conformance.searching import Searching
+from duly.stores.conformance.sharing import Sharing
+from duly.stores.conformance.spawning import Spawning
+from duly.stores.conformance.tenants import Tenants
 
 MakeStore = Callable[[str], JobStore]
 """Returns a store bound to the namespace given, not yet open; within one test always on the same data, empty at its start."""

@@ -6,9 +6,9 @@ from typing import Final
 import pytest
 from attrs import evolve
 
-from detent.jobs import Task
-from detent.stores import IfExists, JobNotFound, JobStore, Node, RunQuery, TaskQuery, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
+from duly.jobs import Task
+from duly.stores import IfExists, JobNotFound, JobStore, Node, RunQuery, TaskQuery, transitions
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
 
 TRIED: Final[Mapping[str, tuple[str, ...]]] = {
     "namespace": ("test_a_store_says_its_own_namespace",),
@@ -56,7 +56,7 @@ UNTRIED: Final[Mapping[str, str]] = {"now": "the clock is everybody's"}
 
 UNLIKE = (
     *("a", "A", "a ", "a/b", "a%2Fb", "a%252Fb", "b", "ab", "a.b", ".", "..", "%2E", "__a__", "%5F_a__", "a\tb", "a b"),
-    *("é", "e\u0301", "日本", "日", "🙂", "default", "detent_tasks", "a'; --", 'a"', "a\\", "x" * 255, "x" * 254, "🙂" * 255, "🙂" * 254),
+    *("é", "e\u0301", "日本", "日", "🙂", "default", "duly_tasks", "a'; --", 'a"', "a\\", "x" * 255, "x" * 254, "🙂" * 255, "🙂" * 254),
 )
 """Namespaces that an encoding, a comparison or a cut might take for one another."""
 _QUERIES = (

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from detent.jobs import Task
-from detent.stores import Held, JobStore, LockRequest, Outcome, Run, RunStatus, transitions
+from duly.jobs import Task
+from duly.stores import Held, JobStore, LockRequest, Outcome, Run, RunStatus, transitions
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 """When every test starts; in the past, so that no store finds it ahead of its own clock."""

@@ -25,10 +25,10 @@ from google.cloud.firestore_v1.async_aggregation import AsyncAggregationQuery
 from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 
-from detent.stores.errors import StoreError
-from detent.stores.firestore.clock import ServerClock
-from detent.stores.firestore.documents import Fields, Row, utc
-from detent.stores.firestore.failures import AMBIGUOUS, RACED, Blocked, Raced, Unsure, is_too_large, translated, unavailable
+from duly.stores.errors import StoreError
+from duly.stores.firestore.clock import ServerClock
+from duly.stores.firestore.documents import Fields, Row, utc
+from duly.stores.firestore.failures import AMBIGUOUS, RACED, Blocked, Raced, Unsure, is_too_large, translated, unavailable
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Target:
 
     project: str
     database: str = "(default)"
-    collection: str = "detent"
+    collection: str = "duly"
 
     def __str__(self) -> str:
         """Say it in one line, with the emulator where there is one."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from detent.jobs import Task
-from detent.stores.codec import dump_options, load_options
-from detent.stores.errors import StoreError
-from detent.stores.records import Node, Run
-from detent.triggers import DetentError
+from duly.jobs import Task
+from duly.stores.codec import dump_options, load_options
+from duly.stores.errors import StoreError
+from duly.stores.records import Node, Run
+from duly.triggers import DulyError
 
 Fields = Mapping[str, Any]
 """A document's fields by name."""
@@ -102,7 +102,7 @@ def load_task(row: Row, namespace: str) -> Task:
             owed=tuple(utc(fire) for fire in fields.get("owed", ())),
             etag=row,
         )
-    except (DetentError, TypeError, ValueError) as error:
+    except (DulyError, TypeError, ValueError) as error:
         raise StoreError(f"document of slug {fields.get('slug')!r} is not a task: {error}") from error
 
 

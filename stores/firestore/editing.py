@@ -4,11 +4,11 @@ from datetime import datetime
 
 from attrs import evolve
 
-from detent.jobs import Task
-from detent.stores import transitions
-from detent.stores.errors import Conflict, JobNotFound
-from detent.stores.firestore.documents import Row, dump_task
-from detent.stores.firestore.tenant import BATCH, Settled, Tenant, Write
+from duly.jobs import Task
+from duly.stores import transitions
+from duly.stores.errors import Conflict, JobNotFound
+from duly.stores.firestore.documents import Row, dump_task
+from duly.stores.firestore.tenant import BATCH, Settled, Tenant, Write
 
 
 async def update(tenant: Tenant, now: datetime, task: Task) -> Task:

@@ -9,7 +9,7 @@ import grpc.aio  # type: ignore[import-untyped]  # it ships no types
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 
-from detent.stores.errors import StoreClosed, StoreError, StoreUnavailable
+from duly.stores.errors import StoreClosed, StoreError, StoreUnavailable
 
 AMBIGUOUS = (google.ServerError, google.Cancelled, google.TooManyRequests, google.RetryError, auth.TransportError, auth.RefreshError)
 """The server did not answer, or not well: a write may have happened. A read may be repeated."""
@@ -56,7 +56,7 @@ def translated(where: str) -> Iterator[None]:
             raise StoreError(f"{where} refuses what is too large for one write: {_line(error)}") from error
         raise unavailable(where, error) from error
     except google.FailedPrecondition as error:  # commits sort theirs out before: this is a query's
-        raise StoreError(f"{where} lacks an index; deploy the firestore.indexes.json of detent.stores.firestore: {_line(error)}") from error
+        raise StoreError(f"{where} lacks an index; deploy the firestore.indexes.json of duly.stores.firestore: {_line(error)}") from error
     except (google.PermissionDenied, google.Unauthenticated, auth.GoogleAuthError) as error:
         raise StoreError(f"{where} refuses these credentials (needed: roles/datastore.user): {_line(error)}") from error
     except google.NotFound as error:

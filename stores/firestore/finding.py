@@ -7,15 +7,15 @@ from attrs import evolve, frozen
 from google.cloud.firestore import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from detent.jobs import Task
-from detent.jobs.validators import NAME_LIMIT
-from detent.stores.cursors import parse_run_cursor, run_cursor
-from detent.stores.errors import Unsupported
-from detent.stores.firestore.documents import TASK_FIELDS, load_run
-from detent.stores.firestore.tenant import Tenant
-from detent.stores.matching import matches_run, matches_task
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import Run
+from duly.jobs import Task
+from duly.jobs.validators import NAME_LIMIT
+from duly.stores.cursors import parse_run_cursor, run_cursor
+from duly.stores.errors import Unsupported
+from duly.stores.firestore.documents import TASK_FIELDS, load_run
+from duly.stores.firestore.tenant import Tenant
+from duly.stores.matching import matches_run, matches_task
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import Run
 
 DISJUNCTIONS = 30
 """Most combinations of values that one query may name."""

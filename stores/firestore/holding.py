@@ -5,12 +5,12 @@ from datetime import datetime
 
 from google.cloud.firestore import AsyncWriteBatch
 
-from detent.jobs import Request, Task
-from detent.stores import transitions
-from detent.stores.firestore.connection import CALL_SECONDS, COMMIT_SECONDS
-from detent.stores.firestore.documents import Row, dump_run
-from detent.stores.firestore.tenant import Contended, Settled, Tenant, Write, side_by_side
-from detent.stores.records import Held, Kept, Outcome, Refused, RunStatus
+from duly.jobs import Request, Task
+from duly.stores import transitions
+from duly.stores.firestore.connection import CALL_SECONDS, COMMIT_SECONDS
+from duly.stores.firestore.documents import Row, dump_run
+from duly.stores.firestore.tenant import Contended, Settled, Tenant, Write, side_by_side
+from duly.stores.records import Held, Kept, Outcome, Refused, RunStatus
 
 
 def known_row(task: Task) -> Row | None:

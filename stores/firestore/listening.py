@@ -17,10 +17,10 @@ from datetime import datetime
 
 from google.cloud.firestore_v1.types import Document, ListenRequest, ListenResponse, Target, TargetChange
 
-from detent.stores.errors import StoreClosed, StoreError, StoreUnavailable
-from detent.stores.firestore.documents import EDITED_AT, utc
-from detent.stores.firestore.failures import translated
-from detent.stores.firestore.tenant import Tenant
+from duly.stores.errors import StoreClosed, StoreError, StoreUnavailable
+from duly.stores.firestore.documents import EDITED_AT, utc
+from duly.stores.firestore.failures import translated
+from duly.stores.firestore.tenant import Tenant
 
 _STAND_SECONDS = 5.0
 """How long it may take until the server watches."""

@@ -14,13 +14,13 @@ from attrs import evolve, frozen
 from google.cloud.firestore import AsyncQuery, AsyncWriteBatch
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from detent.jobs import Task
-from detent.stores import transitions
-from detent.stores.errors import StoreError
-from detent.stores.firestore.documents import Row, dump_run, dump_task, utc
-from detent.stores.firestore.failures import Raced, Unsure
-from detent.stores.firestore.tenant import Tenant, chunks, side_by_side
-from detent.stores.records import LockRequest
+from duly.jobs import Task
+from duly.stores import transitions
+from duly.stores.errors import StoreError
+from duly.stores.firestore.documents import Row, dump_run, dump_task, utc
+from duly.stores.firestore.failures import Raced, Unsure
+from duly.stores.firestore.tenant import Tenant, chunks, side_by_side
+from duly.stores.records import LockRequest
 
 KINDS = 30
 """Most values that Firestore takes in one `in`."""

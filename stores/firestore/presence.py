@@ -5,10 +5,10 @@ from datetime import datetime
 from attrs import frozen
 from google.cloud.firestore import AsyncWriteBatch
 
-from detent.stores.errors import StoreUnavailable
-from detent.stores.firestore.documents import Row, document_id, dump_node, load_node, utc
-from detent.stores.firestore.tenant import Contended, Settled, Tenant, Write
-from detent.stores.records import Node
+from duly.stores.errors import StoreUnavailable
+from duly.stores.firestore.documents import Row, document_id, dump_node, load_node, utc
+from duly.stores.firestore.tenant import Contended, Settled, Tenant, Write
+from duly.stores.records import Node
 
 _ATTEMPTS = 12
 """All nodes of a kind share one document; with each attempt at least one of them gets through."""

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from detent.stores.firestore.tenant import BATCH, Tenant
+from duly.stores.firestore.tenant import BATCH, Tenant
 
 
 async def prune(tenant: Tenant, before: datetime | None, keep: int | None, limit: int) -> int:

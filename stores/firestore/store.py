@@ -6,18 +6,18 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Self
 
-from detent.jobs import Task
-from detent.jobs.validators import check_name
-from detent.stores.base import JobStore
-from detent.stores.errors import JobNotFound, StoreClosed
-from detent.stores.firestore import editing, finding, holding, listening, presence, pruning
-from detent.stores.firestore.connection import Target, connect
-from detent.stores.firestore.creating import Creator
-from detent.stores.firestore.locking import Locker
-from detent.stores.firestore.tenant import Tenant
-from detent.stores.matching import check_batch
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import (
+from duly.jobs import Task
+from duly.jobs.validators import check_name
+from duly.stores.base import JobStore
+from duly.stores.errors import JobNotFound, StoreClosed
+from duly.stores.firestore import editing, finding, holding, listening, presence, pruning
+from duly.stores.firestore.connection import Target, connect
+from duly.stores.firestore.creating import Creator
+from duly.stores.firestore.locking import Locker
+from duly.stores.firestore.tenant import Tenant
+from duly.stores.matching import check_batch
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import (
     Exchange,
     Extended,
     Held,
@@ -28,7 +28,7 @@ from detent.stores.records import (
     Refused,
     Run,
 )
-from detent.stores.transitions import taken_over
+from duly.stores.transitions import taken_over
 
 SKEW_LIMIT = timedelta(seconds=5)
 """How far a caller's `now` may be ahead of the server's clock."""

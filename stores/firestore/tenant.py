@@ -2,10 +2,10 @@
 
 ::
 
-    {collection}/{namespace}/detent_tasks/{slug}
-                             detent_runs/{lease id}
-                             detent_nodes/{name}
-                             detent_places/{kind}
+    {collection}/{namespace}/duly_tasks/{slug}
+                             duly_runs/{lease id}
+                             duly_nodes/{name}
+                             duly_places/{kind}
 
 The names of the four collections are fixed, so that the index file fits whatever `collection` is; `{collection}/{namespace}`
 itself is never written.
@@ -21,12 +21,12 @@ from typing import Any, Generic, TypeVar
 from attrs import frozen
 from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncDocumentReference, AsyncWriteBatch
 
-from detent.jobs import Task
-from detent.stores import transitions
-from detent.stores.errors import ClockSkew, StoreUnavailable
-from detent.stores.firestore.connection import CALL_SECONDS, Connection
-from detent.stores.firestore.documents import EDITED_AT, Row, changed, document_id, dropped, dump_task, load_task
-from detent.stores.firestore.failures import Blocked, Raced, Unsure, unavailable
+from duly.jobs import Task
+from duly.stores import transitions
+from duly.stores.errors import ClockSkew, StoreUnavailable
+from duly.stores.firestore.connection import CALL_SECONDS, Connection
+from duly.stores.firestore.documents import EDITED_AT, Row, changed, document_id, dropped, dump_task, load_task
+from duly.stores.firestore.failures import Blocked, Raced, Unsure, unavailable
 
 T = TypeVar("T")
 
@@ -93,10 +93,10 @@ class Tenant:
         """Refuse a `now` that is more than `skew_limit` ahead of the server's clock; None refuses none."""
         self.connection, self.namespace, self._skew_limit = connection, namespace, skew_limit
         self.root = connection.client.collection(connection.target.collection).document(document_id(namespace))
-        self.tasks = self.root.collection("detent_tasks")
-        self.runs = self.root.collection("detent_runs")
-        self.nodes = self.root.collection("detent_nodes")
-        self.places = self.root.collection("detent_places")
+        self.tasks = self.root.collection("duly_tasks")
+        self.runs = self.root.collection("duly_runs")
+        self.nodes = self.root.collection("duly_nodes")
+        self.places = self.root.collection("duly_places")
 
     def task_at(self, slug: str) -> AsyncDocumentReference:
         """Return where the task with this slug is, or would be."""

@@ -3,10 +3,10 @@
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-from detent.stores.errors import InvalidStoreURL
-from detent.stores.firestore.connection import Target
-from detent.stores.firestore.store import FirestoreStore
-from detent.stores.passwords import hide_password
+from duly.stores.errors import InvalidStoreURL
+from duly.stores.firestore.connection import Target
+from duly.stores.firestore.store import FirestoreStore
+from duly.stores.passwords import hide_password
 
 _EXPECTED = "firestore://project/database?collection=name&listen=yes|no, where only the project is needed"
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9][a-z0-9-]*", re.ASCII)
@@ -18,7 +18,7 @@ _LISTEN = {"yes": True, "no": False}
 def open_firestore(url: str, *, namespace: str) -> FirestoreStore:
     """Return the store that `url` names, not yet open.
 
-    The database is `(default)` and the collection `detent` unless named. `listen=no` saves the reads that wake-ups cost.
+    The database is `(default)` and the collection `duly` unless named. `listen=no` saves the reads that wake-ups cost.
 
     Raises:
         InvalidStoreURL: it is none of this form.
@@ -31,7 +31,7 @@ def open_firestore(url: str, *, namespace: str) -> FirestoreStore:
         raise InvalidStoreURL(hide_password(url), _EXPECTED) from error
     given = dict(options)
     database = parts.path.removeprefix("/").removesuffix("/") or "(default)"
-    collection, listen = given.pop("collection", "detent"), given.pop("listen", "yes")
+    collection, listen = given.pop("collection", "duly"), given.pop("listen", "yes")
     is_understood = (
         not given
         and len(dict(options)) == len(options)

@@ -11,10 +11,10 @@ import psycopg
 from attrs import frozen
 from psycopg.conninfo import conninfo_to_dict
 
-from detent.stores.errors import InvalidStoreURL
-from detent.stores.passwords import hide_password
+from duly.stores.errors import InvalidStoreURL
+from duly.stores.passwords import hide_password
 
-DEFAULT_SCHEMA: Final = "detent"
+DEFAULT_SCHEMA: Final = "duly"
 
 _SCHEMA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
@@ -55,7 +55,7 @@ class Address:
             *_PLANNER,
         )
         return {
-            "application_name": "detent",
+            "application_name": "duly",
             "client_encoding": "UTF8",
             "connect_timeout": str(ceil(timeout.total_seconds())),
             "tcp_user_timeout": str(bound),

@@ -17,11 +17,11 @@ from typing import Final
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from detent.stores.errors import StoreClosed, StoreUnavailable
-from detent.stores.postgres.address import Address
-from detent.stores.postgres.failures import is_of_no_more_use, one_line, translated
-from detent.stores.postgres.rows import Row
-from detent.stores.postgres.statements import Step
+from duly.stores.errors import StoreClosed, StoreUnavailable
+from duly.stores.postgres.address import Address
+from duly.stores.postgres.failures import is_of_no_more_use, one_line, translated
+from duly.stores.postgres.rows import Row
+from duly.stores.postgres.statements import Step
 
 Connection = psycopg.AsyncConnection[Row]
 

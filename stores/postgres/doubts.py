@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from detent.stores.errors import StoreUnavailable
-from detent.stores.postgres.failures import leaves_doubt
+from duly.stores.errors import StoreUnavailable
+from duly.stores.postgres.failures import leaves_doubt
 
 _REMEMBERED: Final = 1024
 

@@ -30,11 +30,11 @@ from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
-from detent.stores.postgres import embedded_supervisor
-from detent.stores.postgres.embedded_binaries import Account, check_binaries, choose_account, find_binaries
-from detent.stores.postgres.embedded_cluster import Cluster, Postmaster
-from detent.stores.postgres.embedded_errors import EmbeddedServerError
-from detent.stores.postgres.embedded_locks import ServerLocks, polls
+from duly.stores.postgres import embedded_supervisor
+from duly.stores.postgres.embedded_binaries import Account, check_binaries, choose_account, find_binaries
+from duly.stores.postgres.embedded_cluster import Cluster, Postmaster
+from duly.stores.postgres.embedded_errors import EmbeddedServerError
+from duly.stores.postgres.embedded_locks import ServerLocks, polls
 
 __all__ = ["EmbeddedServer", "EmbeddedServerError", "directory_of", "open_embedded"]
 

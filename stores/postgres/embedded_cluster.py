@@ -11,8 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from detent.stores.postgres.embedded_binaries import Account
-from detent.stores.postgres.embedded_errors import EmbeddedServerError
+from duly.stores.postgres.embedded_binaries import Account
+from duly.stores.postgres.embedded_errors import EmbeddedServerError
 
 _INITDB_SECONDS = 120
 _TAIL_LINES = 5

@@ -1,7 +1,7 @@
 """The embedded server's error."""
 
-from detent.triggers import DetentError
+from duly.triggers import DulyError
 
 
-class EmbeddedServerError(DetentError):
+class EmbeddedServerError(DulyError):
     """An embedded PostgreSQL server cannot be found, prepared, started or stopped; one line, with the server's own last words."""

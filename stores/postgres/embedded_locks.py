@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from weakref import WeakSet
 
-from detent.stores.postgres.embedded_errors import EmbeddedServerError
+from duly.stores.postgres.embedded_errors import EmbeddedServerError
 
 _POLL = timedelta(milliseconds=20)
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
-from detent.stores.errors import ClockSkew, StoreError, StoreUnavailable
+from duly.stores.errors import ClockSkew, StoreError, StoreUnavailable
 
 _CLOCK_SKEW = "DT001"
 """What the function `enter` of the schema raises."""

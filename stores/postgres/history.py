@@ -4,12 +4,12 @@ import json
 from datetime import datetime, timedelta
 from typing import cast
 
-from detent.stores.cursors import parse_run_cursor, run_cursor
-from detent.stores.postgres.rows import read_node, read_run
-from detent.stores.postgres.session import Session
-from detent.stores.postgres.stretch import stretch
-from detent.stores.queries import Page, RunQuery
-from detent.stores.records import Node, Run
+from duly.stores.cursors import parse_run_cursor, run_cursor
+from duly.stores.postgres.rows import read_node, read_run
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.stretch import stretch
+from duly.stores.queries import Page, RunQuery
+from duly.stores.records import Node, Run
 
 
 async def runs(session: Session, query: RunQuery) -> Page[Run]:

@@ -6,16 +6,16 @@ from typing import Final, cast
 
 from attrs import evolve
 
-from detent.jobs import Task
-from detent.stores.codec import JSON
-from detent.stores.errors import StoreError
-from detent.stores.postgres.failures import about_a_row, waited_in_vain
-from detent.stores.postgres.rows import Row, batch, definition, read_task, record, released
-from detent.stores.postgres.session import Session
-from detent.stores.postgres.sizes import portions
-from detent.stores.postgres.statements import Step
-from detent.stores.records import Exchange, Extended, Held, Kept, LockRequest, Outcome, Refused
-from detent.stores.transitions import judge, lost_reason
+from duly.jobs import Task
+from duly.stores.codec import JSON
+from duly.stores.errors import StoreError
+from duly.stores.postgres.failures import about_a_row, waited_in_vain
+from duly.stores.postgres.rows import Row, batch, definition, read_task, record, released
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.sizes import portions
+from duly.stores.postgres.statements import Step
+from duly.stores.records import Exchange, Extended, Held, Kept, LockRequest, Outcome, Refused
+from duly.stores.transitions import judge, lost_reason
 
 _LOST_REASON: Final = lost_reason("%s")
 """As SQL's `format` takes it."""

@@ -7,16 +7,16 @@ from typing import Final, cast
 
 import psycopg
 
-from detent.jobs import Task
-from detent.stores.errors import Conflict, JobAlreadyScheduled, JobNotFound, StoreError
-from detent.stores.matching import check_batch
-from detent.stores.postgres.rows import batch, definition, edited, read_task
-from detent.stores.postgres.session import Session
-from detent.stores.postgres.sizes import portions
-from detent.stores.postgres.stretch import stretch
-from detent.stores.queries import Page, TaskQuery
-from detent.stores.records import IfExists
-from detent.stores.transitions import gives_way, replace
+from duly.jobs import Task
+from duly.stores.errors import Conflict, JobAlreadyScheduled, JobNotFound, StoreError
+from duly.stores.matching import check_batch
+from duly.stores.postgres.rows import batch, definition, edited, read_task
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.sizes import portions
+from duly.stores.postgres.stretch import stretch
+from duly.stores.queries import Page, TaskQuery
+from duly.stores.records import IfExists
+from duly.stores.transitions import gives_way, replace
 
 _CLEARED_AT_ONCE: Final = 5000
 

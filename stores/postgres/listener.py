@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import psycopg
 
-from detent.stores.errors import StoreError, StoreUnavailable
-from detent.stores.postgres.address import Address
-from detent.stores.postgres.connections import Connection, connect, hang_up_after
-from detent.stores.postgres.session import Session
-from detent.stores.postgres.statements import quoted
+from duly.stores.errors import StoreError, StoreUnavailable
+from duly.stores.postgres.address import Address
+from duly.stores.postgres.connections import Connection, connect, hang_up_after
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.statements import quoted
 
 _log: Final = logging.getLogger(__name__)
 

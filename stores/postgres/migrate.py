@@ -8,10 +8,10 @@ from typing import Final
 import psycopg
 from attrs import frozen
 
-from detent.stores.errors import SchemaMismatch, StoreError
-from detent.stores.postgres.connections import Connection
-from detent.stores.postgres.failures import translated
-from detent.stores.postgres.statements import quoted, render
+from duly.stores.errors import SchemaMismatch, StoreError
+from duly.stores.postgres.connections import Connection
+from duly.stores.postgres.failures import translated
+from duly.stores.postgres.statements import quoted, render
 
 _NEEDS: Final = re.compile(r"\A-- needs: (\d+)\n")
 

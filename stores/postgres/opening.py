@@ -1,4 +1,4 @@
-"""From a URL to a store: what `detent.stores.open_store` calls, and the store whose server comes with it."""
+"""From a URL to a store: what `duly.stores.open_store` calls, and the store whose server comes with it."""
 
 import asyncio
 import threading
@@ -8,11 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from attrs import evolve
 
-from detent.stores.errors import InvalidStoreURL
-from detent.stores.postgres.address import parse_address
-from detent.stores.postgres.embedded import EmbeddedServer, EmbeddedServerError, directory_of, open_embedded
-from detent.stores.postgres.session import Session
-from detent.stores.postgres.store import PostgresStore
+from duly.stores.errors import InvalidStoreURL
+from duly.stores.postgres.address import parse_address
+from duly.stores.postgres.embedded import EmbeddedServer, EmbeddedServerError, directory_of, open_embedded
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.store import PostgresStore
 
 
 def open_postgres(url: str, *, namespace: str) -> PostgresStore:

@@ -11,11 +11,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from detent.jobs import Request, Task, TaskOptions, TaskState
-from detent.jobs.options import DEFAULT_OPTIONS
-from detent.jobs.task import TriggerSource
-from detent.stores.codec import JSON, dump_options, load_options
-from detent.stores.records import Node, Run, RunStatus
+from duly.jobs import Request, Task, TaskOptions, TaskState
+from duly.jobs.options import DEFAULT_OPTIONS
+from duly.jobs.task import TriggerSource
+from duly.stores.codec import JSON, dump_options, load_options
+from duly.stores.records import Node, Run, RunStatus
 
 Row = tuple[Any, ...]
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
-from detent.stores.postgres.connections import Connections
-from detent.stores.postgres.doubts import Doubts
-from detent.stores.postgres.rows import Row
-from detent.stores.postgres.statements import Statements, Step, statements
+from duly.stores.postgres.connections import Connections
+from duly.stores.postgres.doubts import Doubts
+from duly.stores.postgres.rows import Row
+from duly.stores.postgres.statements import Statements, Step, statements
 
 
 @frozen(kw_only=True)
@@ -31,7 +31,7 @@ class Session:
 
     @channel.default
     def _channel(self) -> str:
-        return "detent_" + hashlib.sha256(f"{self.schema}\0{self.namespace}".encode()).hexdigest()[:32]
+        return "duly_" + hashlib.sha256(f"{self.schema}\0{self.namespace}".encode()).hexdigest()[:32]
 
     def step(self, query: bytes, values: Mapping[str, object] | None = None) -> Step:
         """Return a statement with its values, those of the session included."""

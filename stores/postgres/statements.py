@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from attrs import fields, frozen
 
-from detent.stores.postgres.rows import RUN_COLUMNS, TASK_COLUMNS
+from duly.stores.postgres.rows import RUN_COLUMNS, TASK_COLUMNS
 
 
 class Step(NamedTuple):

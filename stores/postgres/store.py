@@ -8,18 +8,18 @@ from typing import Final, Self, cast
 
 from attrs import evolve, frozen
 
-from detent.jobs import Task
-from detent.jobs.validators import check_name
-from detent.stores.base import JobStore
-from detent.stores.errors import StoreClosed
-from detent.stores.postgres import history, holding, keeping
-from detent.stores.postgres.address import Address, parse_address
-from detent.stores.postgres.connections import Connections
-from detent.stores.postgres.listener import Listener
-from detent.stores.postgres.migrate import migrate
-from detent.stores.postgres.session import Session
-from detent.stores.queries import Page, RunQuery, TaskQuery
-from detent.stores.records import (
+from duly.jobs import Task
+from duly.jobs.validators import check_name
+from duly.stores.base import JobStore
+from duly.stores.errors import StoreClosed
+from duly.stores.postgres import history, holding, keeping
+from duly.stores.postgres.address import Address, parse_address
+from duly.stores.postgres.connections import Connections
+from duly.stores.postgres.listener import Listener
+from duly.stores.postgres.migrate import migrate
+from duly.stores.postgres.session import Session
+from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.records import (
     Exchange,
     Extended,
     Held,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from detent.jobs import InvalidValue, PayloadKeys
-from detent.jobs.cipher import ENVELOPE_MAX, KEY_ID_MAX, MARK, Place, StoredPayload, aes_gcm, decrypted, sealed_problem
-from detent.jobs.payload import check_payload
+from duly.jobs import InvalidValue, PayloadKeys
+from duly.jobs.cipher import ENVELOPE_MAX, KEY_ID_MAX, MARK, Place, StoredPayload, aes_gcm, decrypted, sealed_problem
+from duly.jobs.payload import check_payload
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 HERE = Place("default", "ship:17", "ship")
@@ -22,7 +22,7 @@ ENVELOPE = bytes.fromhex("00646574656e740001" + "07" + "323032362d3130" + "cafeb
 WITHOUT_CRYPTOGRAPHY = """
 import sys
 sys.modules["cryptography"] = None
-from detent.jobs import MissingExtra, PayloadKeys
+from duly.jobs import MissingExtra, PayloadKeys
 try:
     PayloadKeys({"k": bytes(32)}, newest="k")
 except MissingExtra as error:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import TimeLimitExceeded
-from detent.jobs.curl import BODY_LIMIT, REDIRECTS_MAX, CurlFailed, CurlJob
-from detent.jobs.storable import TEXT_LIMIT, storable
+from duly.jobs import TimeLimitExceeded
+from duly.jobs.curl import BODY_LIMIT, REDIRECTS_MAX, CurlFailed, CurlJob
+from duly.jobs.storable import TEXT_LIMIT, storable
 from support.contexts import ManualWaiting, context, task_with
 from support.waiting import wait_until_async
 from support.web import WebServer, web_server

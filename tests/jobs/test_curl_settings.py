@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from detent.jobs import CurlJob, InvalidValue, MissingExtra
+from duly.jobs import CurlJob, InvalidValue, MissingExtra
 from support.contexts import context, task_with
 
 URL = "http://127.0.0.1:1/"
@@ -86,12 +86,12 @@ def test_without_httpx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     """When the job is made."""
     monkeypatch.setitem(sys.modules, "httpx", None)
 
-    with pytest.raises(MissingExtra, match=r"detent\[http\]"):
+    with pytest.raises(MissingExtra, match=r"duly\[http\]"):
         CurlJob(URL)
 
 
 def test_importing_the_module_does_not_import_httpx() -> None:
     """A program that makes no requests need not have it."""
-    script = "import sys, detent.jobs.curl, detent.jobs.shell, detent.jobs.print; sys.exit('httpx' in sys.modules)"
+    script = "import sys, duly.jobs.curl, duly.jobs.shell, duly.jobs.print; sys.exit('httpx' in sys.modules)"
 
     subprocess.run([sys.executable, "-P", "-c", script], check=True)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import Cancel, Fail, InvalidValue, JobEnding, Retry
+from duly.jobs import Cancel, Fail, InvalidValue, JobEnding, Retry
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import attrs
 import pytest
 
-from detent.jobs import InvalidValue, Request, Task, TaskState
-from detent.jobs.evolving import evolve
+from duly.jobs import InvalidValue, Request, Task, TaskState
+from duly.jobs.evolving import evolve
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 TASK = Task(slug="a", kind="k", run_at=NOON, anchor=NOON, metadata={"team": "red"}, etag=object())

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 from attrs import evolve
 
-from detent.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, Task
-from detent.jobs.base import Job, check_returned, is_async
+from duly.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, Task
+from duly.jobs.base import Job, check_returned, is_async
 from support.contexts import context, task_with
 
 TASK = task_with(b"payload")

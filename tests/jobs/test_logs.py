@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from attrs import evolve
 
-from detent.jobs import RunFacts, RunLogFilter, current_run
-from detent.jobs.logs import running
+from duly.jobs import RunFacts, RunLogFilter, current_run
+from duly.jobs.logs import running
 from support.contexts import context, task_with
 
 FACTS = RunFacts(slug="report:emea", kind="report", attempt=2, fire_time=datetime(2030, 1, 1, 9, tzinfo=UTC), run_id="lease.1")
@@ -137,7 +137,7 @@ def test_the_log_of_a_context_names_the_run_in_message_and_attributes(handler: L
         "report:emea report 1 2024-01-01T12:00:00+00:00 run-1 report:emea attempt 1 for 2024-01-01T12:00:00+00:00: 3 rows"
     ]
     (record,) = handler.records
-    assert (record.name, record.levelname) == ("detent.job.report", "WARNING")
+    assert (record.name, record.levelname) == ("duly.job.report", "WARNING")
 
 
 @pytest.mark.parametrize(("message", "arguments", "said"), [("100%", (), "100%"), ("%s of %%s", ("a",), "a of %s")])

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import Consistency, InvalidValue, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions
-from detent.jobs.options import FIRES_MAX, OptionValues
+from duly.jobs import Consistency, InvalidValue, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions
+from duly.jobs.options import FIRES_MAX, OptionValues
 
 SECOND = timedelta(seconds=1)
 

@@ -12,11 +12,11 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from detent.jobs import InvalidValue, JobContext, JobRegistry, PayloadKeys, PayloadTooLarge, Task, UnreadablePayload
-from detent.jobs.base import TypedCall
-from detent.jobs.cipher import MARK, Place, StoredPayload
-from detent.jobs.payload import check_payload
-from detent.jobs.typed import PayloadCodec, encode_payload
+from duly.jobs import InvalidValue, JobContext, JobRegistry, PayloadKeys, PayloadTooLarge, Task, UnreadablePayload
+from duly.jobs.base import TypedCall
+from duly.jobs.cipher import MARK, Place, StoredPayload
+from duly.jobs.payload import check_payload
+from duly.jobs.typed import PayloadCodec, encode_payload
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECRET = "4111 1111"  # noqa: S105 - a payload
@@ -25,7 +25,7 @@ HERE = Place("default", "t", "k")
 
 IMPORT_ALL = """
 import sys
-import detent.jobs, detent.scheduler, detent.stores, detent.triggers
+import duly.jobs, duly.scheduler, duly.stores, duly.triggers
 print([name for name in ("cattrs", "cryptography") if name in sys.modules])
 """
 

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from detent.jobs import InvalidValue, Job, JobNotPicklable, JobRegistry, Place, PrintJob, TaskOptions
-from detent.jobs.placing import check_place
-from detent.scheduler import BlockingScheduler, StdScheduler
-from detent.stores import MemoryStore
+from duly.jobs import InvalidValue, Job, JobNotPicklable, JobRegistry, Place, PrintJob, TaskOptions
+from duly.jobs.placing import check_place
+from duly.scheduler import BlockingScheduler, StdScheduler
+from duly.stores import MemoryStore
 from support import apart_jobs
 
 

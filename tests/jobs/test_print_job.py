@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from detent.jobs import JobRegistry
-from detent.jobs.print import PrintJob
+from duly.jobs import JobRegistry
+from duly.jobs.print import PrintJob
 from support.contexts import context, task_with
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import (
+from duly.jobs import (
     FunctionJob,
     InvalidJob,
     InvalidSlug,
@@ -20,7 +20,7 @@ from detent.jobs import (
     Task,
     TaskOptions,
 )
-from detent.triggers import CronTrigger, DetentError, SimpleTrigger, TriggerError
+from duly.triggers import CronTrigger, DulyError, SimpleTrigger, TriggerError
 
 
 class Report(Job):
@@ -247,7 +247,7 @@ def test_the_errors_have_one_root() -> None:
     """Who catches it catches all; each is also what Python calls such an error."""
     for error, builtin in ((JobAlreadyRegistered, ValueError), (JobNotRegistered, LookupError), (InvalidJob, TypeError)):
         assert issubclass(error, JobError)
-        assert issubclass(error, DetentError)
+        assert issubclass(error, DulyError)
         assert issubclass(error, builtin)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.jobs import InvalidValue, RetryPolicy
+from duly.jobs import InvalidValue, RetryPolicy
 
 MS = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.jobs.shell import Command, InvalidCommand, ShellJob, parse_command
+from duly.jobs.shell import Command, InvalidCommand, ShellJob, parse_command
 
 TABLE: list[tuple[bytes, Command]] = [
     (b"echo hello", "echo hello"),

@@ -10,9 +10,9 @@ from threading import Thread
 
 import pytest
 
-from detent.jobs import Task, TimeLimitExceeded
-from detent.jobs.process import GRACE
-from detent.jobs.shell import ShellJob
+from duly.jobs import Task, TimeLimitExceeded
+from duly.jobs.process import GRACE
+from duly.jobs.shell import ShellJob
 from support.contexts import ManualWaiting, context, task_with
 from support.processes import state_and_parent, zombies
 from support.waiting import wait_until, wait_until_async

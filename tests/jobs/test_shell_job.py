@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import InvalidValue
-from detent.jobs.process import OUTPUT_LIMIT
-from detent.jobs.shell import CommandNotStarted, ShellFailed, ShellJob
-from detent.jobs.storable import TEXT_LIMIT, storable
+from duly.jobs import InvalidValue
+from duly.jobs.process import OUTPUT_LIMIT
+from duly.jobs.shell import CommandNotStarted, ShellFailed, ShellJob
+from duly.jobs.storable import TEXT_LIMIT, storable
 from support.contexts import context, task_with
 from support.processes import zombies
 
@@ -69,10 +69,10 @@ async def test_a_job_with_a_command_does_not_look_at_the_payload() -> None:
 
 async def test_the_environment_is_the_nodes_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given, it takes the place of the node's."""
-    monkeypatch.setenv("DETENT_SECRET", "secret")
+    monkeypatch.setenv("DULY_SECRET", "secret")
 
-    assert (await run(ShellJob('echo "$DETENT_SECRET"')))["stdout"] == "secret\n"
-    assert (await run(ShellJob('echo "$DETENT_SECRET$X"', env={"X": "x"})))["stdout"] == "x\n"
+    assert (await run(ShellJob('echo "$DULY_SECRET"')))["stdout"] == "secret\n"
+    assert (await run(ShellJob('echo "$DULY_SECRET$X"', env={"X": "x"})))["stdout"] == "x\n"
 
 
 async def test_it_runs_in_its_directory(tmp_path: Path) -> None:

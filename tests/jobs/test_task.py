@@ -10,7 +10,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.jobs import (
+from duly.jobs import (
     PAYLOAD_LIMIT,
     PAYLOAD_MAX,
     Consistency,
@@ -22,10 +22,10 @@ from detent.jobs import (
     TaskState,
     TriggerSource,
 )
-from detent.jobs.payload import check_payload
-from detent.jobs.storable import TEXT_LIMIT, storable
-from detent.jobs.validators import METADATA_MAX
-from detent.triggers import NaiveDatetime
+from duly.jobs.payload import check_payload
+from duly.jobs.storable import TEXT_LIMIT, storable
+from duly.jobs.validators import METADATA_MAX
+from duly.triggers import NaiveDatetime
 
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
 TASK = Task(slug="s", kind="k", run_at=NOON, anchor=NOON)

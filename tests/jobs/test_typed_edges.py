@@ -8,8 +8,8 @@ import attrs
 import pytest
 from cattrs import Converter
 
-from detent.jobs import InvalidValue, JobContext, JobRegistry, Task, TypedJob, UnreadablePayload
-from detent.jobs.typed import PayloadCodec, codec_of
+from duly.jobs import InvalidValue, JobContext, JobRegistry, Task, TypedJob, UnreadablePayload
+from duly.jobs.typed import PayloadCodec, codec_of
 
 P = TypeVar("P")
 Q = TypeVar("Q")

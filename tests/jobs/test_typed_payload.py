@@ -13,10 +13,10 @@ from uuid import UUID
 import attrs
 import pytest
 
-from detent.jobs import InvalidJob, InvalidPayload, InvalidValue, JobContext, JobRegistry, Task, TypedJob, UnreadablePayload
-from detent.jobs.base import is_async
-from detent.jobs.registry import RegisteredJob
-from detent.jobs.typed import PayloadCodec, codec_of, encode_payload
+from duly.jobs import InvalidJob, InvalidPayload, InvalidValue, JobContext, JobRegistry, Task, TypedJob, UnreadablePayload
+from duly.jobs.base import is_async
+from duly.jobs.registry import RegisteredJob
+from duly.jobs.typed import PayloadCodec, codec_of, encode_payload
 from support.contexts import context
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ WITHOUT_CATTRS = """
 import sys
 sys.modules["cattrs"] = None
 from attrs import frozen
-from detent.jobs import JobRegistry, MissingExtra
+from duly.jobs import JobRegistry, MissingExtra
 try:
     JobRegistry().job("k", payload_type=frozen(type("Order", (), {})))(lambda ctx, order: None)
 except MissingExtra as error:

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import FunctionJob, JobContext, JobRegistry, Task
-from detent.scheduler import JobNotFound, StdScheduler
-from detent.scheduler.asking import ask_why
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, Node
-from detent.triggers import Trigger
+from duly.jobs import FunctionJob, JobContext, JobRegistry, Task
+from duly.scheduler import JobNotFound, StdScheduler
+from duly.scheduler.asking import ask_why
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, Node
+from duly.triggers import Trigger
 from support.lives import Work
 from support.schedulers import HOUR, ScriptedStore, a_scheduler, broken, some_parts
 from support.waiting import wait_until_async

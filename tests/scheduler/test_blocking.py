@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import FunctionJob, JobContext, JobRegistry, Task
-from detent.scheduler import (
+from duly.jobs import FunctionJob, JobContext, JobRegistry, Task
+from duly.scheduler import (
     BlockingScheduler,
     Event,
     JobAlreadyScheduled,
@@ -22,8 +22,8 @@ from detent.scheduler import (
     TriggerNeverFires,
     WrongThread,
 )
-from detent.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
-from detent.stores.base import JobStore
+from duly.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
+from duly.stores.base import JobStore
 from support.blocking_calls import ANYWHERE, CALLS
 from support.schedulers import HOUR, LEASE, threads_of
 from support.waiting import wait_until
@@ -265,7 +265,7 @@ def test_starting_twice_at_once_is_starting_once(jobs: JobRegistry) -> None:
     with ThreadPoolExecutor(2) as threads:
         for starting in [threads.submit(scheduler.start) for _ in range(2)]:
             starting.result(10)
-    assert len([name for name in threads_of(scheduler.node) if name == f"detent-{scheduler.node}"]) == 1
+    assert len([name for name in threads_of(scheduler.node) if name == f"duly-{scheduler.node}"]) == 1
     scheduler.close()
     assert threads_of(scheduler.node) == []
 

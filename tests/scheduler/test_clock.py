@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import JobContext, JobRegistry
-from detent.scheduler import StdScheduler, StoreClock, SystemClock
-from detent.scheduler.testing import ManualClock
-from detent.stores import Exchange
+from duly.jobs import JobContext, JobRegistry
+from duly.scheduler import StdScheduler, StoreClock, SystemClock
+from duly.scheduler.testing import ManualClock
+from duly.stores import Exchange
 from support.schedulers import HOUR, SECOND, Call, OffsetClock, ScriptedStore
 from support.waiting import wait_until_async
 

@@ -8,14 +8,14 @@ from typing import Any, Unpack
 
 import pytest
 
-from detent.jobs import Consistency, Fail, JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
-from detent.jobs.registry import JobSettings
-from detent.scheduler import StdScheduler
-from detent.scheduler.executors import ForeignExecutor, ThreadExecutor
-from detent.scheduler.executors.apart import Answer
-from detent.scheduler.live import LiveRun
-from detent.scheduler.testing import ManualClock, cut_off, run_due
-from detent.stores import Exchange, Run, RunQuery
+from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
+from duly.jobs.registry import JobSettings
+from duly.scheduler import StdScheduler
+from duly.scheduler.executors import ForeignExecutor, ThreadExecutor
+from duly.scheduler.executors.apart import Answer
+from duly.scheduler.live import LiveRun
+from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.stores import Exchange, Run, RunQuery
 from support.contexts import context
 from support.driven import NOON, Noting, driven
 from support.schedulers import Call, a_scheduler

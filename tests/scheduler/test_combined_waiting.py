@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from attrs import evolve
 
-from detent.jobs import JobContext, JobRegistry, Misfire, Task, TaskOptions
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import run_due
-from detent.stores import Run, RunQuery
+from duly.jobs import JobContext, JobRegistry, Misfire, Task, TaskOptions
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import run_due
+from duly.stores import Run, RunQuery
 from support.driven import NOON, Noting, driven
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue
-from detent.scheduler import SchedulerConfig
-from detent.scheduler.config import DEFAULT_STORE, store_url
+from duly.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue
+from duly.scheduler import SchedulerConfig
+from duly.scheduler.config import DEFAULT_STORE, store_url
 
 SECOND = timedelta(seconds=1)
 
@@ -91,8 +91,8 @@ def test_a_bad_setting_is_refused_by_name(name: str, value: object) -> None:
     ("environment", "expected"),
     [
         ({}, DEFAULT_STORE),
-        ({"DETENT_STORE": ""}, DEFAULT_STORE),
-        ({"DETENT_STORE": "postgresql://host/db"}, "postgresql://host/db"),
+        ({"DULY_STORE": ""}, DEFAULT_STORE),
+        ({"DULY_STORE": "postgresql://host/db"}, "postgresql://host/db"),
         ({"OTHER_STORE": "x://"}, DEFAULT_STORE),
     ],
 )
@@ -103,7 +103,7 @@ def test_the_environment_names_the_store(environment: dict[str, str], expected: 
 
 def test_the_process_environment_is_asked_when_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is at that moment."""
-    monkeypatch.setenv("DETENT_STORE", "memory://")
+    monkeypatch.setenv("DULY_STORE", "memory://")
     assert store_url() == "memory://"
-    monkeypatch.setenv("DETENT_STORE", "firestore://project")
+    monkeypatch.setenv("DULY_STORE", "firestore://project")
     assert store_url() == "firestore://project"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import InvalidValue, JobRegistry, PayloadKeys
-from detent.scheduler import (
+from duly.jobs import InvalidValue, JobRegistry, PayloadKeys
+from duly.scheduler import (
     InvalidConfig,
     InvalidStoreURL,
     NopScheduler,
@@ -20,7 +20,7 @@ from detent.scheduler import (
     scheduler_from_config,
     store_from_config,
 )
-from detent.stores import MemoryStore
+from duly.stores import MemoryStore
 
 SECOND = timedelta(seconds=1)
 
@@ -230,7 +230,7 @@ def test_a_payload_limit_that_is_no_number_of_bytes_is_refused(given: object) ->
 
 def test_without_an_adapter_the_environment_names_the_store(opened: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """As everywhere where no store is given; an adapter goes before it."""
-    monkeypatch.setenv("DETENT_STORE", "postgresql://db/app")
+    monkeypatch.setenv("DULY_STORE", "postgresql://db/app")
     scheduler_from_config({"config": {"namespace": "tenant"}})
     scheduler_from_config({"adapter": "memory"})
     assert opened == [("postgresql://db/app", "tenant"), ("memory://", "default")]

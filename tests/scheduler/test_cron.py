@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import PAYLOAD_LIMIT, FunctionJob, InvalidJob, JobAlreadyRegistered, JobContext, JobRegistry, RetryPolicy, Task
-from detent.scheduler import Cron, NewTask, SchedulerClosed, StdScheduler, TriggerError, TriggerNeverFires
-from detent.scheduler.scheduling import to_task
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
-from detent.triggers import CronTrigger
+from duly.jobs import PAYLOAD_LIMIT, FunctionJob, InvalidJob, JobAlreadyRegistered, JobContext, JobRegistry, RetryPolicy, Task
+from duly.scheduler import Cron, NewTask, SchedulerClosed, StdScheduler, TriggerError, TriggerNeverFires
+from duly.scheduler.scheduling import to_task
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
+from duly.triggers import CronTrigger
 from support.waiting import wait_until
 
 EVERY_SECOND = "* * * * * *"

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import JobRegistry, Place
-from detent.scheduler import (
+from duly.jobs import JobRegistry, Place
+from duly.scheduler import (
     BlockingScheduler,
     NopScheduler,
     NoScheduler,
@@ -22,7 +22,7 @@ from detent.scheduler import (
     scheduler_context,
     scheduler_from_context,
 )
-from detent.stores import MemoryStore, NopStore, RunQuery, RunStatus, StoreClosed
+from duly.stores import MemoryStore, NopStore, RunQuery, RunStatus, StoreClosed
 from support import apart_jobs
 from support.schedulers import a_scheduler
 from support.waiting import wait_until, wait_until_async

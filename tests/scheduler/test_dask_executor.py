@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from detent.jobs import JobRegistry, RetryPolicy
-from detent.scheduler import RunAbandoned, RunEnded
-from detent.stores import Run, RunQuery
+from duly.jobs import JobRegistry, RetryPolicy
+from duly.scheduler import RunAbandoned, RunEnded
+from duly.stores import Run, RunQuery
 from support import apart_jobs
 from support.schedulers import SECOND, a_scheduler, heard
 from support.waiting import wait_until_async

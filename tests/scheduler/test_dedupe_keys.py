@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
-from detent.jobs import TaskState
-from detent.scheduler import JobAlreadyScheduled
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import IfExists, RunQuery, RunStatus
+from duly.jobs import TaskState
+from duly.scheduler import JobAlreadyScheduled
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import IfExists, RunQuery, RunStatus
 from support.driven import NOON
 from support.tenants import STORES, Tenant, a_tenant, stores_of
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from detent.jobs import JobNotRegistered, JobRegistry
-from detent.scheduler.testing import run_due
-from detent.stores import RunStatus
+from duly.jobs import JobNotRegistered, JobRegistry
+from duly.scheduler.testing import run_due
+from duly.stores import RunStatus
 from support.driven import NOON, driven
 
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import TaskState
-from detent.scheduler import LeaseLost, LoopFailed, RunEnded
-from detent.stores import RunStatus, StoreUnavailable
+from duly.jobs import TaskState
+from duly.scheduler import LeaseLost, LoopFailed, RunEnded
+from duly.stores import RunStatus, StoreUnavailable
 from support.driven import NOON, Noting, driven
 from support.schedulers import SECOND, Answer, ScriptedStore, a_scheduler, broken, busy, edit, heard, obey, silent, unreachable
 from support.waiting import wait_until_async

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobRegistry
-from detent.scheduler import LoopFailed, NewTask
-from detent.stores import Exchange, MemoryStore, RunQuery, RunStatus, StoreUnavailable, TaskQuery
+from duly.jobs import JobRegistry
+from duly.scheduler import LoopFailed, NewTask
+from duly.stores import Exchange, MemoryStore, RunQuery, RunStatus, StoreUnavailable, TaskQuery
 from support.lives import QUICK, Work, nothing_is_left_of, takes_less_than
 from support.schedulers import (
     HOUR,
@@ -166,7 +166,7 @@ async def test_what_is_cut_short_after_an_edit_is_decided_on_the_edited_task(wor
 
 async def test_the_last_call_does_not_wait_for_a_backoff(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store is back, and the dispatcher was to ask it again later than the node will live."""
-    monkeypatch.setattr("detent.scheduler.loops.backoff", lambda _: HOUR)
+    monkeypatch.setattr("duly.scheduler.loops.backoff", lambda _: HOUR)
     store = ScriptedStore()
     async with a_scheduler(store, work.registry) as scheduler:
         events = heard(scheduler)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import InvalidSlug, InvalidValue, Overlap, PayloadTooLarge, Request, Task, TaskOptions, TaskState, TriggerSource
-from detent.jobs.options import FIRES_MAX
-from detent.scheduler import InvalidSchedule, TriggerError, TriggerNeverFires, edits
-from detent.stores import transitions
-from detent.triggers import CronTrigger
+from duly.jobs import InvalidSlug, InvalidValue, Overlap, PayloadTooLarge, Request, Task, TaskOptions, TaskState, TriggerSource
+from duly.jobs.options import FIRES_MAX
+from duly.scheduler import InvalidSchedule, TriggerError, TriggerNeverFires, edits
+from duly.stores import transitions
+from duly.triggers import CronTrigger
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, held, trigger_of
 
 HOURLY, ONE_OFF = a_schedule("@every 1h"), a_one_off()

@@ -8,12 +8,12 @@ import psycopg
 import pytest
 from attrs import evolve
 
-from detent.jobs import PAYLOAD_MAX, InvalidValue, JobContext, JobRegistry, PayloadKeys, Task
-from detent.jobs.cipher import ENVELOPE_MAX, MARK
-from detent.scheduler import PayloadTooLarge, SchedulerConfig, StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
-from detent.stores.postgres import PostgresStore
+from duly.jobs import PAYLOAD_MAX, InvalidValue, JobContext, JobRegistry, PayloadKeys, Task
+from duly.jobs.cipher import ENVELOPE_MAX, MARK
+from duly.scheduler import PayloadTooLarge, SchedulerConfig, StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
+from duly.stores.postgres import PostgresStore
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -221,7 +221,7 @@ async def test_on_postgresql_the_stored_bytes_are_not_the_plain_ones(postgres_ur
         await scheduler.drain()
         kept = await scheduler.get_scheduled_job("t")
     async with await psycopg.AsyncConnection.connect(postgres_url) as connection:
-        found = await connection.execute("SELECT payload, t::text FROM detent.tasks t WHERE namespace = %s", [namespace])
+        found = await connection.execute("SELECT payload, t::text FROM duly.tasks t WHERE namespace = %s", [namespace])
         payload, row = await found.fetchone() or (b"", "")
 
     assert got == [SECRET]

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from detent.jobs import JobRegistry, RetryPolicy
-from detent.scheduler import (
+from duly.jobs import JobRegistry, RetryPolicy
+from duly.scheduler import (
     Event,
     LoopFailed,
     NewTask,
@@ -72,7 +72,7 @@ async def test_what_happens_is_logged_as_loud_as_it_matters(caplog: pytest.LogCa
     async def broken(_: ScriptedStore, __: object) -> None:
         raise RuntimeError("a fault of the store")
 
-    caplog.set_level(logging.DEBUG, "detent")
+    caplog.set_level(logging.DEBUG, "duly")
     store = ScriptedStore(unreachable, broken)  # type: ignore[arg-type]  # it never answers
     scheduler = a_scheduler(store, jobs)
     events = heard(scheduler)

@@ -7,8 +7,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from detent.jobs import FunctionJob, InvalidResult, Job, JobContext, Task
-from detent.scheduler.executors import CoroutineExecutor, ThreadExecutor
+from duly.jobs import FunctionJob, InvalidResult, Job, JobContext, Task
+from duly.scheduler.executors import CoroutineExecutor, ThreadExecutor
 from support.contexts import context, task_with
 from support.waiting import wait_until, wait_until_async
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import JobRegistry, PayloadTooLarge, RetryPolicy, TaskOptions, TaskState
-from detent.scheduler import (
+from duly.jobs import JobRegistry, PayloadTooLarge, RetryPolicy, TaskOptions, TaskState
+from duly.scheduler import (
     InvalidValue,
     JobAlreadyRegistered,
     KindFetched,
@@ -18,9 +18,9 @@ from detent.scheduler import (
     StdScheduler,
     TriggerError,
 )
-from detent.scheduler.handout import Ack
-from detent.scheduler.testing import run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus
+from duly.scheduler.handout import Ack
+from duly.scheduler.testing import run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus
 from support.driven import NOON
 from support.fetching import KIND, a_node, read, schedule, written
 from support.schedulers import HOUR, SECOND, edit

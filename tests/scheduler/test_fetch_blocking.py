@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.scheduler import BlockingFetchedTask, BlockingScheduler, NewTask, RunOver
-from detent.stores import MemoryStore, RunQuery, RunStatus
+from duly.scheduler import BlockingFetchedTask, BlockingScheduler, NewTask, RunOver
+from duly.stores import MemoryStore, RunQuery, RunStatus
 from support.fetching import KIND
 from support.schedulers import HOUR, LEASE
 from support.waiting import wait_until

@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 
-from detent.jobs import Consistency, TaskOptions, TaskState
-from detent.scheduler import FetchedTask, HandedBack, LeaseLost, NewTask, RunOver, RunStarted, StdScheduler
-from detent.scheduler.testing import run_due
-from detent.stores import Exchange, JobStore, MemoryStore, RunQuery, RunStatus
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.postgres import PostgresStore
+from duly.jobs import Consistency, TaskOptions, TaskState
+from duly.scheduler import FetchedTask, HandedBack, LeaseLost, NewTask, RunOver, RunStarted, StdScheduler
+from duly.scheduler.testing import run_due
+from duly.stores import Exchange, JobStore, MemoryStore, RunQuery, RunStatus
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.postgres import PostgresStore
 from support.driven import NOON, Driven
 from support.fetching import KIND, a_node, read, schedule, written
 from support.schedulers import SECOND, Call, ScriptedStore, a_scheduler

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from detent.jobs import TaskState
-from detent.scheduler import NewTask
-from detent.stores import RunStatus
+from duly.jobs import TaskState
+from duly.scheduler import NewTask
+from duly.stores import RunStatus
 from support.fetching import KIND
 from support.fleet import ONCE, SECOND, Fleet, FleetNode, a_fleet
 

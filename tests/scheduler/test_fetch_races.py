@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import TaskOptions
-from detent.scheduler import FetchedTask, Fetching, LockLost, NodeStopped, RunOver, StdScheduler
-from detent.scheduler.endings import Interrupted
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import Held, MemoryStore, RunQuery, RunStatus, StoreUnavailable
+from duly.jobs import TaskOptions
+from duly.scheduler import FetchedTask, Fetching, LockLost, NodeStopped, RunOver, StdScheduler
+from duly.scheduler.endings import Interrupted
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import Held, MemoryStore, RunQuery, RunStatus, StoreUnavailable
 from support.driven import NOON, Driven
 from support.fetching import KIND, a_node, read, read_in_vain, schedule, written
 from support.schedulers import HOUR, ScriptedStore, a_scheduler, heard, unreachable

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.scheduler import HandedBack, NewTask, SchedulerClosed
-from detent.stores import Exchange
+from duly.scheduler import HandedBack, NewTask, SchedulerClosed
+from duly.stores import Exchange
 from support.fetching import KIND, a_node, read, read_in_vain, schedule, written
 from support.schedulers import Call, ScriptedStore, a_scheduler, heard
 from support.waiting import wait_until_async

@@ -6,11 +6,11 @@ from time import perf_counter
 import pytest
 from attrs import evolve
 
-from detent.jobs import Task
-from detent.scheduler import follow as rules
-from detent.scheduler.follow import Following
-from detent.stores.passed import MISFIRE, OVERLAP, Dropped
-from detent.triggers import CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError
+from duly.jobs import Task
+from duly.scheduler import follow as rules
+from duly.scheduler.follow import Following
+from duly.stores.passed import MISFIRE, OVERLAP, Dropped
+from duly.triggers import CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_schedule
 
 HOURLY = SimpleTrigger(HOUR)

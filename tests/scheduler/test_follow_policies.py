@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Misfire, Overlap, Task, TaskOptions
-from detent.scheduler.follow import Following, follow
-from detent.stores.passed import LIMIT, MISFIRE, OVERLAP, Dropped, Due, fires_due
-from detent.triggers import SimpleTrigger, Trigger, parse_trigger
+from duly.jobs import Misfire, Overlap, Task, TaskOptions
+from duly.scheduler.follow import Following, follow
+from duly.stores.passed import LIMIT, MISFIRE, OVERLAP, Dropped, Due, fires_due
+from duly.triggers import SimpleTrigger, Trigger, parse_trigger
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
 HOURLY = SimpleTrigger(HOUR)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy, Task
-from detent.scheduler import RunAbandoned
-from detent.scheduler.endings import Interrupted, Returned, Stopped
-from detent.scheduler.executors.foreign import NoLine
-from detent.stores import RunQuery
+from duly.jobs import JobContext, JobRegistry, RetryPolicy, Task
+from duly.scheduler import RunAbandoned
+from duly.scheduler.endings import Interrupted, Returned, Stopped
+from duly.scheduler.executors.foreign import NoLine
+from duly.stores import RunQuery
 from support import apart_jobs
 from support.apart import Apart, apart, began, ended, error_of, result_of, word_in
 from support.schedulers import SECOND, a_scheduler, heard
@@ -261,7 +261,7 @@ async def test_a_job_that_was_given_up_takes_up_room_until_it_ends(place: str, t
 
 async def test_a_coroutine_in_a_thread_has_a_loop_of_its_own(runner: Apart) -> None:
     """It may block there; and it is cancelled when its run should end."""
-    assert "detent-job-n" in await runner.result(apart_jobs.report_async, "thread")
+    assert "duly-job-n" in await runner.result(apart_jobs.report_async, "thread")
 
 
 async def test_a_coroutine_in_a_thread_is_cancelled_when_it_should_end(runner: Apart, tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import JobContext, JobRegistry, Request, RetryPolicy, Task, TaskOptions
-from detent.scheduler import BlockingScheduler, Event, LeaseLost, LoopFailed, NodeStarted, NodeStopped, RunStarted
-from detent.scheduler.heartbeat import STANDSTILL, Heartbeat
-from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.testing import ManualClock
-from detent.stores import Extended, Held, LockRequest, MemoryStore, Node, RunQuery, RunStatus, StoreUnavailable
-from detent.stores.base import JobStore
+from duly.jobs import JobContext, JobRegistry, Request, RetryPolicy, Task, TaskOptions
+from duly.scheduler import BlockingScheduler, Event, LeaseLost, LoopFailed, NodeStarted, NodeStopped, RunStarted
+from duly.scheduler.heartbeat import STANDSTILL, Heartbeat
+from duly.scheduler.live import LiveRun, LiveRuns
+from duly.scheduler.testing import ManualClock
+from duly.stores import Extended, Held, LockRequest, MemoryStore, Node, RunQuery, RunStatus, StoreUnavailable
+from duly.stores.base import JobStore
 from support.contexts import task_with
 from support.schedulers import HOUR, LEASE, SECOND, ScriptedStore, a_scheduler, edit, heard, some_parts, threads_of
 from support.waiting import wait_until_async

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from detent.jobs import RetryPolicy, TaskOptions, TaskState
-from detent.scheduler import NewTask
-from detent.scheduler.plan import CRASH_LIMIT
-from detent.stores import RunStatus
+from duly.jobs import RetryPolicy, TaskOptions, TaskState
+from duly.scheduler import NewTask
+from duly.scheduler.plan import CRASH_LIMIT
+from duly.stores import RunStatus
 from support.fleet import ONCE, PATIENCE, SECOND, Fleet, FleetNode, a_fleet
 from support.waiting import wait_until_async
 

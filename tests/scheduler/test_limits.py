@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy
-from detent.scheduler import BlockingScheduler, NewTask, StdScheduler
-from detent.scheduler.testing import run_due
-from detent.stores import MemoryStore, RunStatus
+from duly.jobs import JobContext, JobRegistry, RetryPolicy
+from duly.scheduler import BlockingScheduler, NewTask, StdScheduler
+from duly.scheduler.testing import run_due
+from duly.stores import MemoryStore, RunStatus
 from support.driven import NOON, Driven, Noting, driven
 from support.schedulers import SECOND, ScriptedStore, a_scheduler
 from support.waiting import wait_until_async

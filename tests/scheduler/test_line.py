@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from detent.scheduler.executors.line import Line
+from duly.scheduler.executors.line import Line
 from support.waiting import wait_until_async
 
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, Task
-from detent.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
-from detent.scheduler.dispatch import SUSPECT_PAUSE, SUSPECT_STEP
-from detent.scheduler.outbox import UNREADABLE_PAUSE
-from detent.stores import LockRequest
-from detent.stores.base import JobStore
-from detent.triggers import CountsFrom, Trigger
+from duly.jobs import JobContext, JobRegistry, Task
+from duly.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
+from duly.scheduler.dispatch import SUSPECT_PAUSE, SUSPECT_STEP
+from duly.scheduler.outbox import UNREADABLE_PAUSE
+from duly.stores import LockRequest
+from duly.stores.base import JobStore
+from duly.triggers import CountsFrom, Trigger
 from support.driven import NOON, Driven, Noting, driven
 from support.schedulers import HOUR, SECOND, ScriptedStore, a_scheduler, after, always_due
 from support.waiting import wait_until_async

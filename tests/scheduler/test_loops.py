@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.scheduler import Event, LoopFailed
-from detent.scheduler.loops import Loop, backoff, jittered
-from detent.scheduler.testing import ManualClock
-from detent.stores import StoreUnavailable
+from duly.scheduler import Event, LoopFailed
+from duly.scheduler.loops import Loop, backoff, jittered
+from duly.scheduler.testing import ManualClock
+from duly.stores import StoreUnavailable
 from support.schedulers import HOUR, SECOND, some_parts
 from support.waiting import wait_until_async
 

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from detent.jobs import JobContext
-from detent.scheduler import HandedBack, RunLost
-from detent.scheduler.dispatch import SUSPECT_PAUSE
-from detent.stores import LockRequest
+from duly.jobs import JobContext
+from duly.scheduler import HandedBack, RunLost
+from duly.scheduler.dispatch import SUSPECT_PAUSE
+from duly.stores import LockRequest
 from support.driven import NOON, Driven, Noting, driven
 
 LEASE = timedelta(seconds=30)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from attrs import evolve
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy, TimeLimitExceeded
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import Exchange, LockRequest, MemoryStore, Outcome, RunQuery, RunStatus
-from detent.triggers import NaiveDatetime
+from duly.jobs import JobContext, JobRegistry, RetryPolicy, TimeLimitExceeded
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import Exchange, LockRequest, MemoryStore, Outcome, RunQuery, RunStatus
+from duly.triggers import NaiveDatetime
 from support.schedulers import HOUR, SECOND
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy
-from detent.scheduler import SystemClock, TriggerError
-from detent.scheduler.testing import run_due
-from detent.stores import RunQuery, RunStatus
-from detent.triggers import CronTrigger, parse_trigger
+from duly.jobs import JobContext, JobRegistry, RetryPolicy
+from duly.scheduler import SystemClock, TriggerError
+from duly.scheduler.testing import run_due
+from duly.stores import RunQuery, RunStatus
+from duly.triggers import CronTrigger, parse_trigger
 from support.driven import NOON, Noting, driven
 from support.waiting import wait_until_async
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobAlreadyRegistered, JobRegistry
-from detent.scheduler import (
+from duly.jobs import JobAlreadyRegistered, JobRegistry
+from duly.scheduler import (
     BlockingScheduler,
     FetchedTask,
     InvalidSlug,
@@ -20,7 +20,7 @@ from detent.scheduler import (
     StdScheduler,
     TriggerNeverFires,
 )
-from detent.stores import NopStore, RunQuery, TaskQuery
+from duly.stores import NopStore, RunQuery, TaskQuery
 from support.blocking_calls import CALLS
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

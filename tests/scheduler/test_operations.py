@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, Overlap, RetryPolicy, TaskOptions, TaskState
-from detent.scheduler import Conflict, JobNotFound, StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery
+from duly.jobs import JobContext, JobRegistry, Overlap, RetryPolicy, TaskOptions, TaskState
+from duly.scheduler import Conflict, JobNotFound, StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery
 from support.driven import NOON, Noting, driven
 from support.schedulers import a_scheduler
 from support.waiting import wait_until_async

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from detent.stores import RunStatus
+from duly.stores import RunStatus
 from support.fleet import PATIENCE, SECOND, a_fleet
 from support.postgres import OwnServer
 from support.waiting import wait_until_async

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from detent.jobs import Job, JobContext, PayloadTooLarge, Task
-from detent.scheduler import ClockSkew, DetentError, LeaseLost, RunEnded, StoreError, StoreUnavailable
-from detent.stores import Exchange, Outcome, Refused, RunQuery, RunStatus, StoreClosed
+from duly.jobs import Job, JobContext, PayloadTooLarge, Task
+from duly.scheduler import ClockSkew, DulyError, LeaseLost, RunEnded, StoreError, StoreUnavailable
+from duly.stores import Exchange, Outcome, Refused, RunQuery, RunStatus, StoreClosed
 from support.driven import NOON, Driven, Noting, driven
 from support.schedulers import HOUR, SECOND, Call, ScriptedStore, obey
 
@@ -28,7 +28,7 @@ async def too_large(_: ScriptedStore, call: Call) -> Exchange:
     raise PayloadTooLarge(bytes(len(call.outcomes)), 1)
 
 
-def refuse(node: Driven, monkeypatch: pytest.MonkeyPatch, error: DetentError, *slugs: str) -> list[list[str]]:
+def refuse(node: Driven, monkeypatch: pytest.MonkeyPatch, error: DulyError, *slugs: str) -> list[list[str]]:
     """Let every single write of these tasks fail, and return the slugs of each write by now."""
     reschedule, calls = node.store.reschedule, list[list[str]]()
 
@@ -54,7 +54,7 @@ async def run_of(node: Driven, *slugs: str) -> None:
     "error", [ClockSkew(NOON, NOON - HOUR, SECOND), StoreClosed("it"), StoreUnavailable("gone")], ids=lambda error: type(error).__name__
 )
 async def test_an_error_that_is_not_about_an_outcome_leaves_it_to_be_written(
-    jobs: Noting, monkeypatch: pytest.MonkeyPatch, error: DetentError
+    jobs: Noting, monkeypatch: pytest.MonkeyPatch, error: DulyError
 ) -> None:
     """A clock that is ahead, a store that is closed or gone: written singly as little as together, and no run is given up for that."""
     async with driven(jobs, obey, refusing) as node:

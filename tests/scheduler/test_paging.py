@@ -2,11 +2,11 @@
 
 import pytest
 
-from detent.jobs import JobRegistry, Task
-from detent.scheduler import NewTask, StdScheduler, Unsupported
-from detent.scheduler.paging import walk, walk_blocking
-from detent.stores import MemoryStore, Page, RunQuery, TaskQuery
-from detent.stores.conformance.values import a_task
+from duly.jobs import JobRegistry, Task
+from duly.scheduler import NewTask, StdScheduler, Unsupported
+from duly.scheduler.paging import walk, walk_blocking
+from duly.stores import MemoryStore, Page, RunQuery, TaskQuery
+from duly.stores.conformance.values import a_task
 from support.schedulers import HOUR, a_scheduler
 from support.waiting import wait_until_async
 

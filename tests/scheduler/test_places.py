@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, TaskState
-from detent.scheduler import BlockingScheduler, LeaseLost, LoopFailed, NewTask
-from detent.stores import MemoryStore, StoreUnavailable
+from duly.jobs import JobContext, JobRegistry, TaskState
+from duly.scheduler import BlockingScheduler, LeaseLost, LoopFailed, NewTask
+from duly.stores import MemoryStore, StoreUnavailable
 from support.driven import Driven
 from support.schedulers import LEASE as SHORT
 from support.schedulers import SECOND, a_scheduler, busy, obey, silent, unreachable

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Consistency, RetryPolicy, Task, TaskOptions, TaskState
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
-from detent.scheduler.plan import CRASH_LIMIT
-from detent.stores import Outcome, RunStatus, transitions
-from detent.triggers import CronTrigger, SimpleTrigger, Trigger
+from duly.jobs import Consistency, RetryPolicy, Task, TaskOptions, TaskState
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
+from duly.scheduler.plan import CRASH_LIMIT
+from duly.stores import Outcome, RunStatus, transitions
+from duly.triggers import CronTrigger, SimpleTrigger, Trigger
 from support import tasks
 from support.tasks import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, finish, held
 

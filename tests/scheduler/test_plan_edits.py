@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskState
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
-from detent.stores import Outcome, transitions
+from duly.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskState
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped
+from duly.stores import Outcome, transitions
 from support.tasks import HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, finish, held, trigger_of
 
 Change = Callable[[Task], Task]

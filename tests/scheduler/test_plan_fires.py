@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import Consistency, JobRegistry, Overlap, Request, Task, TaskOptions, TriggerSource
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Ending, Finish, Missed, Raised, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, is_suspect, plan_fire, trigger_of
-from detent.stores import MemoryStore, transitions
-from detent.stores.conformance.values import request
-from detent.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError
+from duly.jobs import Consistency, JobRegistry, Overlap, Request, Task, TaskOptions, TriggerSource
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Ending, Finish, Missed, Raised, Stopped
+from duly.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, is_suspect, plan_fire, trigger_of
+from duly.stores import MemoryStore, transitions
+from duly.stores.conformance.values import request
+from duly.triggers import CronTrigger, SimpleTrigger, Trigger, TriggerError
 from support import tasks
 from support.tasks import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, Broken, Stuck, a_one_off, a_schedule, crashed, held
 

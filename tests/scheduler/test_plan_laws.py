@@ -7,12 +7,12 @@ from attrs import evolve, frozen
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from detent.jobs import Consistency, Misfire, Overlap, RetryPolicy, Task, TaskOptions, TaskState
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Ending, Finish, Interrupted, Missed, Raised, Returned, Stopped
-from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, plan_fire
-from detent.stores import Outcome, RunStatus, transitions
-from detent.triggers import Trigger, missed
+from duly.jobs import Consistency, Misfire, Overlap, RetryPolicy, Task, TaskOptions, TaskState
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Ending, Finish, Interrupted, Missed, Raised, Returned, Stopped
+from duly.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, plan_fire
+from duly.stores import Outcome, RunStatus, transitions
+from duly.triggers import Trigger, missed
 from support.tasks import DAY, HOUR, LEASE, NOON, SECOND, a_one_off, a_schedule, triggers
 
 ENDS = ("carried on",) * 4 + ("moved", "failed", "failed", "stopped", "interrupted", "lost", "handed back", "put off")

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Cancel, Consistency, Fail, Misfire, Overlap, Retry, RetryPolicy, Task, TaskOptions, TaskState
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Ending, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped, ending_of
-from detent.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, Fire, plan_fire
-from detent.stores import Outcome, RunStatus, transitions
+from duly.jobs import Cancel, Consistency, Fail, Misfire, Overlap, Retry, RetryPolicy, Task, TaskOptions, TaskState
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Ending, Finish, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped, ending_of
+from duly.scheduler.plan import CRASH_LIMIT, NEXT_FIRE, Fire, plan_fire
+from duly.stores import Outcome, RunStatus, transitions
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, crashed, held, trigger_of
 
 

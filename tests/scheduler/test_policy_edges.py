@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, TaskOptions
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus
-from detent.triggers import SimpleTrigger, Trigger
+from duly.jobs import JobContext, JobRegistry, TaskOptions
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus
+from duly.triggers import SimpleTrigger, Trigger
 from support.policy_model import play
 from support.policy_scenarios import MISFIRES, OVERLAPS, End, History, MisfireName, OverlapName, Policy, Scenario, Skipped
 from support.policy_stage import EPOCH, SECOND, at, in_memory, options_of, perform, second_of

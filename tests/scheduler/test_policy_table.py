@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.postgres import PostgresStore
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.postgres import PostgresStore
 from support.policy_cases import Case, every_case, meetings, selection
 from support.policy_model import play
 from support.policy_stage import OpenStore, in_memory, perform

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from detent.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task
-from detent.scheduler import RunEnded
-from detent.scheduler.endings import Interrupted, RemoteError, Returned, Stopped
-from detent.scheduler.executors.apart import form_of
-from detent.scheduler.live import LiveRun
-from detent.scheduler.testing import run_due
-from detent.stores import RunQuery
+from duly.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task
+from duly.scheduler import RunEnded
+from duly.scheduler.endings import Interrupted, RemoteError, Returned, Stopped
+from duly.scheduler.executors.apart import form_of
+from duly.scheduler.live import LiveRun
+from duly.scheduler.testing import run_due
+from duly.stores import RunQuery
 from support import apart_jobs
 from support.apart import Apart, apart, began, children, ended, error_of, is_gone, result_of, task_of, word_in
 from support.contexts import context, task_with
@@ -207,7 +207,7 @@ async def test_a_job_that_is_ended_early_is_told_and_then_killed(runner: Apart, 
 
 async def test_a_run_that_is_abandoned_is_killed_at_once(runner: Apart, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever abandons it has no time for another grace."""
-    monkeypatch.setattr("detent.scheduler.executors.process.GRACE", 60 * SECOND)
+    monkeypatch.setattr("duly.scheduler.executors.process.GRACE", 60 * SECOND)
     live = runner.start(apart_jobs.stuck, "process", payload=file)
     (pid,) = await began(file)
     async with takes_less_than(10 * SECOND):
@@ -319,7 +319,7 @@ async def test_a_scheduler_that_is_closed_leaves_no_process(tmp_path: Path) -> N
 
 async def test_a_scheduler_that_is_cut_off_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a kill, without any grace."""
-    monkeypatch.setattr("detent.scheduler.executors.process.GRACE", 60 * SECOND)
+    monkeypatch.setattr("duly.scheduler.executors.process.GRACE", 60 * SECOND)
     before = set(children())
     async with a_scheduler(jobs=the_jobs()) as scheduler:
         await scheduler.schedule_job("deaf", "deaf", payload=bytes(tmp_path / "began"))

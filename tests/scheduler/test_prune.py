@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import Task
-from detent.scheduler import StdScheduler
-from detent.scheduler.prune import BATCH
-from detent.scheduler.testing import ManualClock
-from detent.stores import LockRequest, MemoryStore, Outcome, Run, RunQuery, RunStatus
-from detent.stores.base import JobStore
+from duly.jobs import Task
+from duly.scheduler import StdScheduler
+from duly.scheduler.prune import BATCH
+from duly.scheduler.testing import ManualClock
+from duly.stores import LockRequest, MemoryStore, Outcome, Run, RunQuery, RunStatus
+from duly.stores.base import JobStore
 from support.schedulers import HOUR, SECOND
 from support.waiting import wait_until_async
 

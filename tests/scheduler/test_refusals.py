@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import InvalidJob, InvalidValue, Job, JobContext, JobRegistry, RetryPolicy, Task
-from detent.scheduler import InvalidSchedule, NaiveDatetime, NewTask, RunEnded, StdScheduler, StoreClosed, TriggerError, WrongLoop
-from detent.stores import MemoryStore
+from duly.jobs import InvalidJob, InvalidValue, Job, JobContext, JobRegistry, RetryPolicy, Task
+from duly.scheduler import InvalidSchedule, NaiveDatetime, NewTask, RunEnded, StdScheduler, StoreClosed, TriggerError, WrongLoop
+from duly.stores import MemoryStore
 
 Call = Callable[[Any], Awaitable[object]]
 """Of a scheduler; whatever its arguments are annotated as."""

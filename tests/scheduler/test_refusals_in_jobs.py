@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import InvalidValue, JobContext, JobRegistry, RetryPolicy, Task
-from detent.scheduler import NaiveDatetime, RunOver, StdScheduler, TriggerError, WrongLoop
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import InvalidStoreURL, MemoryStore, RunQuery, open_store
-from detent.triggers import fire_times, first_delay
+from duly.jobs import InvalidValue, JobContext, JobRegistry, RetryPolicy, Task
+from duly.scheduler import NaiveDatetime, RunOver, StdScheduler, TriggerError, WrongLoop
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import InvalidStoreURL, MemoryStore, RunQuery, open_store
+from duly.triggers import fire_times, first_delay
 
 NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001 - the mistake
 Anything = Any

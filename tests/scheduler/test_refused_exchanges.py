@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.scheduler import ClockSkew, LeaseLost, StoreError
-from detent.stores import Exchange, Outcome, Refused, RunStatus, transitions
+from duly.scheduler import ClockSkew, LeaseLost, StoreError
+from duly.stores import Exchange, Outcome, Refused, RunStatus, transitions
 from support.driven import NOON, Noting, driven
 from support.schedulers import HOUR, SECOND, Call, ScriptedStore, always_due, obey
 

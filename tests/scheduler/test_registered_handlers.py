@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import Fail, JobContext, JobRegistry, Task
-from detent.scheduler import JobNotFound, StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
-from detent.triggers import DAILY, EVERY_FIVE_MINUTES, daily_at, every, hourly_at, weekly_on
+from duly.jobs import Fail, JobContext, JobRegistry, Task
+from duly.scheduler import JobNotFound, StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
+from duly.triggers import DAILY, EVERY_FIVE_MINUTES, daily_at, every, hourly_at, weekly_on
 from support.driven import NOON, Noting, driven
 from support.schedulers import a_scheduler
 from support.waiting import wait_until_async

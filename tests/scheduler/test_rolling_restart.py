@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from detent.jobs import TaskState
-from detent.scheduler import NewTask
-from detent.stores import RunStatus
+from duly.jobs import TaskState
+from duly.scheduler import NewTask
+from duly.stores import RunStatus
 from support.fleet import ONCE, PATIENCE, SECOND, Fleet, FleetNode, a_fleet
 from support.waiting import wait_until_async
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, RunFacts, current_run
-from detent.scheduler import Event, RunEnded, RunStarted, StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore
+from duly.jobs import JobContext, JobRegistry, RunFacts, current_run
+from duly.scheduler import Event, RunEnded, RunStarted, StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
@@ -60,11 +60,11 @@ async def test_the_log_of_a_job_says_which_attempt_it_is_in(caplog: pytest.LogCa
         if ctx.attempt == 1:
             raise ValueError("no luck")
 
-    caplog.set_level(logging.INFO, "detent.job.report")
+    caplog.set_level(logging.INFO, "duly.job.report")
     async with StdScheduler(MemoryStore(), jobs=jobs, clock=ManualClock(NOON)) as scheduler:
         await scheduler.schedule_job("report:emea", "report")
         await run_due(scheduler, until=NOON + timedelta(minutes=1))
-    records = [record for record in caplog.records if record.name == "detent.job.report"]
+    records = [record for record in caplog.records if record.name == "duly.job.report"]
     assert [record.getMessage() for record in records] == [
         "report:emea attempt 1 for 2030-01-01T12:00:00+00:00: began",
         "report:emea attempt 2 for 2030-01-01T12:00:00+00:00: began",

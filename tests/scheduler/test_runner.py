@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import FunctionJob, Job, JobContext, JobRegistry, Task, TaskOptions
-from detent.jobs.registry import RegisteredJob
-from detent.jobs.storable import TEXT_LIMIT
-from detent.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped, describe
-from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.runner import Runner
-from detent.scheduler.testing import ManualClock
+from duly.jobs import FunctionJob, Job, JobContext, JobRegistry, Task, TaskOptions
+from duly.jobs.registry import RegisteredJob
+from duly.jobs.storable import TEXT_LIMIT
+from duly.scheduler.endings import Ending, Interrupted, Raised, Returned, Stopped, describe
+from duly.scheduler.live import LiveRun, LiveRuns
+from duly.scheduler.runner import Runner
+from duly.scheduler.testing import ManualClock
 from support.contexts import task_with
 from support.schedulers import HOUR, SECOND
 from support.waiting import wait_until_async

@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from detent.jobs import Consistency, FunctionJob, Job, JobContext, JobRegistry, RetryPolicy, Task, TaskState
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import LockRequest, MemoryStore, RunQuery, RunStatus
-from detent.triggers import CronTrigger, SimpleTrigger
+from duly.jobs import Consistency, FunctionJob, Job, JobContext, JobRegistry, RetryPolicy, Task, TaskState
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import LockRequest, MemoryStore, RunQuery, RunStatus
+from duly.triggers import CronTrigger, SimpleTrigger
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from detent.jobs import (
+from duly.jobs import (
     PAYLOAD_LIMIT,
     InvalidDelay,
     InvalidJob,
@@ -22,9 +22,9 @@ from detent.jobs import (
     TaskOptions,
     TriggerSource,
 )
-from detent.scheduler import InvalidSchedule, NewTask, TriggerNeverFires
-from detent.scheduler.scheduling import to_task
-from detent.triggers import CronTrigger, DetentError, NaiveDatetime, OnceTrigger, SimpleTrigger, Trigger, TriggerError, parse_trigger
+from duly.scheduler import InvalidSchedule, NewTask, TriggerNeverFires
+from duly.scheduler.scheduling import to_task
+from duly.triggers import CronTrigger, DulyError, NaiveDatetime, OnceTrigger, SimpleTrigger, Trigger, TriggerError, parse_trigger
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, triggers
 
 
@@ -207,7 +207,7 @@ def test_the_text_that_is_stored_is_the_trigger_that_was_given(trigger: Trigger)
 
 # -- bad input ------------------------------------------------------------------------------------------------------------------------
 
-REFUSED: list[tuple[str, dict[str, Any], type[DetentError], str, str]] = [
+REFUSED: list[tuple[str, dict[str, Any], type[DulyError], str, str]] = [
     ("cron text with a minute 60", {"trigger": "60 * * * *"}, TriggerError, "60", "0"),
     ("cron text of four fields", {"trigger": "* * * *"}, TriggerError, "* * * *", "fields"),
     ("a text that says no time", {"trigger": ""}, TriggerError, "''", "cron expression"),
@@ -257,9 +257,9 @@ REFUSED: list[tuple[str, dict[str, Any], type[DetentError], str, str]] = [
 
 
 @pytest.mark.parametrize(("what", "error", "value", "expected"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_bad_input_is_refused_with_its_own_error(what: dict[str, Any], error: type[DetentError], value: str, expected: str) -> None:
+def test_bad_input_is_refused_with_its_own_error(what: dict[str, Any], error: type[DulyError], value: str, expected: str) -> None:
     """Which names the value and what was expected, in one short line; no task is made."""
-    with pytest.raises(DetentError) as caught:
+    with pytest.raises(DulyError) as caught:
         scheduled(**what)
 
     assert type(caught.value) is error
@@ -270,7 +270,7 @@ def test_bad_input_is_refused_with_its_own_error(what: dict[str, Any], error: ty
 
 
 @pytest.mark.parametrize(("what", "error"), [case[1:3] for case in REFUSED], ids=[case[0] for case in REFUSED])
-def test_bad_input_is_caught_by_its_builtin_error_too(what: dict[str, Any], error: type[DetentError]) -> None:
+def test_bad_input_is_caught_by_its_builtin_error_too(what: dict[str, Any], error: type[DulyError]) -> None:
     """As code that does not know this library would."""
     builtin = {JobNotRegistered: LookupError, InvalidJob: TypeError}.get(error, ValueError)
 

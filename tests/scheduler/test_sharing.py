@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.scheduler.sharing import filled, next_turn, share_out
+from duly.scheduler.sharing import filled, next_turn, share_out
 
 KINDS = ("a", "b", "c", "d")
 

@@ -8,8 +8,8 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 
-from detent.scheduler import NotMainThread
-from detent.scheduler.signals import STOPPING, stop_signals
+from duly.scheduler import NotMainThread
+from duly.scheduler.signals import STOPPING, stop_signals
 from support.blocking_calls import CALLS
 from support.programs import program
 from support.waiting import wait_until_async

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import (
+from duly.jobs import (
     Cancel,
     Fail,
     InvalidJob,
@@ -21,12 +21,12 @@ from detent.jobs import (
     PayloadTooLarge,
     Task,
 )
-from detent.scheduler import InvalidSchedule, RunEnded
-from detent.scheduler.decide import decide, without_next
-from detent.scheduler.endings import Interrupted, Raised, Returned
-from detent.scheduler.testing import run_due
-from detent.stores import RunStatus
-from detent.triggers import TICK, NaiveDatetime, TriggerError
+from duly.scheduler import InvalidSchedule, RunEnded
+from duly.scheduler.decide import decide, without_next
+from duly.scheduler.endings import Interrupted, Raised, Returned
+from duly.scheduler.testing import run_due
+from duly.stores import RunStatus
+from duly.triggers import TICK, NaiveDatetime, TriggerError
 from support.driven import NOON, driven
 from support.tasks import DAY, HOUR, MINUTE, SECOND, a_one_off, a_schedule, finish, held, trigger_of
 from support.workflows import Steps, begun, on, over, raising, runs_of, spawning

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry, RetryPolicy, TaskState
-from detent.stores import Exchange, LockRequest, Outcome, Refused, RunStatus, StoreError, StoreUnavailable
+from duly.jobs import JobContext, JobRegistry, RetryPolicy, TaskState
+from duly.stores import Exchange, LockRequest, Outcome, Refused, RunStatus, StoreError, StoreUnavailable
 from support.driven import driven
 from support.schedulers import ScriptedStore, obey, silent
 from support.tasks import DAY, MINUTE

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import JobContext, JobRegistry
-from detent.scheduler import (
+from duly.jobs import JobContext, JobRegistry
+from duly.scheduler import (
     NewTask,
     NotMainThread,
     SchedulerClosed,
@@ -17,9 +17,9 @@ from detent.scheduler import (
     StoreClosed,
     TriggerNeverFires,
 )
-from detent.scheduler.testing import cut_off
-from detent.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
-from detent.triggers import SimpleTrigger
+from duly.scheduler.testing import cut_off
+from duly.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
+from duly.triggers import SimpleTrigger
 from support.lives import QUICK, Work, nothing_is_left_of, takes_less_than
 from support.schedulers import (
     SECOND,

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from detent.jobs import InvalidValue, JobRegistry, Task
-from detent.scheduler import (
+from duly.jobs import InvalidValue, JobRegistry, Task
+from duly.scheduler import (
     BlockingScheduler,
     Event,
     EventsDropped,
@@ -20,9 +20,9 @@ from detent.scheduler import (
     StdScheduler,
     WrongThread,
 )
-from detent.scheduler.events import Events
-from detent.scheduler.streams import EventStream, Streams
-from detent.stores import MemoryStore
+from duly.scheduler.events import Events
+from duly.scheduler.streams import EventStream, Streams
+from duly.stores import MemoryStore
 from support.contexts import NOON, task_with
 from support.schedulers import HOUR, LEASE, a_scheduler
 from support.waiting import wait_until, wait_until_async

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from detent.jobs import (
+from duly.jobs import (
     Consistency,
     Fail,
     InvalidDelay,
@@ -23,10 +23,10 @@ from detent.jobs import (
     TaskOptions,
     TaskState,
 )
-from detent.jobs.registry import JobSettings
-from detent.scheduler import BlockingScheduler, JobAlreadyScheduled, NaiveDatetime, StdScheduler
-from detent.scheduler.testing import run_due
-from detent.stores import Exchange, MemoryStore, RunQuery, RunStatus
+from duly.jobs.registry import JobSettings
+from duly.scheduler import BlockingScheduler, JobAlreadyScheduled, NaiveDatetime, StdScheduler
+from duly.scheduler.testing import run_due
+from duly.stores import Exchange, MemoryStore, RunQuery, RunStatus
 from support.driven import NOON, Noting, driven
 from support.schedulers import Call, ScriptedStore
 from support.waiting import wait_until, wait_until_async

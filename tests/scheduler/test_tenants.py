@@ -8,10 +8,10 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 
-from detent.jobs import JobRegistry, PayloadKeys, Request
-from detent.scheduler import JobNotFound, NewTask, RunEnded, StdScheduler
-from detent.scheduler.testing import run_due
-from detent.stores import RunQuery, TaskQuery
+from duly.jobs import JobRegistry, PayloadKeys, Request
+from duly.scheduler import JobNotFound, NewTask, RunEnded, StdScheduler
+from duly.scheduler.testing import run_due
+from duly.stores import RunQuery, TaskQuery
 from support.driven import NOON
 from support.schedulers import heard
 from support.tenants import STORES, MakeStore, Tenant, stores_of, two_tenants

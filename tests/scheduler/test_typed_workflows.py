@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import InvalidPayload, InvalidValue, JobContext, JobRegistry, PayloadKeys, Place, RetryPolicy, Task
-from detent.jobs.cipher import MARK
-from detent.scheduler import Cron, StdScheduler
-from detent.scheduler.testing import ManualClock, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
+from duly.jobs import InvalidPayload, InvalidValue, JobContext, JobRegistry, PayloadKeys, Place, RetryPolicy, Task
+from duly.jobs.cipher import MARK
+from duly.scheduler import Cron, StdScheduler
+from duly.scheduler.testing import ManualClock, run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus, TaskQuery
 from support import typed_jobs
 from support.typed_jobs import Basket, Order, Shipping
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from detent.jobs import JobContext, JobRegistry, PayloadKeys
-from detent.scheduler import HandedBack, InvalidPayload, StdScheduler
-from detent.scheduler.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
-from detent.scheduler.testing import ManualClock
-from detent.stores import JobStore, MemoryStore, RunQuery, RunStatus
+from duly.jobs import JobContext, JobRegistry, PayloadKeys
+from duly.scheduler import HandedBack, InvalidPayload, StdScheduler
+from duly.scheduler.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
+from duly.scheduler.testing import ManualClock
+from duly.stores import JobStore, MemoryStore, RunQuery, RunStatus
 from support.schedulers import heard
 from support.typed_jobs import Order, Shipping, ship_later
 

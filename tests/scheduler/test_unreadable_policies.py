@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from detent.jobs import JobContext, JobRegistry, Task
-from detent.scheduler import HandedBack, NewTask, StdScheduler
-from detent.scheduler.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
-from detent.scheduler.testing import ManualClock
-from detent.stores import JobNotFound, JobStore, MemoryStore, RunQuery
+from duly.jobs import JobContext, JobRegistry, Task
+from duly.scheduler import HandedBack, NewTask, StdScheduler
+from duly.scheduler.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
+from duly.scheduler.testing import ManualClock
+from duly.stores import JobNotFound, JobStore, MemoryStore, RunQuery
 from support.schedulers import heard
 from support.typed_jobs import Order
 

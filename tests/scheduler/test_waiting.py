@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.jobs import TimeLimitExceeded
-from detent.scheduler import SystemClock
-from detent.scheduler.testing import ManualClock
-from detent.scheduler.waiting import Wake, sleep, within
+from duly.jobs import TimeLimitExceeded
+from duly.scheduler import SystemClock
+from duly.scheduler.testing import ManualClock
+from duly.scheduler.waiting import Wake, sleep, within
 from support.schedulers import HOUR, SECOND
 from support.waiting import wait_until_async
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import Request, Task, TaskState, TriggerSource
-from detent.scheduler.why import Here, Surroundings, explain, handed_back_note
-from detent.stores import Node, transitions
-from detent.triggers import Trigger, parse_trigger
+from duly.jobs import Request, Task, TaskState, TriggerSource
+from duly.scheduler.why import Here, Surroundings, explain, handed_back_note
+from duly.stores import Node, transitions
+from duly.triggers import Trigger, parse_trigger
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

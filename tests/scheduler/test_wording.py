@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.scheduler.wording import moment, one_line, span
+from duly.scheduler.wording import moment, one_line, span
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 

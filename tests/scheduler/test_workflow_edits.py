@@ -9,14 +9,14 @@ from itertools import cycle
 import pytest
 from attrs import evolve
 
-from detent.jobs import Consistency, Fail, JobContext, JobRegistry, Task, TaskOptions, TaskState
-from detent.scheduler import NewTask, StdScheduler
-from detent.scheduler.decide import decide
-from detent.scheduler.edits import run_now
-from detent.scheduler.endings import Returned
-from detent.scheduler.testing import run_due
-from detent.stores import RunStatus, transitions
-from detent.triggers import TICK
+from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Task, TaskOptions, TaskState
+from duly.scheduler import NewTask, StdScheduler
+from duly.scheduler.decide import decide
+from duly.scheduler.edits import run_now
+from duly.scheduler.endings import Returned
+from duly.scheduler.testing import run_due
+from duly.stores import RunStatus, transitions
+from duly.triggers import TICK
 from support.driven import NOON, Driven
 from support.tasks import DAY, HOUR, LEASE, SECOND, a_one_off, finish, held
 from support.workflows import Steps, begun, on, over, raising

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Fail, JobContext, JobRegistry, RetryPolicy, Task
-from detent.scheduler import JobNotFound, StdScheduler
-from detent.scheduler.testing import ManualClock, cut_off, run_due
-from detent.stores import MemoryStore, RunQuery, RunStatus
+from duly.jobs import Fail, JobContext, JobRegistry, RetryPolicy, Task
+from duly.scheduler import JobNotFound, StdScheduler
+from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.stores import MemoryStore, RunQuery, RunStatus
 from support.tasks import LEASE, MINUTE, NOON, SECOND
 
 STEPS = 12

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from detent.jobs import JobContext, JobRegistry, Misfire, Overlap, Task, TaskOptions
-from detent.scheduler.testing import run_due
+from duly.jobs import JobContext, JobRegistry, Misfire, Overlap, Task, TaskOptions
+from duly.scheduler.testing import run_due
 from support.driven import NOON
 from support.tasks import DAY, HOUR, MINUTE
 from support.workflows import Steps, begun, on, over, runs_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import (
+from duly.jobs import (
     Fail,
     InvalidValue,
     JobContext,
@@ -18,11 +18,11 @@ from detent.jobs import (
     TaskState,
     Then,
 )
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Returned
-from detent.scheduler.testing import run_due
-from detent.stores import RunStatus
-from detent.triggers import END_OF_TIME, TICK
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Returned
+from duly.scheduler.testing import run_due
+from duly.stores import RunStatus
+from duly.triggers import END_OF_TIME, TICK
 from support.driven import NOON
 from support.tasks import DAY, HOUR, MINUTE, SECOND, a_one_off, finish, held
 from support.workflows import Steps, begun, on, over, raising, runs_of

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import (
+from duly.jobs import (
     Then,
 )
-from detent.scheduler.endings import Returned
+from duly.scheduler.endings import Returned
 from support import apart_jobs
 from support.apart import Apart, apart, error_of
 from support.tasks import HOUR, MINUTE

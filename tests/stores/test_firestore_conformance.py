@@ -2,8 +2,8 @@
 
 import pytest
 
-from detent.stores.conformance import MakeStore, StoreConformance
-from detent.stores.firestore import FirestoreStore, Target
+from duly.stores.conformance import MakeStore, StoreConformance
+from duly.stores.firestore import FirestoreStore, Target
 
 
 @pytest.mark.firestore

@@ -6,11 +6,11 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 
-from detent.jobs import TaskState
-from detent.stores import RunQuery, RunStatus, TaskQuery
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
-from detent.stores.firestore import FirestoreStore, Target, finding
-from detent.stores.queries import LIMIT_MAX
+from duly.jobs import TaskState
+from duly.stores import RunQuery, RunStatus, TaskQuery
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
+from duly.stores.firestore import FirestoreStore, Target, finding
+from duly.stores.queries import LIMIT_MAX
 from support.metering import Meter
 
 pytestmark = pytest.mark.firestore

@@ -8,9 +8,9 @@ from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detent.jobs import RetryPolicy, Task, TaskOptions
-from detent.stores import StoreError, transitions
-from detent.stores.firestore.documents import Row, changed, document_id, dropped, dump_task, load_task
+from duly.jobs import RetryPolicy, Task, TaskOptions
+from duly.stores import StoreError, transitions
+from duly.stores.firestore.documents import Row, changed, document_id, dropped, dump_task, load_task
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=255)

@@ -11,11 +11,11 @@ import pytest_asyncio
 from attrs import evolve
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from detent.jobs import TaskState
-from detent.stores import RunQuery, RunStatus, TaskQuery
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, advanced, request
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.firestore.documents import EDITED_AT, TASK_FIELDS
+from duly.jobs import TaskState
+from duly.stores import RunQuery, RunStatus, TaskQuery
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, advanced, request
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.firestore.documents import EDITED_AT, TASK_FIELDS
 from support.metering import Meter
 
 pytestmark = pytest.mark.firestore
@@ -39,7 +39,7 @@ def meter(store: FirestoreStore, monkeypatch: pytest.MonkeyPatch) -> Meter:
 @pytest.fixture
 def indexes() -> dict[str, Any]:
     """The index file that ships with the store."""
-    text = files("detent.stores.firestore").joinpath("firestore.indexes.json").read_text()
+    text = files("duly.stores.firestore").joinpath("firestore.indexes.json").read_text()
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 
@@ -111,9 +111,7 @@ async def test_every_query_has_its_index(store: FirestoreStore, meter: Meter, in
 def test_no_other_field_is_indexed(indexes: dict[str, Any]) -> None:
     """Each index that nobody asks makes every write slower, and a payload in an index is bytes for nothing."""
     named = {
-        override["fieldPath"]: override["indexes"]
-        for override in indexes["fieldOverrides"]
-        if override["collectionGroup"] == "detent_tasks"
+        override["fieldPath"]: override["indexes"] for override in indexes["fieldOverrides"] if override["collectionGroup"] == "duly_tasks"
     }
 
     assert set(named) == {*TASK_FIELDS, EDITED_AT}

@@ -14,11 +14,11 @@ import pytest
 import pytest_asyncio
 from google.cloud.firestore_v1.types import ListenResponse
 
-from detent.stores import ClockSkew, InvalidStoreURL, StoreClosed, StoreError, StoreUnavailable, open_store, transitions
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_task, held_of, lock_one, request, retried
-from detent.stores.firestore import FirestoreStore, Target, listening, open_firestore
-from detent.stores.firestore import connection as line
-from detent.stores.firestore.clock import ServerClock
+from duly.stores import ClockSkew, InvalidStoreURL, StoreClosed, StoreError, StoreUnavailable, open_store, transitions
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_task, held_of, lock_one, request, retried
+from duly.stores.firestore import FirestoreStore, Target, listening, open_firestore
+from duly.stores.firestore import connection as line
+from duly.stores.firestore.clock import ServerClock
 
 
 @pytest_asyncio.fixture
@@ -43,7 +43,7 @@ async def store(firestore_project: str) -> AsyncIterator[FirestoreStore]:
     ],
 )
 def test_a_url_names_database_and_collection(url: str, target: Target) -> None:
-    """What is left out is `(default)` and `detent`."""
+    """What is left out is `(default)` and `duly`."""
     assert open_firestore(url, namespace="n")._target == target
 
 
@@ -136,8 +136,8 @@ async def test_an_emulator_is_warned_of(firestore_project: str, caplog: pytest.L
 
 TWO_LOOPS = """
 import asyncio, sys
-from detent.stores.conformance.values import NOON, a_task, lock_one, finished
-from detent.stores.firestore import FirestoreStore, Target
+from duly.stores.conformance.values import NOON, a_task, lock_one, finished
+from duly.stores.firestore import FirestoreStore, Target
 
 store = FirestoreStore(Target(project=sys.argv[1]))
 

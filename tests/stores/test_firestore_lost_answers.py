@@ -10,9 +10,9 @@ import pytest_asyncio
 from attrs import evolve
 from google.api_core.exceptions import ServiceUnavailable
 
-from detent.jobs import TaskState
-from detent.stores import IfExists, JobAlreadyScheduled, JobNotFound, RunQuery, StoreUnavailable, transitions
-from detent.stores.conformance.values import (
+from duly.jobs import TaskState
+from duly.stores import IfExists, JobAlreadyScheduled, JobNotFound, RunQuery, StoreUnavailable, transitions
+from duly.stores.conformance.values import (
     LEASE,
     NOON,
     SECOND,
@@ -24,8 +24,8 @@ from detent.stores.conformance.values import (
     lock_one,
     request,
 )
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.firestore.tenant import side_by_side
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.firestore.tenant import side_by_side
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.firestore

@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 
-from detent.jobs import PAYLOAD_MAX, TaskState
-from detent.stores import Conflict, Held, JobAlreadyScheduled, Outcome, RunQuery, RunStatus, StoreError, transitions
-from detent.stores.conformance.values import (
+from duly.jobs import PAYLOAD_MAX, TaskState
+from duly.stores import Conflict, Held, JobAlreadyScheduled, Outcome, RunQuery, RunStatus, StoreError, transitions
+from duly.stores.conformance.values import (
     LEASE,
     NOON,
     SECOND,
@@ -27,14 +27,14 @@ from detent.stores.conformance.values import (
     lock_one,
     request,
 )
-from detent.stores.firestore import FirestoreStore, Target, creating
+from duly.stores.firestore import FirestoreStore, Target, creating
 
 pytestmark = pytest.mark.firestore
 
 NODE = """
 import asyncio, json, random, sys
-from detent.stores.conformance.values import NOON, finished, request
-from detent.stores.firestore import FirestoreStore, Target
+from duly.stores.conformance.values import NOON, finished, request
+from duly.stores.firestore import FirestoreStore, Target
 
 async def main(project, node):
     locked, done = [], []

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from detent.stores.conformance.values import NOON, a_task, finished, request
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.firestore.connection import CALL_SECONDS, COMMIT_SECONDS
-from detent.stores.firestore.tenant import BATCH
+from duly.stores.conformance.values import NOON, a_task, finished, request
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.firestore.connection import CALL_SECONDS, COMMIT_SECONDS
+from duly.stores.firestore.tenant import BATCH
 
 pytestmark = pytest.mark.firestore
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import Task
-from detent.stores import JobStore, Node, RunQuery, TaskQuery
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
-from detent.stores.firestore import FirestoreStore, Target
+from duly.jobs import Task
+from duly.stores import JobStore, Node, RunQuery, TaskQuery
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
+from duly.stores.firestore import FirestoreStore, Target
 
 pytestmark = pytest.mark.firestore
 
@@ -78,6 +78,6 @@ async def test_every_request_names_the_namespace(firestore_project: str, monkeyp
         paths = _spied(store, monkeypatch)
         await _everything(store)
 
-    root = f"projects/{firestore_project}/databases/(default)/documents/detent/tenant a%2F1"
+    root = f"projects/{firestore_project}/databases/(default)/documents/duly/tenant a%2F1"
     assert len(paths) > 40
     assert [path for path in paths if path != root and not path.startswith(f"{root}/")] == []

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from detent.jobs import InvalidValue, Task, TaskState
-from detent.stores import Run, RunQuery, RunStatus, TaskQuery
-from detent.stores.matching import check_batch, matches_run, matches_task
+from duly.jobs import InvalidValue, Task, TaskState
+from duly.stores import Run, RunQuery, RunStatus, TaskQuery
+from duly.stores.matching import check_batch, matches_run, matches_task
 from support.tasks import HOUR, NOON, SECOND, a_one_off
 
 TASK = a_one_off(slug="report:emea", kind="report", metadata={"team": "a", "tier": "1"})

@@ -2,8 +2,8 @@
 
 import pytest
 
-from detent.stores import MemoryStore
-from detent.stores.conformance import MakeStore, StoreConformance
+from duly.stores import MemoryStore
+from duly.stores.conformance import MakeStore, StoreConformance
 
 
 class TestMemoryStore(StoreConformance):

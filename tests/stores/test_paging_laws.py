@@ -6,8 +6,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.stores import JobStore, MemoryStore, TaskQuery
-from detent.stores.conformance.populations import walk
+from duly.stores import JobStore, MemoryStore, TaskQuery
+from duly.stores.conformance.populations import walk
 from support.tasks import a_one_off, names
 
 slug_sets = st.sets(st.text(alphabet="ab\x01é🙂", min_size=1, max_size=3) | names, max_size=12)

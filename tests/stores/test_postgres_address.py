@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from detent.stores import InvalidStoreURL, StoreUnavailable, open_store
-from detent.stores.postgres import PostgresStore, open_postgres
+from duly.stores import InvalidStoreURL, StoreUnavailable, open_store
+from duly.stores.postgres import PostgresStore, open_postgres
 from support.postgres import OwnServer
 
 pytestmark = pytest.mark.postgres

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from detent.stores.conformance import MakeStore, StoreConformance
-from detent.stores.postgres import PostgresStore
+from duly.stores.conformance import MakeStore, StoreConformance
+from duly.stores.postgres import PostgresStore
 
 pytestmark = pytest.mark.postgres
 

@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 
-from detent.jobs import TaskState
-from detent.stores import IfExists, JobAlreadyScheduled, RunStatus, transitions
-from detent.stores.conformance.values import NOON, a_run, a_task, finished, lock_one
-from detent.stores.postgres import PostgresStore
-from detent.stores.records import Outcome
+from duly.jobs import TaskState
+from duly.stores import IfExists, JobAlreadyScheduled, RunStatus, transitions
+from duly.stores.conformance.values import NOON, a_run, a_task, finished, lock_one
+from duly.stores.postgres import PostgresStore
+from duly.stores.records import Outcome
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.postgres

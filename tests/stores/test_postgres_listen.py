@@ -10,11 +10,11 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from detent.stores import Outcome, transitions
-from detent.stores.conformance.values import NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one
-from detent.stores.postgres import PostgresStore, listener
-from detent.stores.postgres.address import parse_address
-from detent.stores.postgres.connections import connect
+from duly.stores import Outcome, transitions
+from duly.stores.conformance.values import NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one
+from duly.stores.postgres import PostgresStore, listener
+from duly.stores.postgres.address import parse_address
+from duly.stores.postgres.connections import connect
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.postgres

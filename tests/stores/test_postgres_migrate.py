@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from detent.stores import SchemaMismatch, StoreError, StoreUnavailable
-from detent.stores.postgres import PostgresStore, migrate
+from duly.stores import SchemaMismatch, StoreError, StoreUnavailable
+from duly.stores.postgres import PostgresStore, migrate
 from support.postgres import ask
 
 pytestmark = pytest.mark.postgres
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.postgres
 # Waits for its input to end, opens the store at argv, and closes it.
 _OPENER = """
 import asyncio, sys
-from detent.stores.postgres import PostgresStore
+from duly.stores.postgres import PostgresStore
 
 async def main():
     async with PostgresStore(sys.argv[1], schema=sys.argv[2]):
@@ -70,7 +70,7 @@ async def test_a_schema_that_this_version_cannot_serve_is_refused(postgres_url: 
     _record(postgres_url, schema, version=999, needs=998)
 
     store = PostgresStore(postgres_url, schema=schema)
-    with pytest.raises(SchemaMismatch, match=r"^the store's schema is version 999, this detent knows up to 2: upgrade") as refused:
+    with pytest.raises(SchemaMismatch, match=r"^the store's schema is version 999, this duly knows up to 2: upgrade") as refused:
         await store.open()
     assert (refused.value.found, refused.value.known) == (999, 2)
     await store.close()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from detent.stores import InvalidStoreURL, open_store
-from detent.stores.conformance.values import NOON, a_task
-from detent.stores.postgres import EmbeddedPostgresStore, PostgresStore
+from duly.stores import InvalidStoreURL, open_store
+from duly.stores.conformance.values import NOON, a_task
+from duly.stores.postgres import EmbeddedPostgresStore, PostgresStore
 from support.processes import processes_in
 from support.waiting import wait_until_async
 

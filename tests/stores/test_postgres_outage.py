@@ -15,8 +15,8 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from detent.jobs import TaskState
-from detent.stores import (
+from duly.jobs import TaskState
+from duly.stores import (
     ClockSkew,
     IfExists,
     JobAlreadyScheduled,
@@ -26,8 +26,8 @@ from detent.stores import (
     StoreUnavailable,
     transitions,
 )
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, held_of, lock_one, request
-from detent.stores.postgres import PostgresStore
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, held_of, lock_one, request
+from duly.stores.postgres import PostgresStore
 from support.postgres import OwnServer
 from support.waiting import wait_until_async
 

@@ -11,8 +11,8 @@ import pytest_asyncio
 from attrs import field, frozen
 from psycopg.sql import SQL, Identifier
 
-from detent.scheduler import NewTask, StdScheduler
-from detent.stores import open_store
+from duly.scheduler import NewTask, StdScheduler
+from duly.stores import open_store
 from support.postgres import ask
 from support.programs import Program, program
 from support.waiting import wait_until, wait_until_async

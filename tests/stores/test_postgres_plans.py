@@ -10,14 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from detent.jobs import TaskState
-from detent.stores import RunQuery, TaskQuery
-from detent.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
-from detent.stores.postgres import PostgresStore, history, holding, keeping
-from detent.stores.postgres.address import parse_address
-from detent.stores.postgres.rows import batch, definition
-from detent.stores.postgres.session import Session
-from detent.stores.postgres.statements import Step
+from duly.jobs import TaskState
+from duly.stores import RunQuery, TaskQuery
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
+from duly.stores.postgres import PostgresStore, history, holding, keeping
+from duly.stores.postgres.address import parse_address
+from duly.stores.postgres.rows import batch, definition
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.statements import Step
 
 pytestmark = pytest.mark.postgres
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from detent.stores import RunQuery
-from detent.stores.conformance.values import NOON, a_task
-from detent.stores.postgres import PostgresStore
+from duly.stores import RunQuery
+from duly.stores.conformance.values import NOON, a_task
+from duly.stores.postgres import PostgresStore
 
 pytestmark = pytest.mark.postgres
 
@@ -22,9 +22,9 @@ TASKS = 400
 _RACER = """
 import asyncio, json, sys
 from uuid import uuid4
-from detent.stores import LockRequest
-from detent.stores.conformance.values import LEASE, NOON, finished
-from detent.stores.postgres import PostgresStore
+from duly.stores import LockRequest
+from duly.stores.conformance.values import LEASE, NOON, finished
+from duly.stores.postgres import PostgresStore
 
 async def main(url, schema, namespace, node):
     async with PostgresStore(url, schema=schema, namespace=namespace) as store:

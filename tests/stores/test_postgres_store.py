@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 
-from detent.jobs import InvalidValue, RetryPolicy, TaskOptions
-from detent.stores import ClockSkew, JobAlreadyScheduled, Outcome, RunQuery, StoreError, StoreUnavailable, TaskQuery, transitions
-from detent.stores.conformance.values import (
+from duly.jobs import InvalidValue, RetryPolicy, TaskOptions
+from duly.stores import ClockSkew, JobAlreadyScheduled, Outcome, RunQuery, StoreError, StoreUnavailable, TaskQuery, transitions
+from duly.stores.conformance.values import (
     LEASE,
     NOON,
     SECOND,
@@ -27,7 +27,7 @@ from detent.stores.conformance.values import (
     lock_one,
     request,
 )
-from detent.stores.postgres import PostgresStore, holding, keeping
+from duly.stores.postgres import PostgresStore, holding, keeping
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.postgres

@@ -7,10 +7,10 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 
-from detent.jobs import InvalidValue, TaskState
-from detent.stores import Run, RunQuery, RunStatus, TaskQuery
-from detent.stores.cursors import parse_run_cursor, run_cursor
-from detent.stores.queries import LIMIT_MAX
+from duly.jobs import InvalidValue, TaskState
+from duly.stores import Run, RunQuery, RunStatus, TaskQuery
+from duly.stores.cursors import parse_run_cursor, run_cursor
+from duly.stores.queries import LIMIT_MAX
 from support.tasks import NOON, SECOND, instants, names
 
 RUN = Run(id="lease-1", slug="s", kind="k", fire_time=NOON, started_at=NOON, finished_at=NOON + SECOND, status=RunStatus.DONE)

@@ -7,10 +7,10 @@ import pytest
 from attrs import evolve
 from hypothesis import given
 
-from detent.jobs import InvalidValue
-from detent.jobs.storable import TEXT_LIMIT
-from detent.stores import Held, Kept, LockRequest, Node, Run, RunQuery, RunStatus, TaskQuery
-from detent.triggers import NaiveDatetime
+from duly.jobs import InvalidValue
+from duly.jobs.storable import TEXT_LIMIT
+from duly.stores import Held, Kept, LockRequest, Node, Run, RunQuery, RunStatus, TaskQuery
+from duly.triggers import NaiveDatetime
 from support.tasks import NOON, SECOND, texts
 
 NAIVE = NOON.replace(tzinfo=None)

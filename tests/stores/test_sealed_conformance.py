@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from detent.jobs import PAYLOAD_MAX, PayloadKeys, PayloadTooLarge
-from detent.jobs.cipher import ENVELOPE_MAX, MARK
-from detent.stores import JobStore, LockRequest, MemoryStore, Outcome, Refused, SealedStore, transitions
-from detent.stores.conformance import MakeStore, StoreConformance
+from duly.jobs import PAYLOAD_MAX, PayloadKeys, PayloadTooLarge
+from duly.jobs.cipher import ENVELOPE_MAX, MARK
+from duly.stores import JobStore, LockRequest, MemoryStore, Outcome, Refused, SealedStore, transitions
+from duly.stores.conformance import MakeStore, StoreConformance
 from support.tasks import LEASE, NOON, a_one_off
 
 KEYS = PayloadKeys({"2026": bytes(32)}, newest="2026")

@@ -1,6 +1,6 @@
 """A store that encrypts answers as the one within would, whatever is asked of it; and that one never holds a plain payload.
 
-The lives are the same in every run of the tests; `DETENT_EXAMPLES=20` makes them other ones, twenty times as many.
+The lives are the same in every run of the tests; `DULY_EXAMPLES=20` makes them other ones, twenty times as many.
 """
 
 from itertools import cycle
@@ -9,9 +9,9 @@ from typing import cast
 from attrs import frozen
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
-from detent.jobs import PayloadKeys, Task
-from detent.jobs.cipher import MARK
-from detent.stores import JobStore, MemoryStore, SealedStore, TaskQuery
+from duly.jobs import PayloadKeys, Task
+from duly.jobs.cipher import MARK
+from duly.stores import JobStore, MemoryStore, SealedStore, TaskQuery
 from support.life import Life
 from support.three_stores import Servers, a_few
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from attrs import evolve
 
-from detent.jobs import PAYLOAD_MAX, InvalidValue, PayloadKeys, PayloadTooLarge, Task
-from detent.jobs.cipher import MARK
-from detent.stores import Conflict, JobNotFound, JobStore, LockRequest, MemoryStore, NopStore, Outcome, SealedStore, transitions
+from duly.jobs import PAYLOAD_MAX, InvalidValue, PayloadKeys, PayloadTooLarge, Task
+from duly.jobs.cipher import MARK
+from duly.stores import Conflict, JobNotFound, JobStore, LockRequest, MemoryStore, NopStore, Outcome, SealedStore, transitions
 from support.tasks import LEASE, NOON, a_one_off
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from detent.stores import JobStore, postgres
-from detent.stores.conformance import StoreConformance
-from detent.stores.conformance.tenants import TRIED, UNTRIED
+from duly.stores import JobStore, postgres
+from duly.stores.conformance import StoreConformance
+from duly.stores.conformance.tenants import TRIED, UNTRIED
 
 STATEMENTS = {path.name.removesuffix(".sql"): path.read_text("utf-8") for path in (files(postgres) / "sql").iterdir()}
-FIRESTORE = Path(str(files("detent.stores.firestore")))
+FIRESTORE = Path(str(files("duly.stores.firestore")))
 
 WITHOUT_A_TABLE = {
     "by_values": "sets how the next statement is planned",

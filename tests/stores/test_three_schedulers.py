@@ -2,7 +2,7 @@
 
 Each has a clock that is moved by hand. After each step all that the stores hold is compared, but for the leases' random names;
 that no wait depends on these, retries come without jitter.
-`DETENT_EXAMPLES=20` runs twenty times as many lives, as `test_three_stores.py` says.
+`DULY_EXAMPLES=20` runs twenty times as many lives, as `test_three_stores.py` says.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,10 +16,10 @@ from attrs import field, mutable
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from detent.jobs import Consistency, JobRegistry, Misfire, Overlap, RetryPolicy, Task, TaskOptions
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock, cut_off, run_due
-from detent.stores import IfExists, JobStore
+from duly.jobs import Consistency, JobRegistry, Misfire, Overlap, RetryPolicy, Task, TaskOptions
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.stores import IfExists, JobStore
 from support.scripted_jobs import KINDS, Act, acts, scripted
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND
 from support.three_stores import NAMES, Content, Servers, ThreeStores, a_few, answered, side_by_side, without_lease

@@ -3,7 +3,7 @@
 After each step everything that they hold is compared. The lives are the same in every run of the tests; other ones, twenty times as
 many, and a failure made small:
 
-    DETENT_EXAMPLES=20 pytest tests/stores/test_three_stores.py --timeout=3600 -o faulthandler_timeout=3700
+    DULY_EXAMPLES=20 pytest tests/stores/test_three_stores.py --timeout=3600 -o faulthandler_timeout=3700
 """
 
 import pytest

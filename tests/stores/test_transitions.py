@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from attrs import asdict, evolve
 
-from detent.jobs import Request, Task, TaskState
-from detent.stores import Outcome, Run, RunStatus, transitions
+from duly.jobs import Request, Task, TaskState
+from duly.stores import Outcome, Run, RunStatus, transitions
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
 END, LATER = NOON + 10 * SECOND, NOON + 5 * MINUTE

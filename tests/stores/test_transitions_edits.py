@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from detent.jobs import RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
-from detent.stores import transitions
+from duly.jobs import RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
+from duly.stores import transitions
 from support.tasks import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
 END, LATER = NOON + 10 * SECOND, NOON + 5 * MINUTE

@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from detent.jobs import Request, Task, TaskState
-from detent.stores import Outcome, transitions
-from detent.triggers import next_fire_after
+from duly.jobs import Request, Task, TaskState
+from duly.stores import Outcome, transitions
+from duly.triggers import next_fire_after
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, trigger_of
 
 delays = st.sampled_from([timedelta(0), SECOND / 1000, SECOND, LEASE, MINUTE, HOUR, 100 * HOUR])

@@ -6,8 +6,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from detent.jobs import InvalidValue, MissingExtra
-from detent.stores import InvalidStoreURL, JobStore, MemoryStore, open_store, url
+from duly.jobs import InvalidValue, MissingExtra
+from duly.stores import InvalidStoreURL, JobStore, MemoryStore, open_store, url
 
 SCHEMES = ("memory://", "postgresql://", "postgres://", "postgresql+embedded://", "firestore://")
 
@@ -130,13 +130,13 @@ def test_a_missing_extra_gets_one_clear_line(
     with pytest.raises(MissingExtra) as caught:
         open_store(address)
 
-    assert str(caught.value).endswith(f"pip install 'detent[{extra}]'")
+    assert str(caught.value).endswith(f"pip install 'duly[{extra}]'")
     assert caught.value.__cause__ is error
 
 
 def test_a_fault_of_our_own_is_not_taken_for_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """A module of this library that cannot be imported is a bug, and shown as one."""
-    monkeypatch.setitem(sys.modules, "detent.stores.postgres", None)
+    monkeypatch.setitem(sys.modules, "duly.stores.postgres", None)
 
     with pytest.raises(ModuleNotFoundError) as caught:
         open_store("postgresql://host/db")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from attrs import evolve
 
-from detent.jobs import FunctionJob, Job, JobRegistry, Place, Task, TaskOptions
-from detent.jobs.registry import RegisteredJob
-from detent.scheduler import Event, SystemClock
-from detent.scheduler.endings import Ending, Raised, Returned
-from detent.scheduler.live import LiveRun, LiveRuns
-from detent.scheduler.runner import Runner
+from duly.jobs import FunctionJob, Job, JobRegistry, Place, Task, TaskOptions
+from duly.jobs.registry import RegisteredJob
+from duly.scheduler import Event, SystemClock
+from duly.scheduler.endings import Ending, Raised, Returned
+from duly.scheduler.live import LiveRun, LiveRuns
+from duly.scheduler.runner import Runner
 from support.contexts import task_with
 from support.processes import state_and_parent
 from support.waiting import wait_until_async

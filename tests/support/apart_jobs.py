@@ -14,8 +14,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from detent.jobs import Cancel, Fail, Job, JobContext, Retry, Task
-from detent.scheduler import scheduler_from_context
+from duly.jobs import Cancel, Fail, Job, JobContext, Retry, Task
+from duly.scheduler import scheduler_from_context
 
 SECOND = timedelta(seconds=1)
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from detent.scheduler import BlockingScheduler
-from detent.stores import RunQuery, TaskQuery
+from duly.scheduler import BlockingScheduler
+from duly.stores import RunQuery, TaskQuery
 
 CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "at": lambda scheduler: scheduler.at(datetime(2100, 1, 1, tzinfo=UTC), "work"),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TypeVar
 
-from detent.jobs import JobContext, Task, TimeLimitExceeded
-from detent.jobs.context import Waiting
-from detent.scheduler.spawning import Spawns
+from duly.jobs import JobContext, Task, TimeLimitExceeded
+from duly.jobs.context import Waiting
+from duly.scheduler.spawning import Spawns
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What README and docs show: their blocks of Python, the names in their text, and all that detent has under such names."""
+"""What README and docs show: their blocks of Python, the names in their text, and all that duly has under such names."""
 
 import dis
 import inspect
@@ -11,20 +11,20 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-import detent.jobs
-import detent.scheduler
-import detent.scheduler.testing
-import detent.stores.firestore
-import detent.stores.postgres
-import detent.triggers
-from detent.jobs import JobContext, JobRegistry, Task, TypedJob
-from detent.jobs.options import OptionValues
-from detent.jobs.registry import FunctionSettings, JobSettings
-from detent.jobs.spawning import When
-from detent.scheduler import BlockingScheduler, Cron, FetchedTask, Fetching, NewTask, StdScheduler
-from detent.scheduler.config import Settings
-from detent.stores import JobStore, MemoryStore, RunQuery, TaskQuery
-from detent.triggers import CronTrigger
+import duly.jobs
+import duly.scheduler
+import duly.scheduler.testing
+import duly.stores.firestore
+import duly.stores.postgres
+import duly.triggers
+from duly.jobs import JobContext, JobRegistry, Task, TypedJob
+from duly.jobs.options import OptionValues
+from duly.jobs.registry import FunctionSettings, JobSettings
+from duly.jobs.spawning import When
+from duly.scheduler import BlockingScheduler, Cron, FetchedTask, Fetching, NewTask, StdScheduler
+from duly.scheduler.config import Settings
+from duly.stores import JobStore, MemoryStore, RunQuery, TaskQuery
+from duly.triggers import CronTrigger
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = tuple(path.relative_to(ROOT).as_posix() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))))
@@ -33,7 +33,7 @@ _CLASSES = (
     *(StdScheduler, BlockingScheduler, Cron, JobRegistry, JobContext, Task, FetchedTask, Fetching, NewTask, TaskQuery, RunQuery),
     *(CronTrigger, TypedJob, JobStore, MemoryStore),
 )
-_MODULES = (detent.jobs, detent.scheduler, detent.stores, detent.triggers, detent.stores.postgres, detent.scheduler.testing, attrs)
+_MODULES = (duly.jobs, duly.scheduler, duly.stores, duly.triggers, duly.stores.postgres, duly.scheduler.testing, attrs)
 _OWNERS = (*_CLASSES, *_MODULES)
 _TYPED_DICTS = (When, FunctionSettings, OptionValues, JobSettings, Settings)
 
@@ -95,7 +95,7 @@ def _parts(code: CodeType) -> Iterator[CodeType]:
 
 def public_names() -> dict[str, Any]:
     """Return everything that the packages export, by its name."""
-    packages = (detent.triggers, detent.jobs, detent.stores, detent.scheduler)
+    packages = (duly.triggers, duly.jobs, duly.stores, duly.scheduler)
     return {name: getattr(package, name) for package in packages for name in package.__all__}
 
 

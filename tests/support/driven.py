@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import frozen
 
-from detent.jobs import JobContext, JobRegistry
-from detent.scheduler import Event, StdScheduler
-from detent.scheduler.dispatch import Dispatcher
-from detent.scheduler.testing import ManualClock
-from detent.stores import RunQuery, RunStatus
+from duly.jobs import JobContext, JobRegistry
+from duly.scheduler import Event, StdScheduler
+from duly.scheduler.dispatch import Dispatcher
+from duly.scheduler.testing import ManualClock
+from duly.stores import RunQuery, RunStatus
 from support.schedulers import Answer, ScriptedStore, heard
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 
-from detent.jobs import JobRegistry
-from detent.scheduler import FetchedTask, Fetching
+from duly.jobs import JobRegistry
+from duly.scheduler import FetchedTask, Fetching
 from support.driven import Driven, driven
 
 KIND = "backup"

@@ -1,7 +1,7 @@
 """Fixtures for Google's Firestore emulator: one for the tests of a session, and a fresh project, which is a fresh database, for each test.
 
 `FIRESTORE_EMULATOR_HOST` names an emulator to use instead of starting one. Where Java or the emulator is missing the tests that need it
-are skipped, and the summary says so; with `DETENT_REQUIRE_FIRESTORE=1` they fail. With xdist each worker is a session and has its own
+are skipped, and the summary says so; with `DULY_REQUIRE_FIRESTORE=1` they fail. With xdist each worker is a session and has its own
 emulator: one or two seconds and 160 MB each, and nothing to agree on among the workers.
 """
 
@@ -24,7 +24,7 @@ import pytest
 from support.waiting import wait_until
 
 _HOST_VARIABLE = "FIRESTORE_EMULATOR_HOST"
-_REQUIRE_VARIABLE = "DETENT_REQUIRE_FIRESTORE"
+_REQUIRE_VARIABLE = "DULY_REQUIRE_FIRESTORE"
 _JAR = Path("platform/cloud-firestore-emulator/cloud-firestore-emulator.jar")
 _MAIN_CLASS = "com.google.cloud.datastore.emulator.firestore.CloudFirestore"
 _JAVA_OPTIONS = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-Duser.language=en"]

@@ -13,10 +13,10 @@ from uuid import uuid4
 
 from attrs import define, field, frozen
 
-from detent.jobs import Consistency, JobContext, JobRegistry, RetryPolicy, Task, TaskOptions
-from detent.scheduler import NewTask
-from detent.scheduler.scheduling import to_task
-from detent.stores import JobStore, Page, Run, RunQuery, RunStatus, open_store
+from duly.jobs import Consistency, JobContext, JobRegistry, RetryPolicy, Task, TaskOptions
+from duly.scheduler import NewTask
+from duly.scheduler.scheduling import to_task
+from duly.stores import JobStore, Page, Run, RunQuery, RunStatus, open_store
 from support.programs import Program, program, say
 from support.waiting import wait_until_async
 

@@ -12,9 +12,9 @@ from attrs import evolve, mutable
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from detent.jobs import Request, Task, TaskState
-from detent.stores import Exchange, Extended, Held, IfExists, JobStore, LockRequest, Node, Outcome, Refused
-from detent.triggers import DetentError
+from duly.jobs import Request, Task, TaskState
+from duly.stores import Exchange, Extended, Held, IfExists, JobStore, LockRequest, Node, Outcome, Refused
+from duly.triggers import DulyError
 from support.store_life import SLUGS, Edit, End, Scheduled, changes, ends, metadata, picks, scheduled, slugs, steps
 from support.store_looks import Looking, rooms
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND
@@ -67,7 +67,7 @@ class Life(Looking):
 
     @invariant()
     def everything_is_the_same_everywhere(self) -> None:
-        """And is as the rules of `detent.stores.transitions` say."""
+        """And is as the rules of `duly.stores.transitions` say."""
         if not self.is_written:
             return
         self.is_written = False
@@ -114,7 +114,7 @@ class Life(Looking):
         now = self.now
         try:
             edited = [change.of(task, now) for task in read]
-        except DetentError:
+        except DulyError:
             return  # refused before a store is asked
         answers = self.ask(lambda store, place: store.update(now, edited[place]))
         if not isinstance(answers[0], Failure):

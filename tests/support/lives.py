@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from detent.jobs import JobContext, JobRegistry
-from detent.scheduler import StdScheduler
+from duly.jobs import JobContext, JobRegistry
+from duly.scheduler import StdScheduler
 from support.schedulers import tasks_of_the_library, threads_of
 from support.waiting import wait_until_async
 

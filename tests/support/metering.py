@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 from google.cloud.firestore_v1.types import StructuredQuery
 
-from detent.stores.firestore import FirestoreStore
+from duly.stores.firestore import FirestoreStore
 
 
 @define

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from detent.jobs import JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock, cut_off, run_due
-from detent.stores import JobNotFound, JobStore, MemoryStore, Run, RunQuery, RunStatus
-from detent.triggers import SimpleTrigger
+from duly.jobs import JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.stores import JobNotFound, JobStore, MemoryStore, Run, RunQuery, RunStatus
+from duly.triggers import SimpleTrigger
 from support.policy_scenarios import End, History, Policy, Ran, Scenario, Skipped
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)

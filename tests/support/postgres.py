@@ -1,6 +1,6 @@
 """Fixtures for a real PostgreSQL server: one shared by the tests of a session, one of a test's own.
 
-`DETENT_TEST_POSTGRES` names a server to use instead of starting the shared one; the tests may create and drop what they like in it.
+`DULY_TEST_POSTGRES` names a server to use instead of starting the shared one; the tests may create and drop what they like in it.
 With xdist each worker is a session and has its own server.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from detent.stores.postgres.embedded import open_embedded
+from duly.stores.postgres.embedded import open_embedded
 from support.processes import processes_in
 from support.waiting import wait_until
 
@@ -59,7 +59,7 @@ class OwnServer:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """The address of a server shared by all tests: keep to a schema or namespace of your own."""
-    given = os.environ.get("DETENT_TEST_POSTGRES")
+    given = os.environ.get("DULY_TEST_POSTGRES")
     if given:
         yield given
         return
@@ -111,7 +111,7 @@ def server_directory(_cluster_folder: Path) -> Iterator[Path]:
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """Make a folder that root's server can enter too, which runs as `nobody`: pytest's own folders are private."""
-    with tempfile.TemporaryDirectory(prefix="detent-postgres-") as name:
+    with tempfile.TemporaryDirectory(prefix="duly-postgres-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         yield folder

@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 from attrs import evolve
 
-from detent.jobs import Job, JobContext, Task
-from detent.scheduler import NewTask
-from detent.scheduler.testing import ManualClock, run_due
+from duly.jobs import Job, JobContext, Task
+from duly.scheduler import NewTask
+from duly.scheduler.testing import ManualClock, run_due
 
 __all__ = [
     "MAILS",

@@ -9,13 +9,13 @@ from typing import Self, Unpack
 
 from attrs import evolve, field, frozen
 
-from detent.jobs import JobRegistry, Task
-from detent.scheduler import Event, StdScheduler, SystemClock
-from detent.scheduler.clock import Clock, StoreClock
-from detent.scheduler.config import SchedulerConfig, Settings
-from detent.scheduler.events import Events
-from detent.scheduler.parts import Parts
-from detent.stores import Exchange, Extended, Held, JobStore, LockRequest, MemoryStore, Outcome, Refused, StoreUnavailable
+from duly.jobs import JobRegistry, Task
+from duly.scheduler import Event, StdScheduler, SystemClock
+from duly.scheduler.clock import Clock, StoreClock
+from duly.scheduler.config import SchedulerConfig, Settings
+from duly.scheduler.events import Events
+from duly.scheduler.parts import Parts
+from duly.stores import Exchange, Extended, Held, JobStore, LockRequest, MemoryStore, Outcome, Refused, StoreUnavailable
 
 LEASE = timedelta(seconds=0.6)
 SECOND = timedelta(seconds=1)
@@ -185,4 +185,4 @@ def threads_of(node: str) -> list[str]:
 
 def tasks_of_the_library() -> Collection[str]:
     """Return the names of the library's tasks in the running event loop."""
-    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("detent ")]
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("duly ")]

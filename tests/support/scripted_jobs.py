@@ -8,7 +8,7 @@ from zlib import crc32
 from attrs import evolve, frozen
 from hypothesis import strategies as st
 
-from detent.jobs import Cancel, Fail, Job, JobContext, JobRegistry, Retry, Task
+from duly.jobs import Cancel, Fail, Job, JobContext, JobRegistry, Retry, Task
 from support.tasks import MINUTE, SECOND
 
 KINDS = ("k", "l")

@@ -6,9 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from attrs import field, frozen
 
-from detent.jobs import JobContext, JobRegistry, TaskState
-from detent.scheduler import NewTask
-from detent.stores import TaskQuery
+from duly.jobs import JobContext, JobRegistry, TaskState
+from duly.scheduler import NewTask
+from duly.stores import TaskQuery
 from support.driven import Driven, driven
 from support.waiting import wait_until_async
 

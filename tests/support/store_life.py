@@ -7,13 +7,13 @@ from typing import Any
 from attrs import evolve, frozen
 from hypothesis import strategies as st
 
-from detent.jobs import Consistency, Misfire, Overlap, Request, RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
-from detent.scheduler import edits
-from detent.scheduler.decide import decide
-from detent.scheduler.endings import Cancelled, Ending, Finish, Interrupted, Raised, Returned, Stopped
-from detent.scheduler.plan import plan_fire
-from detent.stores import Outcome, transitions
-from detent.triggers import SimpleTrigger, Trigger, next_fire_after, parse_trigger
+from duly.jobs import Consistency, Misfire, Overlap, Request, RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
+from duly.scheduler import edits
+from duly.scheduler.decide import decide
+from duly.scheduler.endings import Cancelled, Ending, Finish, Interrupted, Raised, Returned, Stopped
+from duly.scheduler.plan import plan_fire
+from duly.stores import Outcome, transitions
+from duly.triggers import SimpleTrigger, Trigger, next_fire_after, parse_trigger
 from support.tasks import DAY, HOUR, LEASE, MINUTE, SECOND
 
 TICK = timedelta(microseconds=1)

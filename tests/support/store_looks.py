@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from detent.jobs import TaskState
-from detent.stores import JobStore, RunQuery, RunStatus, TaskQuery
+from duly.jobs import TaskState
+from duly.stores import JobStore, RunQuery, RunStatus, TaskQuery
 from support.store_life import KINDS, SLUGS, metadata, picks, slugs
 from support.tasks import HOUR, NOON
 from support.three_stores import Failure, Servers, ThreeStores

@@ -5,11 +5,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from detent.jobs import Consistency, RetryPolicy, Task, TaskOptions
-from detent.scheduler.endings import Ending, Finish
-from detent.scheduler.plan import plan_fire
-from detent.stores import transitions
-from detent.triggers import CronTrigger, SimpleTrigger, Trigger, next_fire_after, parse_trigger
+from duly.jobs import Consistency, RetryPolicy, Task, TaskOptions
+from duly.scheduler.endings import Ending, Finish
+from duly.scheduler.plan import plan_fire
+from duly.stores import transitions
+from duly.triggers import CronTrigger, SimpleTrigger, Trigger, next_fire_after, parse_trigger
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

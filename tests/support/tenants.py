@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 from attrs import frozen
 
-from detent.jobs import Fail, JobContext, JobRegistry, PayloadKeys, Task
-from detent.scheduler import StdScheduler
-from detent.scheduler.testing import ManualClock
-from detent.stores import JobStore, MemoryStore
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.postgres import PostgresStore
+from duly.jobs import Fail, JobContext, JobRegistry, PayloadKeys, Task
+from duly.scheduler import StdScheduler
+from duly.scheduler.testing import ManualClock
+from duly.stores import JobStore, MemoryStore
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.postgres import PostgresStore
 from support.driven import NOON
 
 MakeStore = Callable[[str], JobStore]

@@ -14,16 +14,16 @@ from uuid import uuid4
 from attrs import evolve, frozen
 from hypothesis import HealthCheck, Phase, settings
 
-from detent.jobs import Task
-from detent.stores import Conflict, Exchange, Extended, JobStore, MemoryStore, Node, Run, RunQuery, TaskQuery
-from detent.stores.firestore import FirestoreStore, Target
-from detent.stores.postgres import PostgresStore
-from detent.triggers import DetentError
+from duly.jobs import Task
+from duly.stores import Conflict, Exchange, Extended, JobStore, MemoryStore, Node, Run, RunQuery, TaskQuery
+from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.postgres import PostgresStore
+from duly.triggers import DulyError
 
 T = TypeVar("T")
 
 NAMES = ("memory", "PostgreSQL", "Firestore")
-_ASKED = os.environ.get("DETENT_EXAMPLES")
+_ASKED = os.environ.get("DULY_EXAMPLES")
 
 _SCHEMA = "three_stores"
 _ALL = 10_000
@@ -46,7 +46,7 @@ class Servers:
 
 
 def a_few(*, examples: int, steps: int) -> settings:
-    """Return the settings for so many lives of so many steps, or `DETENT_EXAMPLES` times as many.
+    """Return the settings for so many lives of so many steps, or `DULY_EXAMPLES` times as many.
 
     Only then are they other ones every time, and is a failure shrunk, which takes minutes on real servers: what passed a test run
     passes the next one, and who looks for new differences asks for many.
@@ -71,7 +71,7 @@ class Failure:
     attributes: dict[str, Any]
 
     @classmethod
-    def of(cls, error: DetentError) -> Self:
+    def of(cls, error: DulyError) -> Self:
         """Return the error as a value."""
         return cls(type(error), str(error), vars(error))
 
@@ -181,10 +181,10 @@ class ThreeStores:
 
 
 async def answered(call: Awaitable[T]) -> T | Failure:
-    """Return the answer of a call, or the error of detent that it raised."""
+    """Return the answer of a call, or the error of duly that it raised."""
     try:
         return await call
-    except DetentError as error:
+    except DulyError as error:
         return Failure.of(error)
 
 

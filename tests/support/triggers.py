@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from detent.triggers import (
+from duly.triggers import (
     AllOf,
     AnyOf,
     Between,
@@ -21,7 +21,7 @@ from detent.triggers import (
     Trigger,
     fire_times,
 )
-from detent.triggers.nesting import zones_of
+from duly.triggers.nesting import zones_of
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

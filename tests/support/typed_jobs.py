@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from attrs import define, evolve, frozen
 
-from detent.jobs import JobContext, Task, TypedJob
+from duly.jobs import JobContext, Task, TypedJob
 
 HOUR = timedelta(hours=1)
 

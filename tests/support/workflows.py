@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from detent.jobs import (
+from duly.jobs import (
     JobContext,
     JobRegistry,
     Task,
 )
-from detent.stores import Run, RunQuery
+from duly.stores import Run, RunQuery
 from support.driven import Driven, driven
 
 Body = Callable[[JobContext, Task], Task | None]

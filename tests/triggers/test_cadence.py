@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from detent.triggers import (
+from duly.triggers import (
     DAILY,
     EVERY_FIFTEEN_MINUTES,
     EVERY_FIVE_MINUTES,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from detent.triggers import (
+from duly.triggers import (
     CalendarIntervalTrigger,
     CountsFrom,
     DstFold,

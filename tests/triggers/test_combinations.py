@@ -6,7 +6,7 @@ from time import perf_counter
 
 import pytest
 
-from detent.triggers import (
+from duly.triggers import (
     AfterTrigger,
     AllOf,
     AnyOf,

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from detent.triggers import CronTrigger, NaiveDatetime, TriggerError
+from duly.triggers import CronTrigger, NaiveDatetime, TriggerError
 
 SECONDS = "0-59: *, a value, a-b, any of them with /n, or a list of these"
 DAYS = "1-31: *, a value, a-b, any of them with /n, or a list of these; also ?, L, L-n, LW, L-nW, nW"

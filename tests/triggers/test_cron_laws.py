@@ -8,7 +8,7 @@ from croniter import croniter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detent.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times, format_trigger, parse_trigger
+from duly.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times, format_trigger, parse_trigger
 from support.cron_oracle import MINUTE, Timetable, expected_fires, walk
 
 ZONES = [

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from detent.triggers import CronTrigger, TriggerError, fire_times
+from duly.triggers import CronTrigger, TriggerError, fire_times
 
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from attrs import frozen
 
-from detent.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times
+from duly.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times
 
 FOLDER = Path(__file__).parent / "vectors"
 TICK = timedelta(microseconds=1)

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from detent.triggers import AnyOf, CronTrigger, Trigger, TriggerError, describe, parse_trigger
-from detent.triggers.describe_cron import describe_fields
+from duly.triggers import AnyOf, CronTrigger, Trigger, TriggerError, describe, parse_trigger
+from duly.triggers.describe_cron import describe_fields
 
 # text | what is said of it
 TABLE = """

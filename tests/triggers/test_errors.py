@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import pytest
 
-from detent.triggers import DetentError, NaiveDatetime, TriggerError, require_aware
+from duly.triggers import DulyError, NaiveDatetime, TriggerError, require_aware
 
 
-class Picky(DetentError):
+class Picky(DulyError):
     """An error whose constructor takes more than its message."""
 
     retryable = True
@@ -20,9 +20,9 @@ class Picky(DetentError):
 
 @pytest.mark.parametrize(
     "error",
-    [TriggerError("is odd", text="t", field="f", value="v", expected="e"), NaiveDatetime("at", 5), Picky("s", lease=3), DetentError("x")],
+    [TriggerError("is odd", text="t", field="f", value="v", expected="e"), NaiveDatetime("at", 5), Picky("s", lease=3), DulyError("x")],
 )
-def test_errors_survive_pickling(error: DetentError) -> None:
+def test_errors_survive_pickling(error: DulyError) -> None:
     """They come back from process pools whole."""
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
 
@@ -35,8 +35,8 @@ def test_trigger_errors_are_value_errors() -> None:
     """So code that guards against bad values needs no import of ours; and there is one root."""
     assert issubclass(TriggerError, ValueError)
     assert issubclass(NaiveDatetime, ValueError)
-    assert issubclass(TriggerError, DetentError)
-    assert not DetentError.retryable
+    assert issubclass(TriggerError, DulyError)
+    assert not DulyError.retryable
 
 
 def test_an_aware_datetime_passes_in_utc() -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from detent.triggers import (
+from duly.triggers import (
     AnyOf,
     Between,
     CronTrigger,

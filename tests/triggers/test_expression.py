@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.triggers import (
+from duly.triggers import (
     AfterTrigger,
     AllOf,
     AnyOf,

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from detent.triggers import CronTrigger, Except, MissingExtra, TriggerError, parse_trigger, read_holidays
+from duly.triggers import CronTrigger, Except, MissingExtra, TriggerError, parse_trigger, read_holidays
 from support.triggers import first_few
 
 FIRST, LAST = date(2026, 1, 1), date(2028, 12, 31)
@@ -108,5 +108,5 @@ def test_the_span_runs_forward() -> None:
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who reads such files needs the packages."""
     monkeypatch.setitem(sys.modules, "icalendar", None)
-    with pytest.raises(MissingExtra, match=r"detent\[icalendar\]"):
+    with pytest.raises(MissingExtra, match=r"duly\[icalendar\]"):
         read_holidays(calendar(), FIRST, LAST)

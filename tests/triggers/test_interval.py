@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.triggers import Interval, TriggerError, format_interval, parse_interval
-from detent.triggers.interval import plain_interval, require_forward
+from duly.triggers import Interval, TriggerError, format_interval, parse_interval
+from duly.triggers.interval import plain_interval, require_forward
 
 MICROSECOND = timedelta(microseconds=1)
 DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)

@@ -13,7 +13,7 @@ from random import Random
 import psycopg
 import pytest
 
-from detent.triggers import Interval, TriggerError, format_interval, parse_interval
+from duly.triggers import Interval, TriggerError, format_interval, parse_interval
 from support.interval_texts import UNITS, IntervalTexts
 
 pytestmark = pytest.mark.postgres

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.triggers import (
+from duly.triggers import (
     AnyOf,
     CronTrigger,
     Jittered,

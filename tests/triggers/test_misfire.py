@@ -5,7 +5,7 @@ from time import perf_counter
 
 import pytest
 
-from detent.triggers import (
+from duly.triggers import (
     CalendarIntervalTrigger,
     CountsFrom,
     CronTrigger,

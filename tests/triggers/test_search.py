@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from detent.triggers import (
+from duly.triggers import (
     AnyOf,
     Between,
     CronTrigger,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detent.triggers import AfterTrigger, CountsFrom, Interval, NaiveDatetime, OnceTrigger, SimpleTrigger, TriggerError, fire_times, missed
+from duly.triggers import AfterTrigger, CountsFrom, Interval, NaiveDatetime, OnceTrigger, SimpleTrigger, TriggerError, fire_times, missed
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -11,8 +11,8 @@ from unittest.mock import patch
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-import detent.triggers
-from detent.triggers import (
+import duly.triggers
+from duly.triggers import (
     AllOf,
     AnyOf,
     Between,
@@ -85,7 +85,7 @@ def test_the_text_parses_back_to_an_equal_trigger(trigger: Trigger) -> None:
 @settings(max_examples=200, deadline=None)
 def test_the_repr_builds_an_equal_trigger(trigger: Trigger) -> None:
     """As one would write it."""
-    assert eval(repr(trigger), {**vars(detent.triggers), "datetime": dt, "zoneinfo": zoneinfo}) == trigger  # noqa: S307
+    assert eval(repr(trigger), {**vars(duly.triggers), "datetime": dt, "zoneinfo": zoneinfo}) == trigger  # noqa: S307
 
 
 @given(every_kind)
@@ -144,7 +144,7 @@ def test_all_of_timetables_is_their_intersection(parts: list[Trigger], prev: dat
     common = sorted(first.intersection(*others))
     found = []
     try:
-        with patch("detent.triggers.combine._MOST_TRIES", 2000):  # as many as the span may need, for the sake of time
+        with patch("duly.triggers.combine._MOST_TRIES", 2000):  # as many as the span may need, for the sake of time
             for fire in fire_times(AllOf(*parts), prev, prev + SPAN):
                 found.append(fire)  # noqa: PERF402 - what was found before an error counts
     except TriggerError as error:

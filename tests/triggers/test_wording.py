@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from detent.triggers import Interval
-from detent.triggers.wording import every, instant, interval, listed, ordinal
+from duly.triggers import Interval
+from duly.triggers.wording import every, instant, interval, listed, ordinal
 
 SECOND = timedelta(seconds=1)
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from attrs import Factory, define
 
-from detent.triggers import CronTrigger, DstFold, DstGap
+from duly.triggers import CronTrigger, DstFold, DstGap
 from support.clock_changes import Change, clock_changes, distinct_zones, offset_at
 from support.cron_oracle import MINUTE, SECOND, Tick, Timetable, expected_fires, walk
 

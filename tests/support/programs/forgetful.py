@@ -4,9 +4,9 @@ import sys
 import threading
 from datetime import timedelta
 
-from detent.jobs import JobRegistry
-from detent.scheduler import BlockingScheduler, Event, RunEnded
-from detent.stores import MemoryStore
+from duly.jobs import JobRegistry
+from duly.scheduler import BlockingScheduler, Event, RunEnded
+from duly.stores import MemoryStore
 from support.programs import say, stuck
 
 began, jobs = threading.Event(), JobRegistry()

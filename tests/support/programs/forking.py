@@ -3,9 +3,9 @@
 import os
 import sys
 
-from detent.jobs import JobRegistry
-from detent.scheduler import BlockingScheduler, DetentError, Event, RunEnded
-from detent.stores import MemoryStore
+from duly.jobs import JobRegistry
+from duly.scheduler import BlockingScheduler, DulyError, Event, RunEnded
+from duly.stores import MemoryStore
 from support.blocking_calls import CALLS
 from support.programs import say
 
@@ -27,7 +27,7 @@ if child == 0:
     for name, call in {**CALLS, "__exit__": BlockingScheduler.__exit__}.items():
         try:
             call(scheduler)
-        except DetentError as error:
+        except DulyError as error:
             say(f"child: {name}: {type(error).__name__}: {error}")
         else:
             say(f"child: {name} returned")

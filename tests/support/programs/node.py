@@ -4,8 +4,8 @@ import asyncio
 import sys
 from datetime import timedelta
 
-from detent.scheduler import StdScheduler
-from detent.stores import open_store
+from duly.scheduler import StdScheduler
+from duly.stores import open_store
 from support.fleet import make_jobs
 from support.programs import end_with_the_test
 

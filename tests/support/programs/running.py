@@ -7,9 +7,9 @@ import threading
 import time
 from datetime import timedelta
 
-from detent.jobs import JobContext, JobRegistry
-from detent.scheduler import BlockingScheduler, Event, RunEnded, StdScheduler
-from detent.stores import MemoryStore
+from duly.jobs import JobContext, JobRegistry
+from duly.scheduler import BlockingScheduler, Event, RunEnded, StdScheduler
+from duly.stores import MemoryStore
 from support.programs import say
 
 FACE, ENDS = sys.argv[1:]

@@ -12,9 +12,9 @@ from typing import LiteralString
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
-from detent.jobs import JobContext, JobRegistry, Task
-from detent.scheduler import StdScheduler
-from detent.stores import open_store
+from duly.jobs import JobContext, JobRegistry, Task
+from duly.scheduler import StdScheduler
+from duly.stores import open_store
 from support.programs import say, stuck
 
 STORE, NAMESPACE, LOG, LIMIT = *sys.argv[1:4], int(sys.argv[4])

@@ -5,8 +5,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from detent.scheduler import FetchedTask, StdScheduler
-from detent.stores import open_store
+from duly.scheduler import FetchedTask, StdScheduler
+from duly.stores import open_store
 from support.fetching import KIND
 from support.fleet import PATIENCE
 from support.programs import end_with_the_test, say

@@ -2,9 +2,9 @@
 
 import threading
 
-from detent.jobs import JobRegistry, RetryPolicy
-from detent.scheduler import BlockingScheduler, Event, RunEnded
-from detent.stores import MemoryStore
+from duly.jobs import JobRegistry, RetryPolicy
+from duly.scheduler import BlockingScheduler, Event, RunEnded
+from duly.stores import MemoryStore
 from support.programs import say
 
 done, jobs = threading.Event(), JobRegistry()

@@ -4,10 +4,10 @@ import sys
 import time
 from pathlib import Path
 
-from detent.jobs import JobRegistry, Task
-from detent.jobs.context import JobContext
-from detent.scheduler import BlockingScheduler
-from detent.stores import MemoryStore
+from duly.jobs import JobRegistry, Task
+from duly.jobs.context import JobContext
+from duly.scheduler import BlockingScheduler
+from duly.stores import MemoryStore
 from support import apart_jobs
 from support.programs import say, stuck
 
