@@ -67,7 +67,7 @@ def sweep(session: nox.Session) -> None:
     install_group(session, "tests")
     # One zone is one test and takes up to half a minute: four times that is too near to the usual timeout on a busy machine.
     patience = ("--timeout=600", "-o", "faulthandler_timeout=650")
-    session.run("pytest", "tests/triggers/test_zone_sweep.py", "--every-zone", "-n", "2", *patience, *session.posargs)
+    session.run("pytest", "tests/triggers/cron/test_zone_sweep.py", "--every-zone", "-n", "2", *patience, *session.posargs)
 
 
 @nox.session
@@ -125,7 +125,7 @@ def check_types(session: nox.Session, targets: list[str]) -> None:
 
 
 def library_modules() -> list[str]:
-    """Every module of the library by the folders' account, as `duly.stores.memory`."""
+    """Every module of the library by the folders' account, as `duly.stores.memory.store`."""
     paths = [path.relative_to(ROOT).with_suffix("") for folder in FOLDERS for path in python_files(ROOT / folder)]
     return [".".join(("duly", *path.parts)).removesuffix(".__init__") for path in paths]
 

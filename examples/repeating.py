@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from duly.jobs import CurlJob
 from duly.scheduler import RunEnded, StdScheduler
-from duly.scheduler.events import Event
+from duly.scheduler.events.events import Event
 from duly.stores import MemoryStore
 from duly.triggers import CronTrigger
 

@@ -1,9 +1,11 @@
 """What is done: jobs, the tasks they serve, and the rules for running them."""
 
 from duly.jobs.base import FunctionJob, Job
+from duly.jobs.builtin.curl import CurlFailed, CurlJob
+from duly.jobs.builtin.print import PrintJob
+from duly.jobs.builtin.shell import CommandNotStarted, InvalidCommand, ShellFailed, ShellJob
 from duly.jobs.cipher import PayloadKeys
 from duly.jobs.context import JobContext
-from duly.jobs.curl import CurlFailed, CurlJob
 from duly.jobs.ending import Cancel, Fail, JobEnding, Retry
 from duly.jobs.errors import (
     InvalidDelay,
@@ -25,10 +27,8 @@ from duly.jobs.logs import RunFacts, RunLogFilter, current_run
 from duly.jobs.options import Consistency, Misfire, Overlap, TaskOptions
 from duly.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
 from duly.jobs.placing import Place
-from duly.jobs.print import PrintJob
 from duly.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from duly.jobs.retry import RetryPolicy
-from duly.jobs.shell import CommandNotStarted, InvalidCommand, ShellFailed, ShellJob
 from duly.jobs.task import Request, Task, TaskState, Then, TriggerSource
 from duly.jobs.typed import TypedJob
 from duly.triggers import MissingExtra

@@ -57,7 +57,7 @@ class Task:
     """A task as a store keeps it; a change is a new value (`attrs.evolve`), and only a store writes it.
 
     All instants are aware and in UTC, to the microsecond. Design rules that tie the fields together stand in
-    `duly.stores.transitions`; nothing else computes `state`, `due_at` or the lease fields.
+    `duly.stores.rules.transitions`; nothing else computes `state`, `due_at` or the lease fields.
     """
 
     slug: str = field(validator=slug)

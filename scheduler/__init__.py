@@ -28,9 +28,8 @@ from duly.jobs import (
 from duly.scheduler.blocking import BlockingScheduler
 from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig
-from duly.scheduler.configuring import blocking_scheduler_from_config, scheduler_from_config, store_from_config
+from duly.scheduler.context import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
 from duly.scheduler.cron import Cron
-from duly.scheduler.current import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
 from duly.scheduler.errors import (
     ExecutorFailed,
     ForkedScheduler,
@@ -47,7 +46,7 @@ from duly.scheduler.errors import (
     WrongLoop,
     WrongThread,
 )
-from duly.scheduler.events import (
+from duly.scheduler.events.events import (
     Event,
     EventsDropped,
     HandedBack,
@@ -60,11 +59,12 @@ from duly.scheduler.events import (
     RunLost,
     RunStarted,
 )
-from duly.scheduler.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
+from duly.scheduler.events.stream import EventStream
+from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
+from duly.scheduler.from_config import blocking_scheduler_from_config, scheduler_from_config, store_from_config
 from duly.scheduler.nop import NopScheduler
-from duly.scheduler.scheduling import NewTask
+from duly.scheduler.rules.new_task import NewTask
 from duly.scheduler.std import StdScheduler
-from duly.scheduler.streams import EventStream
 from duly.stores import (
     ClockSkew,
     Conflict,

@@ -11,16 +11,16 @@ from queue import SimpleQueue
 from typing import Any, Self, TypeVar, Unpack
 
 from duly.jobs import JobRegistry
-from duly.scheduler.blocking_face import BlockingTaskFace
+from duly.scheduler.client.blocking import BlockingTaskFace
 from duly.scheduler.clock import Clock
 from duly.scheduler.config import SchedulerConfig, Settings
 from duly.scheduler.errors import NotMainThread, SchedulerClosed
-from duly.scheduler.events import Event, Subscriber
-from duly.scheduler.fetch import BlockingFetching, Fetching
+from duly.scheduler.events.events import Event, Subscriber
+from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream
+from duly.scheduler.executors.fetched.fetch import BlockingFetching, Fetching
 from duly.scheduler.loop_thread import PATIENCE, LoopThread
 from duly.scheduler.signals import STOPPING
 from duly.scheduler.std import StdScheduler
-from duly.scheduler.streams import QUEUE_LIMIT, EventStream
 from duly.stores import JobStore
 
 F = TypeVar("F", bound=Callable[..., object])

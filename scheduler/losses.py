@@ -4,8 +4,8 @@ from collections import deque
 from datetime import datetime
 
 from duly.jobs import Task
-from duly.scheduler.events import RunLost
-from duly.scheduler.parts import Parts
+from duly.scheduler.events.events import RunLost
+from duly.scheduler.services import Parts
 
 _REMEMBERED = 1000
 """Losses that a node knows to have told; a loss of long before may be told again."""

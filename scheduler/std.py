@@ -9,24 +9,24 @@ from typing import Self, TypeVar, Unpack
 
 from duly.jobs import InvalidValue, JobRegistry
 from duly.jobs.validators import require_span
-from duly.scheduler.asking import ask_why
-from duly.scheduler.checks import check_settings, check_wiring
+from duly.scheduler.client.checks import check_settings, check_wiring
+from duly.scheduler.client.client import TaskFace
+from duly.scheduler.client.why import ask_why
 from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig, Settings, store_url
-from duly.scheduler.current import running_loop, scheduler_context
-from duly.scheduler.edits import STOP_REQUESTED
-from duly.scheduler.endings import Stopped
+from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
-from duly.scheduler.events import Event, Events, Subscriber
-from duly.scheduler.executors.children import check_main_is_guarded
-from duly.scheduler.face import TaskFace
-from duly.scheduler.fetch import Fetching
-from duly.scheduler.parts import Parts
-from duly.scheduler.scheduling import new_task
+from duly.scheduler.events.events import Event, Events, Subscriber
+from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
+from duly.scheduler.executors.fetched.fetch import Fetching
+from duly.scheduler.executors.fetched.subscriptions import NodeJobs, Subscriptions
+from duly.scheduler.executors.process.child import check_main_is_guarded
+from duly.scheduler.node.node import Works
+from duly.scheduler.rules.edits import STOP_REQUESTED
+from duly.scheduler.rules.endings import Stopped
+from duly.scheduler.rules.new_task import new_task
+from duly.scheduler.services import Parts
 from duly.scheduler.signals import stop_signals
-from duly.scheduler.streams import QUEUE_LIMIT, EventStream, Streams
-from duly.scheduler.subscriptions import NodeJobs, Subscriptions
-from duly.scheduler.works import Works
 from duly.stores import JobStore, SealedStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -130,7 +130,7 @@ class StdScheduler(TaskFace):
                     await task.commit(result=await back_up(task.payload))
 
         This node locks up to `max_in_flight` tasks at a time for it, from now on until it is left or the node drains. Each
-        task goes to one subscription; several of one kind share its tasks. See `duly.scheduler.fetch`.
+        task goes to one subscription; several of one kind share its tasks. See `duly.scheduler.executors.fetched.fetch`.
 
         Raises:
             SchedulerClosed: the scheduler is not running, or is draining.

@@ -10,7 +10,7 @@ from duly.jobs import JobRegistry, TaskOptions
 from duly.jobs.keywords import check_keywords
 from duly.jobs.options import OptionValues
 from duly.jobs.validators import NAME_LIMIT
-from duly.scheduler.scheduling import NewTask, kind_of, moment
+from duly.scheduler.rules.new_task import NewTask, kind_of, moment
 
 _ID_LENGTH = 33
 """Of the colon and the 32 digits that make a slug unique."""

@@ -1,6 +1,7 @@
 """What and when, kept: the store protocol, the values that pass through it, and the store in memory."""
 
 from duly.stores.base import JobStore
+from duly.stores.encrypted import SealedStore
 from duly.stores.errors import (
     ClockSkew,
     Conflict,
@@ -14,7 +15,7 @@ from duly.stores.errors import (
     StoreUnavailable,
     Unsupported,
 )
-from duly.stores.memory import MemoryStore
+from duly.stores.memory.store import MemoryStore
 from duly.stores.nop import NopStore
 from duly.stores.queries import Page, RunQuery, TaskQuery
 from duly.stores.records import (
@@ -30,7 +31,6 @@ from duly.stores.records import (
     Run,
     RunStatus,
 )
-from duly.stores.sealed import SealedStore
 from duly.stores.url import open_store
 
 __all__ = [

@@ -67,7 +67,7 @@ class Outcome:
     task: Task
     """The task as the decision knew it: its `lease_id` and `version` must still be the row's."""
     next: Task | None
-    """The task as it is to be, released; None removes it. Built by `duly.stores.transitions`."""
+    """The task as it is to be, released; None removes it. Built by `duly.stores.rules.transitions`."""
     runs: tuple[Run, ...] = ()
     """What goes into the history with it; empty when the task is handed back unrun."""
     spawn: tuple[Task, ...] = field(default=(), converter=_first_of_each_slug)

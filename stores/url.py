@@ -22,7 +22,7 @@ from typing import Protocol, cast
 from duly.jobs import MissingExtra
 from duly.stores.base import JobStore
 from duly.stores.errors import InvalidStoreURL
-from duly.stores.memory import MemoryStore
+from duly.stores.memory.store import MemoryStore
 from duly.stores.passwords import hide_password
 
 ENTRY_POINTS = "duly.stores"

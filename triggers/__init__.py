@@ -1,7 +1,6 @@
 """When: triggers are pure values, functions from one fire time to the next. No clock, no I/O, no state."""
 
 from duly.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after, require_trigger
-from duly.triggers.between import Between
 from duly.triggers.cadence import (
     DAILY,
     EVERY_FIFTEEN_MINUTES,
@@ -18,20 +17,21 @@ from duly.triggers.cadence import (
     weekly_on,
 )
 from duly.triggers.calendar_interval import CalendarIntervalTrigger
-from duly.triggers.combine import AllOf, AnyOf
-from duly.triggers.cron import CronTrigger, Dialect
-from duly.triggers.describe import describe
+from duly.triggers.combined.between import Between
+from duly.triggers.combined.combine import AllOf, AnyOf
+from duly.triggers.combined.excluding import DateRange, Except
+from duly.triggers.combined.holidays import read_holidays
+from duly.triggers.combined.jitter import Jittered
+from duly.triggers.cron.trigger import CronTrigger, Dialect
 from duly.triggers.errors import DulyError, MissingExtra, NaiveDatetime, TriggerError
-from duly.triggers.excluding import DateRange, Except
-from duly.triggers.expression import format_trigger, parse_trigger, validate_trigger
-from duly.triggers.holidays import read_holidays
 from duly.triggers.instants import END_OF_TIME, TICK, require_aware
-from duly.triggers.interval import Interval, format_interval, parse_interval
-from duly.triggers.jitter import Jittered
+from duly.triggers.interval.interval import Interval, format_interval, parse_interval
 from duly.triggers.localtime import DstFold, DstGap
 from duly.triggers.misfire import Missed, missed
 from duly.triggers.search import fire_times, first_delay, last_fire_time, latest_fires
 from duly.triggers.simple import AfterTrigger, OnceTrigger, SimpleTrigger
+from duly.triggers.text.describe import describe
+from duly.triggers.text.expression import format_trigger, parse_trigger, validate_trigger
 
 __all__ = [
     "DAILY",
@@ -53,10 +53,10 @@ __all__ = [
     "CountsFrom",
     "CronTrigger",
     "DateRange",
-    "DulyError",
     "Dialect",
     "DstFold",
     "DstGap",
+    "DulyError",
     "Except",
     "Interval",
     "Jittered",

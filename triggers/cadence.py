@@ -6,9 +6,9 @@ scheduler.schedule_job("report", "report", trigger=daily_at(9, 30, "Europe/Paris
 
 from datetime import timedelta, tzinfo
 
-from duly.triggers.cron_fields import HOUR, MINUTE, WEEKDAY, FieldSpec
+from duly.triggers.cron.fields import HOUR, MINUTE, WEEKDAY, FieldSpec
 from duly.triggers.errors import TriggerError
-from duly.triggers.interval import Interval, format_interval, plain_interval, require_forward
+from duly.triggers.interval.interval import Interval, format_interval, plain_interval, require_forward
 from duly.triggers.localtime import load_zone
 from duly.triggers.options import write_options, zone_options
 

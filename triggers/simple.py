@@ -7,7 +7,7 @@ from attrs import field, frozen
 from duly.triggers.base import CountsFrom, LooksBack
 from duly.triggers.errors import TriggerError, require_count
 from duly.triggers.instants import format_instant, require_aware
-from duly.triggers.interval import Interval, format_interval, plain_interval, require_forward
+from duly.triggers.interval.interval import Interval, format_interval, plain_interval, require_forward
 from duly.triggers.options import write_options
 
 __all__ = ["AfterTrigger", "OnceTrigger", "SimpleTrigger"]

@@ -2,8 +2,8 @@
 
 from duly.scheduler.executors.base import Executor, Remains
 from duly.scheduler.executors.coroutine import CoroutineExecutor
-from duly.scheduler.executors.foreign import ForeignExecutor
-from duly.scheduler.executors.process import ProcessExecutor
+from duly.scheduler.executors.pool import ForeignExecutor
+from duly.scheduler.executors.process.executor import ProcessExecutor
 from duly.scheduler.executors.thread import ThreadExecutor
 
 __all__ = [

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 
-from duly.scheduler.events import Event, RunEnded
+from duly.scheduler.events.events import Event, RunEnded
 from duly.scheduler.std import StdScheduler
 from duly.scheduler.testing.clock import ManualClock
 from duly.stores import RunStatus

@@ -7,8 +7,9 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Task, TaskState
-from duly.stores import JobStore, RunQuery, RunStatus, transitions
+from duly.stores import JobStore, RunQuery, RunStatus
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, lock_one, request
+from duly.stores.rules import transitions
 
 PATIENCE = 10.0
 """How long a wake-up may take, in seconds of real time; only a failing test waits that long."""

@@ -6,8 +6,9 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Request, Task, TaskState
-from duly.stores import Conflict, JobNotFound, JobStore, Outcome, transitions
+from duly.stores import Conflict, JobNotFound, JobStore, Outcome
 from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_schedule, a_task, advanced, held_of, lock_one, request
+from duly.stores.rules import transitions
 
 
 class Editing:

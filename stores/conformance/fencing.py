@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from duly.jobs import TaskState
-from duly.stores import JobStore, Outcome, RunQuery, RunStatus, transitions
+from duly.stores import JobStore, Outcome, RunQuery, RunStatus
 from duly.stores.conformance.values import (
     LEASE,
     NOON,
@@ -18,6 +18,7 @@ from duly.stores.conformance.values import (
     request,
     retried,
 )
+from duly.stores.rules import transitions
 
 
 class Fencing:

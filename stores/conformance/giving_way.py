@@ -4,8 +4,9 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Request, Task, TaskState
-from duly.stores import Conflict, IfExists, JobAlreadyScheduled, JobStore, Outcome, RunQuery, RunStatus, transitions
+from duly.stores import Conflict, IfExists, JobAlreadyScheduled, JobStore, Outcome, RunQuery, RunStatus
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_run, a_schedule, a_task, finished, lock_one, request, retried
+from duly.stores.rules import transitions
 
 LATER = NOON + LEASE
 

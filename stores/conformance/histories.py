@@ -5,10 +5,11 @@ from random import Random
 import pytest
 from attrs import evolve
 
-from duly.stores import JobStore, Outcome, Run, RunQuery, RunStatus, transitions
+from duly.stores import JobStore, Outcome, Run, RunQuery, RunStatus
 from duly.stores.conformance.populations import leave_runs, run_query, walk
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_run, a_schedule, a_task, advanced, finished, lock_one, request
 from duly.stores.matching import matches_run
+from duly.stores.rules import transitions
 
 
 class Histories:

@@ -7,8 +7,9 @@ from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX
 from duly.jobs.storable import TEXT_LIMIT
-from duly.stores import JobStore, Node, Outcome, RunQuery, RunStatus, TaskQuery, transitions
+from duly.stores import JobStore, Node, Outcome, RunQuery, RunStatus, TaskQuery
 from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_run, a_schedule, a_task, finished, lock_one
+from duly.stores.rules import transitions
 
 SLUGS = (
     "a/b",

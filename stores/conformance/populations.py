@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from duly.jobs import Task, TaskState
-from duly.stores import JobStore, Outcome, Page, Run, RunQuery, RunStatus, TaskQuery, transitions
+from duly.stores import JobStore, Outcome, Page, Run, RunQuery, RunStatus, TaskQuery
 from duly.stores.conformance.values import NOON, SECOND, a_run, a_task, request
+from duly.stores.rules import transitions
 
 _STEMS = ("a", "a%", "a_", "A", "report:eu", "report:us@", "é", "🙂")
 _KINDS = ("x", "y", "z")

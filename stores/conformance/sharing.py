@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from duly.stores import ClockSkew, JobStore, Node, RunQuery, StoreClosed, TaskQuery, transitions
+from duly.stores import ClockSkew, JobStore, Node, RunQuery, StoreClosed, TaskQuery
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_task, finished, held_of, lock_one, request
+from duly.stores.rules import transitions
 
 PATIENCE = 10.0
 """How long a wake-up may take, in seconds of real time; only a failing test waits that long."""

@@ -3,8 +3,9 @@
 from attrs import evolve
 
 from duly.jobs import TaskState
-from duly.stores import JobStore, RunQuery, RunStatus, TaskQuery, transitions
+from duly.stores import JobStore, RunQuery, RunStatus, TaskQuery
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
+from duly.stores.rules import transitions
 
 
 class Spawning:

@@ -7,8 +7,9 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Task
-from duly.stores import IfExists, JobNotFound, JobStore, Node, RunQuery, TaskQuery, transitions
+from duly.stores import IfExists, JobNotFound, JobStore, Node, RunQuery, TaskQuery
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
+from duly.stores.rules import transitions
 
 TRIED: Final[Mapping[str, tuple[str, ...]]] = {
     "namespace": ("test_a_store_says_its_own_namespace",),

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 from duly.jobs import Task
-from duly.stores import Held, JobStore, LockRequest, Outcome, Run, RunStatus, transitions
+from duly.stores import Held, JobStore, LockRequest, Outcome, Run, RunStatus
+from duly.stores.rules import transitions
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 """When every test starts; in the past, so that no store finds it ahead of its own clock."""

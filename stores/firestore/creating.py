@@ -12,13 +12,13 @@ from datetime import datetime
 from google.cloud.firestore import AsyncWriteBatch
 
 from duly.jobs import Task
-from duly.stores import transitions
 from duly.stores.errors import JobAlreadyScheduled, StoreUnavailable
 from duly.stores.firestore.connection import COMMIT_SECONDS
 from duly.stores.firestore.documents import Row
 from duly.stores.firestore.failures import Raced, Unsure
 from duly.stores.firestore.tenant import ATTEMPTS, BATCH, Settled, Tenant, Write, chunks, side_by_side, too_contended
 from duly.stores.records import IfExists
+from duly.stores.rules import transitions
 
 ATOMIC_BYTES = 4 * 1024 * 1024
 """Most that one commit of new tasks holds; Firestore bounds a commit at 10 MiB, its index entries included."""

@@ -15,12 +15,12 @@ from google.cloud.firestore import AsyncQuery, AsyncWriteBatch
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
-from duly.stores import transitions
 from duly.stores.errors import StoreError
 from duly.stores.firestore.documents import Row, dump_run, dump_task, utc
 from duly.stores.firestore.failures import Raced, Unsure
 from duly.stores.firestore.tenant import Tenant, chunks, side_by_side
 from duly.stores.records import LockRequest
+from duly.stores.rules import transitions
 
 KINDS = 30
 """Most values that Firestore takes in one `in`."""

@@ -10,7 +10,12 @@ from duly.jobs import Task
 from duly.jobs.validators import check_name
 from duly.stores.base import JobStore
 from duly.stores.errors import JobNotFound, StoreClosed
-from duly.stores.firestore import editing, finding, holding, listening, presence, pruning
+from duly.stores.firestore import leases as holding
+from duly.stores.firestore import listener as listening
+from duly.stores.firestore import nodes as presence
+from duly.stores.firestore import runs as pruning
+from duly.stores.firestore import searching as finding
+from duly.stores.firestore import tasks as editing
 from duly.stores.firestore.connection import Target, connect
 from duly.stores.firestore.creating import Creator
 from duly.stores.firestore.locking import Locker
@@ -28,7 +33,7 @@ from duly.stores.records import (
     Refused,
     Run,
 )
-from duly.stores.transitions import taken_over
+from duly.stores.rules.transitions import taken_over
 
 SKEW_LIMIT = timedelta(seconds=5)
 """How far a caller's `now` may be ahead of the server's clock."""

@@ -22,11 +22,11 @@ from attrs import frozen
 from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncDocumentReference, AsyncWriteBatch
 
 from duly.jobs import Task
-from duly.stores import transitions
 from duly.stores.errors import ClockSkew, StoreUnavailable
 from duly.stores.firestore.connection import CALL_SECONDS, Connection
 from duly.stores.firestore.documents import EDITED_AT, Row, changed, document_id, dropped, dump_task, load_task
 from duly.stores.firestore.failures import Blocked, Raced, Unsure, unavailable
+from duly.stores.rules import transitions
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """The PostgreSQL store, and a PostgreSQL server that comes with it; needs the extra `postgres`, the server also `embedded`."""
 
-from duly.stores.postgres.embedded import EmbeddedServer, EmbeddedServerError, open_embedded
-from duly.stores.postgres.opening import EmbeddedPostgresStore, open_embedded_postgres, open_postgres
+from duly.stores.postgres.embedded.server import EmbeddedServer, EmbeddedServerError, open_embedded
 from duly.stores.postgres.store import PostgresStore
+from duly.stores.postgres.url import EmbeddedPostgresStore, open_embedded_postgres, open_postgres
 
 __all__ = [
     "EmbeddedPostgresStore",

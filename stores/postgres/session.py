@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from attrs import field, frozen
 
 from duly.stores.postgres.connections import Connections
-from duly.stores.postgres.doubts import Doubts
 from duly.stores.postgres.rows import Row
 from duly.stores.postgres.statements import Statements, Step, statements
+from duly.stores.postgres.unanswered import Doubts
 
 
 @frozen(kw_only=True)

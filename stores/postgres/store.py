@@ -12,7 +12,9 @@ from duly.jobs import Task
 from duly.jobs.validators import check_name
 from duly.stores.base import JobStore
 from duly.stores.errors import StoreClosed
-from duly.stores.postgres import history, holding, keeping
+from duly.stores.postgres import leases as holding
+from duly.stores.postgres import runs as history
+from duly.stores.postgres import tasks as keeping
 from duly.stores.postgres.address import Address, parse_address
 from duly.stores.postgres.connections import Connections
 from duly.stores.postgres.listener import Listener

@@ -7,7 +7,7 @@ import pytest
 
 from duly.jobs import PAYLOAD_LIMIT, FunctionJob, InvalidJob, JobAlreadyRegistered, JobContext, JobRegistry, RetryPolicy, Task
 from duly.scheduler import Cron, NewTask, SchedulerClosed, StdScheduler, TriggerError, TriggerNeverFires
-from duly.scheduler.scheduling import to_task
+from duly.scheduler.rules.new_task import to_task
 from duly.scheduler.testing import ManualClock, run_due
 from duly.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
 from duly.triggers import CronTrigger

@@ -13,9 +13,9 @@ from attrs import evolve
 from duly.jobs import FunctionJob, Job, JobRegistry, Place, Task, TaskOptions
 from duly.jobs.registry import RegisteredJob
 from duly.scheduler import Event, SystemClock
-from duly.scheduler.endings import Ending, Raised, Returned
-from duly.scheduler.live import LiveRun, LiveRuns
-from duly.scheduler.runner import Runner
+from duly.scheduler.node.runner import Runner
+from duly.scheduler.rules.endings import Ending, Raised, Returned
+from duly.scheduler.runs.live_run import LiveRun, LiveRuns
 from support.contexts import task_with
 from support.processes import state_and_parent
 from support.waiting import wait_until_async

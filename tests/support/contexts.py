@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from duly.jobs import JobContext, Task, TimeLimitExceeded
 from duly.jobs.context import Waiting
-from duly.scheduler.spawning import Spawns
+from duly.scheduler.runs.spawns import Spawns
 
 T = TypeVar("T")
 

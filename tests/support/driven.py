@@ -9,7 +9,7 @@ from attrs import frozen
 
 from duly.jobs import JobContext, JobRegistry
 from duly.scheduler import Event, StdScheduler
-from duly.scheduler.dispatch import Dispatcher
+from duly.scheduler.node.dispatcher import Dispatcher
 from duly.scheduler.testing import ManualClock
 from duly.stores import RunQuery, RunStatus
 from support.schedulers import Answer, ScriptedStore, heard

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from duly.jobs import Consistency, JobContext, JobRegistry, RetryPolicy, Task, TaskOptions
 from duly.scheduler import NewTask
-from duly.scheduler.scheduling import to_task
+from duly.scheduler.rules.new_task import to_task
 from duly.stores import JobStore, Page, Run, RunQuery, RunStatus, open_store
 from support.programs import Program, program, say
 from support.waiting import wait_until_async

@@ -67,7 +67,7 @@ class Life(Looking):
 
     @invariant()
     def everything_is_the_same_everywhere(self) -> None:
-        """And is as the rules of `duly.stores.transitions` say."""
+        """And is as the rules of `duly.stores.rules.transitions` say."""
         if not self.is_written:
             return
         self.is_written = False

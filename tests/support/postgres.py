@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from duly.stores.postgres.embedded import open_embedded
+from duly.stores.postgres.embedded.server import open_embedded
 from support.processes import processes_in
 from support.waiting import wait_until
 

@@ -13,8 +13,8 @@ from duly.jobs import JobRegistry, Task
 from duly.scheduler import Event, StdScheduler, SystemClock
 from duly.scheduler.clock import Clock, StoreClock
 from duly.scheduler.config import SchedulerConfig, Settings
-from duly.scheduler.events import Events
-from duly.scheduler.parts import Parts
+from duly.scheduler.events.events import Events
+from duly.scheduler.services import Parts
 from duly.stores import Exchange, Extended, Held, JobStore, LockRequest, MemoryStore, Outcome, Refused, StoreUnavailable
 
 LEASE = timedelta(seconds=0.6)

@@ -8,11 +8,12 @@ from attrs import evolve, frozen
 from hypothesis import strategies as st
 
 from duly.jobs import Consistency, Misfire, Overlap, Request, RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
-from duly.scheduler import edits
-from duly.scheduler.decide import decide
-from duly.scheduler.endings import Cancelled, Ending, Finish, Interrupted, Raised, Returned, Stopped
-from duly.scheduler.plan import plan_fire
-from duly.stores import Outcome, transitions
+from duly.scheduler.rules import edits
+from duly.scheduler.rules.endings import Cancelled, Ending, Finish, Interrupted, Raised, Returned, Stopped
+from duly.scheduler.rules.firing import plan_fire
+from duly.scheduler.rules.outcomes import decide
+from duly.stores import Outcome
+from duly.stores.rules import transitions
 from duly.triggers import SimpleTrigger, Trigger, next_fire_after, parse_trigger
 from support.tasks import DAY, HOUR, LEASE, MINUTE, SECOND
 

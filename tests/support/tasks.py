@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from duly.jobs import Consistency, RetryPolicy, Task, TaskOptions
-from duly.scheduler.endings import Ending, Finish
-from duly.scheduler.plan import plan_fire
-from duly.stores import transitions
+from duly.scheduler.rules.endings import Ending, Finish
+from duly.scheduler.rules.firing import plan_fire
+from duly.stores.rules import transitions
 from duly.triggers import CronTrigger, SimpleTrigger, Trigger, next_fire_after, parse_trigger
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)

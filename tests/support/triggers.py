@@ -21,7 +21,7 @@ from duly.triggers import (
     Trigger,
     fire_times,
 )
-from duly.triggers.nesting import zones_of
+from duly.triggers.combined.nesting import zones_of
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

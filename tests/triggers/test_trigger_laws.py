@@ -144,7 +144,7 @@ def test_all_of_timetables_is_their_intersection(parts: list[Trigger], prev: dat
     common = sorted(first.intersection(*others))
     found = []
     try:
-        with patch("duly.triggers.combine._MOST_TRIES", 2000):  # as many as the span may need, for the sake of time
+        with patch("duly.triggers.combined.combine._MOST_TRIES", 2000):  # as many as the span may need, for the sake of time
             for fire in fire_times(AllOf(*parts), prev, prev + SPAN):
                 found.append(fire)  # noqa: PERF402 - what was found before an error counts
     except TriggerError as error:

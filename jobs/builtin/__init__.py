@@ -1,0 +1,1 @@
+"""Jobs that come with the library: print, shell, curl; nothing else of the library imports them."""

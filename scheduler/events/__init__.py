@@ -1,0 +1,1 @@
+"""What happened, as typed values, and the stream of it; imports no loop."""

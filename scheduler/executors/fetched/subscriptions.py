@@ -1,0 +1,105 @@
+"""Which kinds a scheduler fetches, beside the jobs that it has registered."""
+
+from collections.abc import Callable
+
+from duly.jobs import InvalidValue, JobRegistry, RegisteredJob
+from duly.jobs.registry import KnownJobs
+from duly.scheduler.errors import SchedulerClosed
+from duly.scheduler.executors.fetched.desk import Desk, Subscription
+from duly.scheduler.runs.live_run import LiveRuns
+from duly.scheduler.services import Parts
+
+
+class NodeJobs(KnownJobs):
+    """The jobs of an application as one of its schedulers sees them: with the kinds that are fetched there.
+
+    A registry is shared by all schedulers of a process. A kind that one of them fetches is none of the others' business: what
+    they locked of it, nobody there would read.
+    """
+
+    def __init__(self, shared: JobRegistry) -> None:
+        """Add nothing to `shared` yet."""
+        self._shared = shared
+        self._desks: dict[str, Desk] = {}
+
+    def find(self, kind: str) -> RegisteredJob | None:
+        """Return what is registered under `kind`, or hands its tasks out, at this moment."""
+        desk = self._desks.get(kind)
+        return self._shared.find(kind) if desk is None else desk.registered
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds to lock; one that nobody reads just now is not among them."""
+        return (*self._shared.kinds, *(kind for kind, desk in self._desks.items() if not desk.is_stalled))
+
+    @property
+    def desks(self) -> tuple[Desk, ...]:
+        """The desks of the kinds that are fetched."""
+        return tuple(self._desks.values())
+
+    def desk(self, kind: str) -> Desk | None:
+        """Return the desk of a kind, if it is fetched."""
+        return self._desks.get(kind)
+
+    def add(self, desk: Desk) -> None:
+        """Know the kind of a desk.
+
+        Raises:
+            InvalidValue: the kind is empty or too long.
+            JobAlreadyRegistered: it has a job.
+
+        """
+        self._shared.reserve(desk.kind)
+        self._desks = {**self._desks, desk.kind: desk}
+
+    def remove(self, desk: Desk) -> None:
+        """Know it no more."""
+        if self._desks.get(desk.kind) is desk:
+            self._desks = {kind: each for kind, each in self._desks.items() if each is not desk}
+            self._shared.release(desk.kind)
+
+
+class Subscriptions:
+    """All subscriptions of one scheduler; in its event loop only."""
+
+    def __init__(self, known: NodeJobs, parts: Parts) -> None:
+        """Begin with none."""
+        self._known, self._parts = known, parts
+        self._is_ending = False
+
+    def open(self, kind: str, max_in_flight: int, runs: LiveRuns, ring: Callable[[], None]) -> Subscription:
+        """Return a new subscription to a kind; `runs` are the node's, and `ring` lets it look what is due.
+
+        Raises:
+            SchedulerClosed: the node is stopping.
+            JobAlreadyRegistered: the kind has a job.
+            InvalidValue: the kind is empty or too long, or `max_in_flight` is less than 1.
+
+        """
+        if self._is_ending:
+            raise SchedulerClosed
+        if not isinstance(max_in_flight, int) or isinstance(max_in_flight, bool) or max_in_flight < 1:
+            raise InvalidValue("max_in_flight", max_in_flight, "an integer of 1 or more")
+        if (desk := self._known.desk(kind)) is None:
+            desk = Desk(kind, runs, self._parts.clock, self._parts.config.lease)
+            self._known.add(desk)
+            desk.on_change = lambda: self._changed(desk, ring)
+        return desk.subscribe(max_in_flight)
+
+    def _changed(self, desk: Desk, ring: Callable[[], None]) -> None:
+        """Let other nodes have the tasks of a kind that nobody fetches any more; else look what is due."""
+        if not desk.subscriptions:
+            self._known.remove(desk)
+        ring()
+
+    def end(self) -> None:
+        """Hand back what nobody has read; every iteration ends. What was read may be acknowledged for as long as the node drains."""
+        self._is_ending = True
+        for desk in self._known.desks:
+            desk.stop_reading()
+
+    def clear(self) -> None:
+        """Forget every subscription: the node has stopped."""
+        for desk in self._known.desks:
+            desk.close()
+        self._is_ending = False

@@ -1,0 +1,157 @@
+"""A child process of the node, its line, and its end, which is seen and reaped whatever the child does.
+
+It is started anew (`subprocess`, not a fork: a forked copy of a process with threads may hang on their locks), in a session of
+its own, so that a Ctrl-C in the terminal is the node's affair and one signal reaches everything that a job started.
+"""
+
+import asyncio
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from duly.scheduler.errors import MainNotGuarded
+from duly.scheduler.executors.process.messages import Home, Message, Work
+from duly.scheduler.executors.process.pipe import Line
+
+_BEGIN = """
+import os, sys
+from multiprocessing.connection import Connection
+os.set_inheritable({fd}, False)
+line = Connection({fd})
+sys.path[:], sys.argv[:] = line.recv()
+from duly.scheduler.executors.process.child_main import serve
+serve(line)
+"""
+
+
+class Child:
+    """One process, at most one job at a time; belongs to the event loop in which it was made."""
+
+    def __init__(self, on_gone: Callable[["Child"], None]) -> None:
+        """Start it; `on_gone` is called when it has ended and is reaped, and nothing is left of its process group.
+
+        Raises:
+            OSError: it cannot be started.
+
+        """
+        self._loop, self._on_gone = asyncio.get_running_loop(), on_gone
+        self._answer: asyncio.Future[bytes | None] | None = None
+        self.gone: asyncio.Future[int] = self._loop.create_future()
+        """Its exit status, negative for a signal, once it has ended."""
+        self._reaping, self._is_reaped = threading.Lock(), False
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._popen = _start(theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+        self._line = Line(ours, self._hear, self._end_of_line)
+        self._line.send(pickle.dumps((_path(), sys.argv)))
+        self._say(Home(parent=os.getpid(), main=_main()))
+        self._watcher = threading.Thread(target=self._watch, name=f"duly-child-{self._popen.pid}", daemon=True)
+        self._watcher.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, and its group's."""
+        return self._popen.pid
+
+    def ask(self, work: Work) -> "asyncio.Future[bytes | None]":
+        """Have a job called; the answer is a pickled `Answer`, or None when the child ends without one."""
+        self._answer = self._loop.create_future()
+        self._say(work)
+        if self.gone.done():
+            self._settle(None)
+        return self._answer
+
+    def tell(self, message: Message) -> None:
+        """Say something to the job under way, or goodbye (None): it ends when it is idle."""
+        self._say(message)
+
+    def kill(self) -> None:
+        """End it and everything that it started, now."""
+        with self._reaping:
+            if not self._is_reaped:  # later its id may be another's
+                with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+                    os.killpg(self.pid, signal.SIGKILL)
+
+    def _say(self, message: Message) -> None:
+        self._line.send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+    def _hear(self, message: bytes) -> None:
+        self._settle(message)
+
+    def _end_of_line(self) -> None:
+        """Nothing can come any more: it is dead, or has closed the line, and then it is of no use."""
+        self.kill()
+        self._settle(None)
+
+    def _settle(self, answer: bytes | None) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    def _watch(self) -> None:
+        """Wait for its end, in a thread; take the rest of its group along while the unreaped child keeps the group's id from others."""
+        if hasattr(os, "waitid"):
+            with suppress(ChildProcessError):  # other code of this program reaped it
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self.kill()
+            with self._reaping:
+                self._popen.wait()
+                self._is_reaped = True
+        else:  # macOS before Python 3.13
+            self._popen.wait()
+            self._is_reaped = True
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._on_end)
+
+    def _on_end(self) -> None:
+        self._line.finish()
+        self.gone.set_result(self._popen.returncode)
+        self._on_gone(self)
+
+
+def check_main_is_guarded() -> None:
+    """Refuse to be called while a child process imports the main module of its parent.
+
+    Raises:
+        MainNotGuarded: that is so; without this, each child would begin to be a node with children of its own.
+
+    """
+    process = sys.modules.get("multiprocessing.process")  # what nobody has imported has no child here
+    if process is not None and getattr(process.current_process(), "_inheriting", False):
+        raise MainNotGuarded
+
+
+def _start(fd: int) -> "subprocess.Popen[bytes]":
+    """Start a child that has this one file, standard output and error; -P: the current folder must not hide a module."""
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
+    return subprocess.Popen(  # noqa: S603 - this very interpreter
+        [sys.executable, *flags, "-P", "-c", _BEGIN.format(fd=fd)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(fd,),
+        start_new_session=True,
+    )
+
+
+def _path() -> list[str]:
+    """Return where modules are found; the current folder by its name."""
+    return [entry or str(Path.cwd()) for entry in sys.path]
+
+
+def _main() -> dict[str, str]:
+    """Say how the program's main module is imported anew; nothing for an interactive one."""
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return {"init_main_from_name": spec.name}
+    path = getattr(main, "__file__", None)
+    return {} if path is None else {"init_main_from_path": os.path.abspath(path)}  # noqa: PTH100 - no resolving of links

@@ -1,0 +1,219 @@
+"""The works of one running node: its loops, wired, started, and brought to rest in the right order."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+from attrs import evolve
+
+from duly.scheduler.events.events import NodeStarted, NodeStopped
+from duly.scheduler.node.dispatcher import Dispatcher
+from duly.scheduler.node.heartbeat import Heartbeat, HeartbeatThread
+from duly.scheduler.node.loop import Loop
+from duly.scheduler.node.pruner import Pruner
+from duly.scheduler.node.runner import Runner
+from duly.scheduler.node.slots import Places
+from duly.scheduler.rules.endings import Interrupted
+from duly.scheduler.rules.explain import Here
+from duly.scheduler.runs.live_run import LiveRuns
+from duly.scheduler.services import Parts
+from duly.stores import Node
+
+_LAST_CALL = timedelta(seconds=2)
+"""What is cut short has as long to clean up after itself, and the last outcomes as long to be written."""
+
+_SHUTDOWN = "the node was stopped before the run had ended"
+
+
+class Works:
+    """The loops of a node, in the event loop in which it was made; the store is open for as long as they go.
+
+    Under a clock that does not run no loop runs either: `duly.scheduler.testing.run_due` turns them by hand.
+    """
+
+    def __init__(self, parts: Parts, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Wire the loops; nothing runs yet. Every job runs inside `surroundings()`."""
+        self._parts = parts
+        self.runs = LiveRuns(parts.clock)
+        limit = parts.config.payload_limit
+        self._runner = Runner(
+            parts.clock, self.runs, parts.registry, node=parts.node, payload_limit=limit, publish=parts.publish, surroundings=surroundings
+        )
+        self.dispatcher = Dispatcher(parts, self._runner)
+        self.limits = self.dispatcher.limits
+        self.pruner = Pruner(parts)
+        self._listening = Loop("listen", self._listen, parts)
+        self._tasks: dict[Loop, asyncio.Task[None]] = {}
+        self._thread: HeartbeatThread | None = None
+        self._is_hurried = False
+        self._cut_short = 0
+        self._node = _announcement(parts)
+        self.heartbeat = Heartbeat(parts, self.runs, self._node, None if parts.clock.runs else self.limits.places)
+        """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
+
+    @property
+    def here(self) -> Here:
+        """What this node knows of itself, for who asks why a task does not run."""
+        parts = self._parts
+        return Here(
+            name=parts.node,
+            kinds=parts.registry.kinds,
+            slots=parts.config.concurrency,
+            taken=len(self.runs) + self._runner.abandoned,
+            is_stopping=not self.dispatcher.is_locking,
+            unread=frozenset(run.lease_id for run in self.runs if run.is_unread),
+            poll=parts.config.poll if parts.clock.runs else None,
+            failure=self.dispatcher.loop.failure,
+        )
+
+    def start(self) -> None:
+        """Let every loop run."""
+        self._parts.publish(NodeStarted(node=self._parts.node, kinds=self._parts.registry.kinds))
+        if not self._parts.clock.runs:
+            return
+        beside = evolve(self._parts, store=self._parts.store.sibling())
+        places = Places(beside, self.limits.in_use)
+        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node, places), beside)
+        self.limits.move(places, self._thread.call)
+        self._thread.start()
+        for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
+            self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
+
+    async def _listen(self) -> timedelta:
+        """Ring the dispatcher at every hint; returns only when the store's line ends."""
+        async with self._parts.store.listen() as rings:
+            self.dispatcher.loop.wake.ring()  # whatever came before this line stood is seen now
+            async for _ in rings:
+                self.dispatcher.loop.wake.ring()
+        return timedelta(seconds=1)
+
+    async def drain(self, grace: timedelta) -> None:
+        """Take no more work, wait up to `grace` for what runs, cut the rest short, and write how all of it ended.
+
+        Leases are kept until the end. What cannot be written within what is left of the grace, and a moment more, because
+        the store is gone, is left to its lease.
+        """
+        self.dispatcher.is_locking = False
+        self.dispatcher.loop.wake.ring()
+        end = self._parts.clock.monotonic() + grace.total_seconds()
+        await self._until(lambda: self._have_all_ended() or self._is_hurried, grace)
+        if not self._have_all_ended():
+            for run in self.runs:
+                run.end_early(Interrupted(_SHUTDOWN))
+            self._cut_short = len([run for run in self.runs if not run.has_ended and not run.is_decided])
+            await self._until(self._have_all_ended, min(grace, _LAST_CALL))
+            for run in self.runs:
+                run.abandon()
+            await self._until(self._have_all_ended, _LAST_CALL)
+            for run in self.runs:
+                self.dispatcher.give_up(run)
+        left = timedelta(seconds=end - self._parts.clock.monotonic())
+        await self._until(lambda: self._are_all_written() or self._is_hurried, left)
+        self.dispatcher.loop.retry()
+        await self._until(self._are_all_written, _LAST_CALL)
+
+    def hurry(self) -> None:
+        """End the grace of a drain that is under way; without effect otherwise."""
+        if not self.dispatcher.is_locking:
+            self._is_hurried = True
+            self.runs.changed.ring()
+
+    def _have_all_ended(self) -> bool:
+        return all(run.has_ended for run in self.runs)
+
+    def _are_all_written(self) -> bool:
+        return not self.runs and not self.dispatcher.unwritten
+
+    async def _until(self, condition: Callable[[], bool], limit: timedelta) -> bool:
+        """Return whether `condition`, looked at whenever a run changes, came true before `limit` had passed."""
+        clock = self._parts.clock
+        deadline = clock.monotonic() + limit.total_seconds()
+        while not condition():
+            self.runs.changed.clear()
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return False
+            if clock.runs:
+                await self.runs.changed.wait(timedelta(seconds=left))
+            elif not await self.turn_by_hand():
+                return condition()
+        return True
+
+    async def turn_by_hand(self) -> int:
+        """Do what the loops do at this instant of a clock that stands still; return how many tasks were locked or written.
+
+        Waits, in real time, for every job that works; a job that sleeps on the clock is left to its sleep.
+        """
+        done = 0
+        while True:
+            ended = self.dispatcher.unwritten
+            locked = await self.dispatcher.run_once()
+            await self.runs.rest()
+            left_out = await self.dispatcher.next_left_out()
+            is_more_due = left_out is not None and left_out <= self._parts.clock.now()
+            if not locked and not ended and not self.dispatcher.unwritten and not is_more_due:
+                return done
+            done += locked + ended
+
+    async def beat_by_hand(self) -> None:
+        """Do what the heartbeat does, if there is anything to keep."""
+        if self.runs:
+            await self.heartbeat.run_once()
+
+    async def next_due(self) -> datetime | None:
+        """Return when, later than now, the next of this node's tasks may be locked; those of kinds at their limit aside."""
+        kinds = [kind for kind in self._parts.registry.kinds if not self.limits.is_full(kind)]
+        instants = (await self._parts.store.next_run(kinds) if kinds else None, self.limits.next_ask)
+        now = self._parts.clock.now()
+        return min((instant for instant in instants if instant is not None and instant > now), default=None)
+
+    async def stop(self) -> None:
+        """Stop every loop, the heartbeat last; runs that are left are cut off, and their leases end."""
+        await self._end(self.pruner.loop, self.dispatcher.loop)
+        if listening := self._tasks.pop(self._listening, None):
+            self._listening.stop()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+        for run in self.runs:
+            run.abandon()
+        self._runner.close()
+        await self._runner.wait_closed()
+        if self._thread is not None:
+            await self._thread.stop()
+            self._thread = None
+        elif not self._parts.clock.runs:
+            await self.limits.places.renew(self._parts.clock.now())  # the farewell of a heartbeat that is moved by hand
+        self._parts.publish(NodeStopped(node=self._parts.node, cut_short=self._cut_short, left=len(self.runs)))
+        for run in self.runs:
+            self.runs.remove(run)  # who waits for its outcome to be written waits in vain
+
+    async def cut_off(self) -> None:
+        """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""
+        if self._thread is not None:
+            await self._thread.stop(farewell=False)
+            self._thread = None
+        working = [run.working for run in self.runs if run.working is not None]
+        for task in (*self._tasks.values(), *working):
+            task.cancel()
+        self._runner.close()
+        await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)
+        await self._runner.wait_closed()
+        self._tasks.clear()
+        self.dispatcher.forget()
+        for run in self.runs:
+            self.runs.remove(run)
+
+    async def _end(self, *loops: Loop) -> None:
+        for loop in loops:
+            loop.stop()
+        await asyncio.gather(*(self._tasks.pop(loop) for loop in loops if loop in self._tasks), return_exceptions=True)
+
+
+def _announcement(parts: Parts) -> Node:
+    now = parts.clock.now()
+    info = {"host": socket.gethostname(), "pid": str(os.getpid()), "version": version("duly")}
+    return Node(name=parts.node, kinds=parts.registry.kinds, started_at=now, seen_at=now, until=now, info=info)

@@ -1,0 +1,168 @@
+"""What ended and is to be written: each held task with its next state, decided on, until the store has it or refuses it for good."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from attrs import evolve, frozen
+
+from duly.jobs import Task
+from duly.jobs.cipher import sealed_problem
+from duly.scheduler.events.events import HandedBack, LeaseLost, RunEnded
+from duly.scheduler.rules.endings import Finish, Raised, Returned, Spawned
+from duly.scheduler.rules.explain import handed_back_note
+from duly.scheduler.rules.firing import trigger_of
+from duly.scheduler.rules.outcomes import decide, without_next
+from duly.scheduler.runs.live_run import LiveRun, LiveRuns
+from duly.scheduler.services import Parts
+from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed
+from duly.stores.rules import transitions
+from duly.triggers import DulyError
+
+UNREADABLE_PAUSE = timedelta(minutes=1)
+"""How long a task waits at first that this node cannot read, for a node that can."""
+
+UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
+"""How long at most, so that a fleet which cannot read a great many is not kept busy by that, and a node that can comes to it soon."""
+
+
+@frozen(eq=False)
+class Ended:
+    """A held task whose next state is decided and to be written; decided again should the row have been edited."""
+
+    live: LiveRun
+    decide: Callable[[Task], Outcome]
+    outcome: Outcome
+    finish: Finish | None
+    """None if it is handed back unrun."""
+    warning: str = ""
+
+
+def is_about_outcomes(error: DulyError) -> bool:
+    """Tell whether what was to be written is refused for good, by the store or on its way there; else it stays to be written."""
+    return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
+
+
+class Outbox:
+    """Decides what becomes of held tasks, and keeps it until it is written; in the scheduler's event loop."""
+
+    def __init__(self, parts: Parts, runs: LiveRuns, on_more: Callable[[], None]) -> None:
+        """Begin empty; a run leaves `runs` when its outcome is written, or is no longer its own to write. `on_more` hears of each."""
+        self._parts, self._clock = parts, parts.clock
+        self._runs, self._on_more = runs, on_more
+        self._ended: dict[str, Ended] = {}
+
+    def __len__(self) -> int:
+        return len(self._ended)
+
+    @property
+    def content(self) -> list[Ended]:
+        """What is to be written, in the order in which it ended."""
+        return list(self._ended.values())
+
+    def forget(self) -> None:
+        """Let go of everything, as a kill would."""
+        self._ended.clear()
+
+    # -- in
+
+    def finish(self, live: LiveRun, finish: Finish) -> None:
+        """Write how a run ended."""
+        is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
+        warning = "removed with its trigger, because the job returned None" if is_removing else ""
+
+        def decided(row: Task) -> Outcome:
+            if finish.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # edited by a node with other keys
+                return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
+            try:
+                if live.amend is None:
+                    return decide(row, finish, trigger_of(row, live.registered))
+                amended = live.amend(row, finish.ended_at)
+                return evolve(decide(amended, finish, trigger_of(amended, live.registered)), task=row)
+            except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
+                return without_next(row, finish, f"this node cannot follow its trigger: {error}")
+
+        self._put(Ended(live, decided, decided(live.task), finish, warning))
+
+    def hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
+        """Give a task back unrun, due again after `pause`, or as it was."""
+        self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))
+
+        def back(row: Task) -> Outcome:
+            return self._back(row, reason, pause)
+
+        self._put(Ended(live, back, back(live.task), None))
+
+    def put_off(self, live: LiveRun, reason: str) -> None:
+        """Give a task back unrun that this node cannot read, and leave it to other nodes for a while."""
+        self.hand_back(live, reason, self._unreadable_pause(live.task))
+
+    def _put(self, ended: Ended) -> None:
+        ended.live.end()
+        self._ended[ended.live.lease_id] = ended
+        self._runs.changed.ring()
+        self._on_more()
+
+    def _back(self, row: Task, reason: str, pause: timedelta | None) -> Outcome:
+        now = self._clock.now()
+        noted = row if pause is None else evolve(row, last_error=handed_back_note(self._parts.node, reason))
+        return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=None if pause is None else now + pause))
+
+    def _unreadable_pause(self, task: Task) -> timedelta:
+        """Return how long to leave a task to other nodes: as long as it has waited already, so that the time between tries doubles."""
+        return min(max(UNREADABLE_PAUSE, self._clock.now() - task.run_at), UNREADABLE_PAUSE_MAX)
+
+    # -- out
+
+    def settle(self, handed_in: Iterable[Ended], refused: Iterable[Refused]) -> bool:
+        """Take out what was written or lost, decide anew on what was edited, and return whether some rows were held by somebody else."""
+        reasons, are_busy = {each.outcome.task.lease_id: each for each in refused}, False
+        for each in handed_in:
+            self._ended.pop(each.live.lease_id, None)
+            refusal = reasons.get(each.live.lease_id)
+            if refusal is None:
+                self._written(each)
+            elif refusal.reason == "lost":
+                self._lost(each.live, "its outcome came too late: another node has the task, or somebody deleted it")
+            elif refusal.reason == "edited" and refusal.task is not None:
+                self._put(evolve(each, outcome=each.decide(refusal.task)))
+            else:
+                self._ended[each.live.lease_id], are_busy = each, True
+        return are_busy
+
+    async def write_singly(self, handed_in: Sequence[Ended], now: datetime) -> None:
+        """Write each outcome by itself, because the store refuses all of them together; give up the ones that it refuses alone.
+
+        Raises:
+            StoreError: one that is about no outcome; what was not written by then stays.
+
+        """
+        for each in handed_in:
+            try:
+                refused = await self._parts.store.reschedule(now, [each.outcome])
+            except DulyError as error:
+                if not is_about_outcomes(error):
+                    raise
+                self._ended.pop(each.live.lease_id, None)
+                self._refused_for_good(each, f"its outcome cannot be written: {error}")
+            else:
+                self.settle([each], refused)
+
+    def _refused_for_good(self, ended: Ended, reason: str) -> None:
+        """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
+        match ended.finish:
+            case Finish(ending=Returned(spawn=spawn)) as finish if spawn:
+                self.finish(ended.live, evolve(finish, ending=Raised(f"{reason} (it spawned {len(spawn)} tasks)")))
+            case _:
+                self._lost(ended.live, reason)
+
+    def _written(self, ended: Ended) -> None:
+        ended.live.is_written = True
+        self._runs.remove(ended.live)
+        for run in ended.outcome.runs:
+            self._parts.publish(RunEnded(node=self._parts.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
+
+    def _lost(self, live: LiveRun, reason: str) -> None:
+        self._runs.remove(live)
+        if not live.is_lost:
+            live.is_lost = True
+            self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))

@@ -1,0 +1,217 @@
+"""Why a task is not running, in one sentence. Pure: what is asked of the store and of the node is an argument.
+
+The most specific reason is given: who holds it, else what keeps it from being due, else what keeps it from being locked
+although it is.
+"""
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from duly.jobs import Request, Task, TaskState
+from duly.scheduler.rules.endings import Moved
+from duly.scheduler.rules.firing import plan_fire
+from duly.scheduler.wording import counted, moment, one_line, span
+from duly.stores import Node
+from duly.triggers import Trigger, describe
+
+_HANDED_BACK = "handed back unrun by "
+
+
+def handed_back_note(node: str, reason: str) -> str:
+    """Return what `last_error` says of a task that `node` gave back unrun, to be tried later; `explain` knows it by its beginning."""
+    return f"{_HANDED_BACK}{node}: {reason}"
+
+
+@frozen(kw_only=True)
+class Here:
+    """What the node that is asked knows of itself; it counts as alive, whether it has announced itself or not."""
+
+    name: str
+    kinds: tuple[str, ...]
+    slots: int
+    """Most runs at once."""
+    taken: int
+    """How many of the slots are taken."""
+    is_stopping: bool = False
+    unread: frozenset[str] = frozenset()
+    """The lease ids of fetched tasks that nobody has read yet."""
+    poll: timedelta | None
+    """The longest time between two looks at the store; None on a clock that stands still, where somebody drives the node."""
+    failure: str | None = None
+    """What went wrong in the last turn of its dispatch loop; None if nothing did."""
+
+
+@frozen(kw_only=True)
+class Surroundings:
+    """What explains a task beside its row."""
+
+    now: datetime
+    nodes: tuple[Node, ...] = ()
+    """All that announced themselves, also those that are not heard of any more."""
+    here: Here | None = None
+    """The node that is asked; None if it is not running."""
+    trigger: Trigger | None = None
+    """What rules the task, where it recurs and this node can tell."""
+    limit: str | None = None
+    """Why no more runs of its kind may begin, as a clause: `its kind is at its limit of 3 on this node`."""
+
+    def knowing(self, kind: str) -> list[str]:
+        """Return the names of the live nodes that know `kind`."""
+        return sorted(name for name, kinds in self.alive.items() if kind in kinds)
+
+    @property
+    def alive(self) -> dict[str, tuple[str, ...]]:
+        """The kinds of each live node by its name."""
+        announced = {node.name: node.kinds for node in self.nodes if node.until > self.now}
+        return announced if self.here is None else {**announced, self.here.name: self.here.kinds}
+
+
+def explain(task: Task, around: Surroundings) -> str:
+    """Say in one sentence why `task` is not running, or that it is, and where.
+
+    It ends with a full stop and has no line break. Instants are in UTC; of an error the last line is given.
+    """
+    return f"Task {task.slug!r} {_predicate(task, around)}."
+
+
+def _predicate(task: Task, around: Surroundings) -> str:
+    now = around.now
+    if task.lease_id is not None:
+        return _held(task, around)
+    if task.state is TaskState.FAILED:
+        return _failed(task, now)
+    if task.paused and task.request is not Request.RUN_NOW:
+        return f"is paused: {_fire(task, now)} waits until it is resumed"
+    if task.retry_at is not None and task.retry_at > now:
+        return _put_off(task, task.retry_at, now)
+    if task.run_at > now:
+        return f"is not due until {moment(task.run_at, now)}, {_rule(task, around.trigger)}"
+    return _due(task, task.retry_at or task.run_at, around)
+
+
+# -- held by a node
+
+
+def _held(task: Task, around: Surroundings) -> str:
+    now, ends = around.now, task.due_at or task.run_at
+    left_paused = ", and leaves it paused" if task.paused else ""
+    if ends <= now:
+        obstacle = _obstacle(task, around)
+        what_then = f"the next node that locks takes it over{left_paused}" if obstacle is None else obstacle
+        return f"is held by node {task.node}, whose lease ended at {moment(ends, now)}: {what_then}"
+    unheard = next((node for node in around.nodes if node.name == task.node and node.name not in around.alive), None)
+    if unheard is not None:
+        silent = f"which was last heard of at {moment(unheard.seen_at, now)}"
+        then = f"the next node that locks takes it over{left_paused}"
+        return f"is held by node {task.node}, {silent}: its lease ends at {moment(ends, now)}, then {then}"
+    since = moment(task.locked_at or now, now)
+    fire = plan_fire(task, around.trigger)
+    # Of a run whose next one was moved ahead meanwhile the row does not know the fire any more.
+    which = "" if fire.instead == Moved() else f" for its fire at {fire.fire_time.isoformat()}"
+    asked = ", and is being asked to stop" if task.request is Request.STOP else ""
+    paused = "; it is paused, and waits after this run until it is resumed" if task.paused else ""
+    if around.here is not None and task.lease_id in around.here.unread:
+        return f"waits on node {task.node} since {since} for somebody to read it, attempt {task.attempt}{asked}{paused}"
+    return f"is running on node {task.node} since {since}{which}, attempt {task.attempt}{asked}{paused}"
+
+
+# -- not due
+
+
+def _failed(task: Task, now: datetime) -> str:
+    since = task.ended_at or task.updated_at
+    said = "is set aside as failed" + ("" if since is None else f" since {moment(since, now)}")
+    if task.crashes:
+        said += f" after {counted(task.crashes, 'run')} lost with {'its node' if task.crashes == 1 else 'their nodes'}"
+    elif task.attempt:
+        said += f" after {counted(task.attempt, 'attempt')}"
+    paused = ", and is paused" if task.paused else ""
+    return f"{said}, until somebody restarts or deletes it{paused}{_because(task)}"
+
+
+def _put_off(task: Task, until: datetime, now: datetime) -> str:
+    if (task.last_error or "").startswith(_HANDED_BACK):
+        return f"waits until {moment(until, now)}{_because(task)}"
+    if task.attempt <= task.crashes:  # none has failed: one that is cut short is refunded
+        return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last run was cut short"
+    return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last attempt failed{_because(task)}"
+
+
+def _fire(task: Task, now: datetime) -> str:
+    failures = task.attempt - task.crashes
+    if task.retry_at is not None and failures > 0:
+        return f"retry {failures} of its fire at {task.run_at.isoformat()}"
+    return f"its fire at {moment(task.run_at, now)}"
+
+
+def _because(task: Task) -> str:
+    error = one_line(task.last_error or "")
+    return error and f": {error}"
+
+
+def _rule(task: Task, trigger: Trigger | None) -> str:
+    """Say what set its fire time."""
+    if not task.recurring:
+        return "as a one-off"
+    if trigger is None:
+        unknown = "the trigger in its job's code" if task.trigger is None else f"its trigger {one_line(task.trigger)!r}"
+        return f"by {unknown}, which this node cannot follow"
+    try:
+        return f"by its trigger: {one_line(describe(trigger))}"
+    except Exception:  # noqa: BLE001 - a trigger may be anybody's code, and how it reads is not what was asked
+        return f"by its trigger, a {type(trigger).__name__}"
+
+
+# -- due
+
+
+def _due(task: Task, due_at: datetime, around: Surroundings) -> str:
+    failures = task.attempt - task.crashes
+    retry = f" for retry {failures}" if task.retry_at is not None and failures > 0 else ""
+    obstacle = _obstacle(task, around)
+    return f"is due{retry} since {moment(due_at, around.now)}, {_prospect(task, around) if obstacle is None else f'but {obstacle}'}"
+
+
+def _obstacle(task: Task, around: Surroundings) -> str | None:
+    """Say, as a clause, what keeps a due task from being locked; None if nothing is known to."""
+    if not around.alive:
+        return "no node is running"
+    if around.limit is not None:
+        return one_line(around.limit)
+    if not around.knowing(task.kind):
+        return f"no live node knows its kind {task.kind!r}"
+    here = around.here
+    if here is None or task.kind not in here.kinds:
+        return None
+    reason = _unavailable(here)
+    others = [name for name in around.knowing(task.kind) if name != here.name]
+    return reason and reason + (f", and {_named(others)} {_have(others)} not locked it yet" if others else "")
+
+
+def _unavailable(here: Here) -> str | None:
+    if here.is_stopping:
+        return "this node is stopping"
+    if here.taken >= here.slots:
+        return f"this node is full: {here.taken} of {counted(here.slots, 'slot')} {'is' if here.taken == 1 else 'are'} taken"
+    if here.failure is not None:
+        return f"this node's last try to lock failed with {one_line(' '.join(here.failure.split()))}"
+    return None
+
+
+def _prospect(task: Task, around: Surroundings) -> str:
+    here = around.here
+    if here is None or task.kind not in here.kinds:
+        knowing = around.knowing(task.kind)
+        return f"and {_named(knowing)}, which {'knows' if len(knowing) == 1 else 'know'} its kind, {_have(knowing)} not locked it yet"
+    if here.poll is None:
+        return "and runs when this node, whose clock stands still, is driven on"
+    return f"and should be locked within {span(here.poll)}, the poll of this node"
+
+
+def _named(nodes: list[str]) -> str:
+    return f"node {nodes[0]}" if len(nodes) == 1 else f"{len(nodes)} other nodes"
+
+
+def _have(nodes: list[str]) -> str:
+    return "has" if len(nodes) == 1 else "have"

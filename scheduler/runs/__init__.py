@@ -1,0 +1,1 @@
+"""One run's life on this node, from its lock to its written outcome."""

@@ -1,0 +1,29 @@
+"""What every loop of one node is built from."""
+
+from attrs import frozen
+
+from duly.jobs.registry import KnownJobs
+from duly.scheduler.clock import StoreClock
+from duly.scheduler.config import SchedulerConfig
+from duly.scheduler.events.events import Event, Events
+from duly.stores import JobStore
+
+
+@frozen(kw_only=True, eq=False)
+class Parts:
+    """A node's store, jobs, clock, events and settings."""
+
+    store: JobStore
+    registry: KnownJobs
+    clock: StoreClock
+    events: Events
+    config: SchedulerConfig
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.config.node
+
+    def publish(self, event: Event) -> None:
+        """Tell an event."""
+        self.events.publish(event)

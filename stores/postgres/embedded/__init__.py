@@ -1,0 +1,1 @@
+"""A PostgreSQL server that this program starts for itself (extra `embedded`)."""

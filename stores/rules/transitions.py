@@ -1,0 +1,331 @@
+r"""Every change of a task, as a pure function: what each store does, whatever it keeps tasks in.
+
+::
+
+    create --> SCHEDULED --lock--> RUNNING --advance, retry, hand_back, interrupt--> SCHEDULED
+                  ^                  |  ^                \--fail--> FAILED --restart, create--> SCHEDULED
+                  |                  |  |                \--remove--> gone
+                  edit (any state)   +--+ lock by another node, once the lease has ended
+
+The rules that hold in every state: `due_at` is None exactly if the task is paused or failed, nobody holds it, and nobody asked
+for it to be run now;
+a held task has a lease id and a `due_at` that is the end of its lease; `version` grows with every write but `extend`.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from attrs import frozen
+
+from duly.jobs import Request, Task, TaskState
+from duly.jobs.evolving import evolve
+from duly.stores.records import Outcome, Refusal, Refused, Run, RunStatus
+from duly.stores.rules.misfires import fires_due, first_locked, is_owed
+from duly.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
+
+
+def due(task: Task) -> datetime | None:
+    """Return when a task that nobody holds may be locked: at its retry, else at its fire time; None = never.
+
+    A paused task that was asked to run now may be locked for this once.
+    """
+    if (task.paused or task.state is TaskState.FAILED) and task.request is not Request.RUN_NOW:
+        return None
+    return task.retry_at or task.run_at
+
+
+def _written(task: Task, now: datetime) -> Task:
+    """Stamp a write: one version on, due when its fields say."""
+    return evolve(task, due_at=due(task), version=task.version + 1, updated_at=now)
+
+
+def gives_way(row: Task) -> bool:
+    """Tell whether a new task may take the slug of `row`: it was set aside, and nobody has asked for it to be run all the same.
+
+    The slug is what keeps a task from being scheduled twice. It is free when its task has ended: with a finished one-off, which
+    is removed, and with a failed one, which is kept only to be looked at and restarted.
+    """
+    return row.state is TaskState.FAILED and row.due_at is None
+
+
+def create(task: Task, *, namespace: str, now: datetime, former: Task | None = None) -> Task:
+    """Return the first version of `task` as a store keeps it; what only a store may set is reset.
+
+    Versions go on from those of the `former` task, which gives way to it: an edit that was made of that one is refused.
+    """
+    first = Task(
+        slug=task.slug,
+        kind=task.kind,
+        namespace=namespace,
+        payload=task.payload,
+        payload_version=task.payload_version,
+        trigger=task.trigger,
+        trigger_from=task.trigger_from,
+        options=task.options,
+        metadata=task.metadata,
+        paused=task.paused,
+        anchor=task.anchor,
+        run_at=task.run_at,
+        version=0 if former is None else former.version,
+        created_at=now,
+    )
+    return _written(first, now)
+
+
+# -- the holder's writes ---------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Locked:
+    """A task that was just locked, and the run that its former holder lost, if its lease had ended."""
+
+    task: Task
+    lost: Run | None
+
+
+def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelta) -> Locked | None:
+    """Lock a due task for `node` until `now + lease`, or return None when it is not due.
+
+    `lease_id` fences every later write of this holder; it is never used twice. A lease that has ended makes the task
+    due: taking it over counts a crash, and the former holder's run goes into the history as lost, in the same write.
+    """
+    if task.due_at is None or task.due_at > now:
+        return None
+    lost = _lost_run(task) if task.lease_id is not None else None
+    locked = evolve(
+        task,
+        state=TaskState.RUNNING,
+        node=node,
+        lease_id=lease_id,
+        locked_at=now,
+        due_at=now + lease,
+        retry_at=None,
+        attempt=task.attempt + 1,
+        first_run_at=task.first_run_at or now,
+        crashes=task.crashes + (lost is not None),
+        ended_at=task.ended_at if lost is None else lost.finished_at,
+        version=task.version + 1,
+        updated_at=now,
+    )
+    return Locked(task=locked, lost=lost)
+
+
+def _lost_run(task: Task) -> Run:
+    """Return the record of a run whose lease ended; it ended with its lease, whatever its holder still does."""
+    ended = task.due_at or task.run_at
+    return Run(
+        id=task.lease_id or "",
+        slug=task.slug,
+        kind=task.kind,
+        namespace=task.namespace,
+        fire_time=task.run_at,
+        attempt=task.attempt,
+        node=task.node,
+        started_at=task.locked_at or ended,
+        finished_at=ended,
+        status=RunStatus.LOST,
+        error=lost_reason(task.node),
+    )
+
+
+def lost_reason(node: str | None) -> str:
+    """Return what the history says of a run whose node let its lease end."""
+    return f"node {node} let its lease end"
+
+
+def extend(task: Task, *, until: datetime) -> Task:
+    """Move the end of a held task's lease to `until`, never back; not a change of version."""
+    return evolve(task, due_at=max(task.due_at or until, until))
+
+
+def _released(task: Task, now: datetime, **changes: object) -> Task:
+    """Give a held task back: nobody's, its lease remembered, every request answered unless `changes` keep it."""
+    changes.setdefault("request", Request.NONE)
+    free = evolve(
+        task,
+        state=TaskState.SCHEDULED,
+        lease_id=None,
+        last_lease=task.lease_id,
+        node=None,
+        locked_at=None,
+        **changes,  # type: ignore[arg-type]  # keywords of this module's own functions, each a field of Task
+    )
+    return _written(free, now)
+
+
+def _unanswered(task: Task) -> Request:
+    """Return the request that stays with a fire which is not over: to run it now, also when its task is paused."""
+    return task.request if task.request is Request.RUN_NOW else Request.NONE
+
+
+def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, owed: tuple[datetime, ...] = (), fires: int = 1) -> Task:
+    """Bring the current fire of a held task to its end, or as many as `fires`, and wait for the one at `run_at`."""
+    return _released(
+        task,
+        now,
+        anchor=anchor,
+        run_at=run_at,
+        owed=owed,
+        retry_at=None,
+        attempt=0,
+        first_run_at=None,
+        crashes=0,
+        fires=task.fires + fires,
+        ended_at=now,
+    )
+
+
+def asked_again(task: Task) -> Task:
+    """Let a task that was just given back be run once more, also when it is paused: somebody asked for it while it ran."""
+    asked = evolve(task, request=Request.RUN_NOW)
+    return evolve(asked, due_at=due(asked))
+
+
+def retry(task: Task, *, now: datetime, at: datetime) -> Task:
+    """Wait for another attempt at the current fire of a held task; the fire is not over, so that nothing has ended."""
+    return _released(task, now, retry_at=at, ended_at=None, request=_unanswered(task))
+
+
+def fail(task: Task, *, now: datetime) -> Task:
+    """Set a held task aside, with all it holds."""
+    failed = _released(task, now, ended_at=now)
+    return evolve(failed, state=TaskState.FAILED, due_at=None)
+
+
+def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
+    """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was; what was asked of it stays so."""
+    attempt = task.attempt - 1
+    was_first = task.first_run_at == task.locked_at  # else the fire was decided on, and perhaps begun, before
+    first_run_at = None if was_first and not attempt else task.first_run_at
+    retry_at = None if until is None else max(until, task.run_at)  # the next run may have been moved ahead meanwhile
+    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=task.request)
+
+
+def interrupt(task: Task, *, now: datetime, pause: timedelta = timedelta(0)) -> Task:
+    """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due after `pause`.
+
+    What passes until somebody can take it over is nobody's time; a pause is a wait for the fire's next run, which has not ended.
+    """
+    # Told apart from the end of the run before, which may be the very instant of this one's lock.
+    ended_at = None if pause else max(now, (task.first_run_at or now) + TICK)
+    return _released(task, now, attempt=task.attempt - 1, retry_at=now + pause, ended_at=ended_at, request=_unanswered(task))
+
+
+def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:
+    """Say what becomes of an outcome, given the row as it is now: None = write it, `done` = it was written before.
+
+    `recorded` tells whether the history has a run under the outcome's lease that is not `lost`: one that its holder wrote.
+    """
+    lease_id = outcome.task.lease_id
+    if row is None or row.lease_id != lease_id:
+        written = recorded or (row is not None and row.last_lease == lease_id)
+        return "done" if written else "lost"
+    return None if row.version == outcome.task.version else "edited"
+
+
+def taken_over(refused: Sequence[Refused], locked: Iterable[Task]) -> list[Refused]:
+    """Say of each refusal what it is once `locked` were locked in the same call: an edited task whose lease had ended may be among them."""
+    slugs = {task.slug for task in locked} if refused else set()
+    return [evolve(each, reason="lost", task=None) if each.outcome.task.slug in slugs else each for each in refused]
+
+
+# -- edits: legal at any time ----------------------------------------------------------------------------------------
+
+
+def edit(row: Task, edited: Task, *, now: datetime) -> Task:
+    """Write `edited`, an edit of this very version of `row`; a lease stays, and what is edited takes effect when the run ends."""
+    kept = evolve(
+        edited,
+        namespace=row.namespace,
+        slug=row.slug,
+        version=row.version,
+        created_at=row.created_at,
+        lease_id=row.lease_id,
+        last_lease=row.last_lease,
+        node=row.node,
+        locked_at=row.locked_at,
+        state=_state_after_edit(row, edited),
+    )
+    changed = _written(kept, now)
+    return changed if row.lease_id is None else evolve(changed, due_at=row.due_at)
+
+
+def _state_after_edit(row: Task, edited: Task) -> TaskState:
+    if row.lease_id is not None:
+        return TaskState.RUNNING
+    return TaskState.FAILED if edited.state is TaskState.FAILED else TaskState.SCHEDULED
+
+
+def pause(task: Task) -> Task:
+    """Let it not be locked any more, also if it was asked to run now before; a run that is under way goes on to its end."""
+    return evolve(task, paused=True, request=Request.NONE if task.request is Request.RUN_NOW else task.request)
+
+
+def resume(task: Task) -> Task:
+    """Let it be locked again, at once if its fire time has passed."""
+    return evolve(task, paused=False)
+
+
+def restart(task: Task) -> Task:
+    """Give a failed task a new budget of attempts; its fire time stays, so that it is due at once.
+
+    A run that is under way stays the first attempt of the new budget: whoever hands it back refunds it. A fire that is not
+    over yet stays what it was when it was first locked: decided on anew, it might be another, or come too late.
+    """
+    held = task.lease_id is not None
+    first_run_at = None if task.state is TaskState.FAILED else task.first_run_at
+    return evolve(task, state=TaskState.SCHEDULED, attempt=int(held), crashes=0, first_run_at=first_run_at, retry_at=None)
+
+
+def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
+    """Write `row` with the definition of `new`, as `redefine` does; None if it has that already: declaring it again is no write."""
+    redefined = redefine(row, new, now=now)
+    return None if redefined is None else edit(row, redefined, now=now)
+
+
+def redefine(row: Task, new: Task, *, now: datetime) -> Task | None:
+    """Give `row` the definition of `new`, as an edit of it; None if it has that already.
+
+    Lease, pause, failure and attempts stay. The next fire changes only if the trigger's text did: it is then the new
+    trigger's first after `now`, counted from the anchor, unless fires are owed: one that runs or waits for its retry, and what
+    the misfire policy would run of those that passed. These stay, and the new trigger rules from then on.
+    """
+    fields = ("kind", "payload", "payload_version", "trigger", "trigger_from", "options", "metadata")
+    changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(row, name)}
+    if not changes:
+        return None
+    redefined = evolve(row, **changes)
+    return _retimed(evolve(redefined, owed=_owed_by_former(row, now)), new, now) if "trigger" in changes else redefined
+
+
+def _retimed(task: Task, new: Task, now: datetime) -> Task:
+    trigger = None if task.trigger is None else parse_trigger(task.trigger)
+    # A one-off has its own time; and a first fire of its own, still ahead, was the old definition's.
+    if trigger is None or trigger.counts_from is CountsFrom.SCHEDULING or task.anchor > now:
+        is_owed_still = _has_begun(task) or task.run_at <= now
+        return task if is_owed_still else evolve(task, anchor=new.anchor, run_at=new.run_at)
+    # A fixed delay counts from the end of a run, and the former trigger's fires were none of its own: it begins now.
+    anchor = now if trigger.counts_from is CountsFrom.END else missed(trigger, task.anchor, now).latest or task.anchor
+    if _has_begun(task):
+        return evolve(task, anchor=anchor)
+    run_at = task.owed[0] if task.owed else trigger.next_fire_time(anchor)
+    return evolve(task, anchor=anchor, run_at=run_at or new.run_at)
+
+
+def _has_begun(task: Task) -> bool:
+    """Tell whether the current fire was locked, and is not over."""
+    return task.lease_id is not None or task.retry_at is not None or task.first_run_at is not None
+
+
+def _owed_by_former(row: Task, now: datetime) -> tuple[datetime, ...]:
+    """Return what waits beside the current fire, and what is to be run of the fires of the trigger that is about to be replaced."""
+    if not _has_begun(row) and row.run_at > now:
+        return row.owed
+    try:
+        former = None if row.trigger is None else parse_trigger(row.trigger)
+        due = fires_due(former, row, first_locked(row) if _has_begun(row) else now)
+    except TriggerError:  # a text of another version, which is about to be replaced
+        return row.owed
+    kept = due.kept[1:] if _has_begun(row) and not is_owed(row) else due.kept
+    return tuple(sorted({*row.owed, *kept}))

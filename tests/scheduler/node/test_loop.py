@@ -1,0 +1,198 @@
+"""A loop turns, pauses, and outlives whatever a turn raises."""
+
+import asyncio
+from collections import deque
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from duly.scheduler import Event, LoopFailed
+from duly.scheduler.node.loop import Loop, backoff, jittered
+from duly.scheduler.testing import ManualClock
+from duly.stores import StoreUnavailable
+from support.schedulers import HOUR, SECOND, some_parts
+from support.waiting import wait_until_async
+
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+
+
+class Turning:
+    """A loop on a manual clock whose turns answer from a list, and then with an hour."""
+
+    def __init__(self, *answers: timedelta | Exception) -> None:
+        self.clock = ManualClock(NOON)
+        parts = some_parts(self.clock)
+        self.events: list[Event] = []
+        parts.events.subscribe(self.events.append)
+        self.answers, self.turns = deque(answers), 0
+        self.loop = Loop("test", self._turn, parts)
+        self.running = asyncio.create_task(self.loop.run())
+
+    async def _turn(self) -> timedelta:
+        self.turns += 1
+        answer = self.answers.popleft() if self.answers else HOUR
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def rest(self) -> None:
+        """Let the event loop turn until this loop surely pauses."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        """Stop."""
+        self.loop.stop()
+        await self.running
+
+
+async def test_a_loop_pauses_as_long_as_its_turn_says() -> None:
+    """And then turns again."""
+    turning = Turning(SECOND, 2 * SECOND)
+    await turning.rest()
+    assert turning.turns == 1
+    turning.clock.advance(SECOND)
+    await turning.rest()
+    assert turning.turns == 2
+    turning.clock.advance(SECOND)
+    await turning.rest()
+    assert turning.turns == 2
+    await turning.end()
+
+
+async def test_a_ring_ends_the_pause() -> None:
+    """Also one that came while the turn was under way."""
+    turning = Turning()
+    turning.loop.wake.ring()
+    await turning.rest()
+    assert turning.turns == 1, "a ring before the turn is answered by it"
+    turning.loop.wake.ring()
+    await turning.rest()
+    assert turning.turns == 2
+    await turning.end()
+
+
+async def test_a_ring_during_a_turn_makes_another_one() -> None:
+    """It may be about what the turn had seen before."""
+    turning = Turning()
+    parts = some_parts(turning.clock)
+    turns: list[int] = []
+
+    async def turn() -> timedelta:
+        turns.append(len(turns))
+        if len(turns) == 1:
+            loop.wake.ring()
+        return HOUR
+
+    loop = Loop("test", turn, parts)
+    running = asyncio.create_task(loop.run())
+    await turning.rest()
+    assert len(turns) == 2
+    loop.stop()
+    await running
+    await turning.end()
+
+
+async def test_a_turn_that_fails_is_told_and_tried_again_after_a_backoff() -> None:
+    """The error is in the event; the loop goes on."""
+    error = StoreUnavailable("gone")
+    turning = Turning(error)
+    await turning.rest()
+    (event,) = turning.events
+    assert isinstance(event, LoopFailed)
+    assert (event.loop, event.error) == ("test", error)
+    turning.clock.advance(backoff(1) * 2)
+    await turning.rest()
+    assert turning.turns == 2
+    await turning.end()
+
+
+async def test_no_ring_ends_a_backoff() -> None:
+    """Work that comes in does not make an outage a storm."""
+    turning = Turning(ValueError("a fault"))
+    for _ in range(5):
+        await turning.rest()
+        turning.loop.wake.ring()
+    assert turning.turns == 1
+    await turning.end()
+
+
+async def test_a_good_turn_begins_the_backoff_anew() -> None:
+    """Each outage has short pauses first."""
+    turning = Turning(*[ValueError()] * 5, timedelta(0), ValueError())
+    while turning.answers:
+        await turning.rest()
+        assert turning.clock.next_timer is not None
+        pause = turning.clock.next_timer - turning.clock.now()
+        turning.clock.move_to(turning.clock.next_timer)
+    assert pause <= timedelta(milliseconds=50)
+    await turning.end()
+
+
+@pytest.mark.parametrize("answer", [HOUR, ValueError("a fault")])
+async def test_stopping_ends_a_pause_and_a_backoff(answer: timedelta | Exception) -> None:
+    """At once, on a clock that stands still."""
+    turning = Turning(answer)
+    await turning.rest()
+    await turning.end()
+    assert turning.turns == 1
+
+
+async def test_stopping_lets_the_turn_that_is_under_way_finish() -> None:
+    """What it wrote, it also hears of."""
+    gate, finished = asyncio.Event(), list[str]()
+
+    async def turn() -> timedelta:
+        await gate.wait()
+        finished.append("turn")
+        return timedelta(0)
+
+    loop = Loop("test", turn, some_parts(ManualClock(NOON)))
+    running = asyncio.create_task(loop.run())
+    await asyncio.sleep(0)
+    loop.stop()
+    await asyncio.sleep(0)
+    assert not running.done()
+    gate.set()
+    await running
+    assert finished == ["turn"]
+
+
+async def test_a_loop_may_be_stopped_from_a_thread() -> None:
+    """In its pause."""
+    turning = Turning()
+    await turning.rest()
+    await asyncio.to_thread(turning.loop.stop_from_thread)
+    await wait_until_async(turning.running.done)
+
+
+async def test_a_loop_that_is_stopped_before_it_runs_does_not_turn() -> None:
+    """There is nothing to finish."""
+    turning = Turning()
+    await turning.end()
+    assert turning.turns == 0
+
+
+def test_the_backoff_doubles_and_is_bounded() -> None:
+    """From 50 ms to 5 s, each shortened by up to a half; an outage of days does not overflow it."""
+    for failures, longest in [(1, 0.05), (2, 0.1), (3, 0.2), (7, 3.2), (8, 5), (10_000, 5)]:
+        spans = [backoff(failures).total_seconds() for _ in range(50)]
+        assert longest / 2 <= min(spans) <= max(spans) <= longest
+
+
+def test_jitter_only_shortens() -> None:
+    """By at most the fraction that is given."""
+    spans = [jittered(SECOND, by=0.25) for _ in range(100)]
+    assert 0.75 * SECOND <= min(spans) < max(spans) <= SECOND
+
+
+async def test_a_retry_ends_one_backoff_and_no_other() -> None:
+    """What fails again waits again."""
+    turning = Turning(*[StoreUnavailable("gone")] * 2)
+    turning.loop.retry()  # nothing has failed: without effect
+    await turning.rest()
+    assert turning.turns == 1
+    turning.loop.retry()
+    await turning.rest()
+    assert turning.turns == 2
+    await turning.end()

@@ -1,0 +1,272 @@
+"""How PostgreSQL goes about the store's statements: by the index or by place, whatever its statistics say."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from duly.jobs import TaskState
+from duly.stores import RunQuery, TaskQuery
+from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
+from duly.stores.postgres import PostgresStore
+from duly.stores.postgres import leases as holding
+from duly.stores.postgres import runs as history
+from duly.stores.postgres import tasks as keeping
+from duly.stores.postgres.address import parse_address
+from duly.stores.postgres.rows import batch, definition
+from duly.stores.postgres.session import Session
+from duly.stores.postgres.statements import Step
+
+pytestmark = pytest.mark.postgres
+
+BATCH = 10
+MANY = 3000
+
+# How the table came to be: rows before ANALYZE, rows after it. The plan is made at the very beginning or at the end.
+HISTORIES = {
+    "one row": (1, 0),
+    "grown after it was analysed": (1, 60),
+    "full and analysed": (MANY, 0),
+    "full, analysed when it was empty": (0, MANY),
+    "full, never analysed": (None, MANY),
+}
+
+
+class Desk:
+    """A connection as the store's are, on a schema of its own, that plans statements and explains how they run."""
+
+    def __init__(self, connection: psycopg.Connection, session: Session) -> None:
+        self.session, self._connection = session, connection
+        self._prepared: dict[bytes, tuple[str, list[str]]] = {}
+
+    def execute(self, query: str, *values: object) -> None:
+        """Run a statement in the store's schema."""
+        self._connection.execute(query.encode(), values)
+
+    def fill(self, count: int, kind: str = "work", *, namespace: str = "default", stem: str = "") -> None:
+        """Add tasks whose leases have ended, without telling the statistics."""
+        query = """INSERT INTO tasks (namespace, slug, kind, payload, payload_version, trigger_from, options, metadata, state, paused,
+                          anchor, run_at, due_at, attempt, crashes, fires, lease_id, node, locked_at, request, version)
+                   SELECT %s, name || g, %s, '', 1, 'task', '{}', '{}', 'running', false,
+                          noon, noon, noon, 1, 0, 0, name || g, 'n', noon, 'none', 2
+                     FROM generate_series(1, %s) AS g, (VALUES (%s, %s)) AS given (name, noon)"""
+        self.execute(query, namespace, kind, count, stem + uuid4().hex, NOON)
+
+    def prepare(self, step: Step) -> None:
+        """Make the plan that is kept from now on, as psycopg does."""
+        names: list[str] = []
+
+        def numbered(found: re.Match[str]) -> str:
+            if found[1] not in names:
+                names.append(found[1])
+            return f"${names.index(found[1]) + 1}"
+
+        text = re.sub(r"%\((\w+)\)s", numbered, step.query.decode())
+        name = f"p{len(self._prepared)}"
+        self._connection.execute(f"PREPARE {name} AS {text}".encode())
+        self._prepared[step.query] = (name, names)
+        self.explain(step, "")
+
+    def explain(self, step: Step, options: str = "ANALYZE, ", before: Sequence[Step] = ()) -> list[Mapping[str, Any]]:
+        """Return every node of the plan by which the statement runs, as it ran; in one transaction with what is `before` it."""
+        if step.query not in self._prepared:
+            self.prepare(step)
+        name, names = self._prepared[step.query]
+        arguments = ", ".join(f"%({each})s" for each in names)
+        cursor = psycopg.ClientCursor(self._connection)
+        with self._connection.transaction():
+            for setting in before:
+                cursor.execute(setting.query, setting.values)
+            cursor.execute(f"EXPLAIN ({options}FORMAT JSON) EXECUTE {name} ({arguments})".encode(), step.values)
+            row = cursor.fetchone()
+        assert row is not None
+        return list(_nodes(row[0][0]["Plan"]))
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _touched(node: Mapping[str, Any]) -> float:
+    """How many rows, or pairs of rows, a node looked at over all its repetitions."""
+    names = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    rows: float = sum(node.get(name, 0) for name in names)
+    return rows * int(node["Actual Loops"])
+
+
+@pytest.fixture
+def desk(each_postgres_url: str) -> Iterator[Desk]:
+    """A fresh schema."""
+    schema = f"plans_{uuid4().hex[:8]}"
+
+    async def session() -> Session:
+        async with PostgresStore(each_postgres_url, schema=schema) as store:
+            return store._session
+
+    parameters = parse_address(each_postgres_url, schema).connect_parameters(timedelta(seconds=10))
+    parameters["options"] += f" -c search_path={schema}"
+    with psycopg.connect(autocommit=True, **parameters) as connection:
+        yield Desk(connection, asyncio.run(session()))
+        connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+
+
+def _steps(desk: Desk) -> dict[str, Step]:
+    """The statements that a node lives on, for a batch of ten that fits no row."""
+    session = desk.session
+    asked = request({"work": BATCH})
+    tasks = [a_schedule(f"s{number}", lease_id=f"none.{number}", node="n", locked_at=NOON) for number in range(BATCH)]
+    spawn = [(a_task(f"c{number}"),) for number in range(BATCH)]
+    outcomes = [
+        finished(task, spawn=spawn[number]) if number % 2 else advanced(task, run_at=NOON + LEASE) for number, task in enumerate(tasks)
+    ]
+    new = {"tasks": batch([definition(a_schedule(f"new{number}")) for number in range(BATCH)]), "now": NOON}
+    (reschedule,) = holding._reschedule(session, NOON, outcomes, handing_back=False)
+    held = [held_of(task) for task in tasks]
+    leases = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": NOON + LEASE}
+    return {
+        "lock": holding._lock(session, NOON, asked),
+        "next_due": holding._next_due(session, asked),
+        "reschedule": reschedule,
+        "extend": session.step(session.sql.extend, leases),
+        "create_missing": session.step(session.sql.create_missing, new),
+        "get": session.step(session.sql.get, {"slugs": leases["slugs"]}),
+    }
+
+
+@pytest.mark.parametrize("planned", ["at the start", "at the end"])
+@pytest.mark.parametrize("history", HISTORIES)
+def test_no_statement_reads_more_than_its_batch(desk: Desk, history: str, planned: str) -> None:
+    """No table is read through and none is sorted: by the index or by place, a few rows for each of the batch."""
+    before, after = HISTORIES[history]
+    steps = _steps(desk)
+    if planned == "at the start":
+        for step in steps.values():
+            desk.prepare(step)
+    desk.fill(before or 0)
+    if before is not None:
+        desk.execute("ANALYZE tasks")
+    desk.fill(after)
+    desk.fill(MANY, "unknown to this node")
+
+    for name, step in steps.items():
+        for node in desk.explain(step):
+            assert "Seq Scan" not in node["Node Type"], (name, node)
+            assert _touched(node) <= 3 * BATCH, (name, node)
+
+
+def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: Desk) -> None:
+    """Sixty-one rows in a table that had one when it was analysed: other shapes of this statement take all of them."""
+    desk.fill(1)
+    desk.execute("ANALYZE tasks")
+    desk.fill(60)
+
+    top = desk.explain(holding._lock(desk.session, NOON, request({"work": BATCH})))[0]
+
+    assert top["Actual Rows"] == BATCH
+
+
+# -- what people ask: planned afresh each time, by the statistics that there are
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "all": {},
+    "a page further on": {"after": "f"},
+    "by the beginning of the slug": {"prefix": "report:"},
+    "by the beginning of the slug and more": {"prefix": "report:", "kinds": ("work",), "states": (TaskState.RUNNING,), "paused": False},
+    "by all that most tasks have": {"kinds": ("work",), "states": (TaskState.RUNNING,), "paused": False, "due_until": NOON + SECOND},
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: Desk, history: str) -> None:
+    """Read from its beginning to its end, and neither the table nor the rest of the namespace."""
+    before, after = HISTORIES[history]
+    desk.fill(before or 0)
+    desk.fill(5, stem="report:")
+    if before is not None:
+        desk.execute("ANALYZE tasks")
+    desk.fill(after)
+    desk.fill(MANY, namespace="other")
+
+    for name, conditions in SEARCHES.items():
+        for node in _search(desk, **conditions):
+            assert "Seq Scan" not in node["Node Type"], (name, node)
+            assert _touched(node) <= 3 * BATCH, (name, node)
+
+
+def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: Desk) -> None:
+    """A kind of which there are few, among many of others: what is not due of it, and what is of them, is not read."""
+    desk.fill(MANY)
+    desk.fill(BATCH, "rare")
+    desk.execute("ANALYZE tasks")
+
+    for node in (*_search(desk, kinds=("rare",), due_until=NOON + SECOND), *_count(desk, kinds=("rare",), due_from=NOON)):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= 3 * BATCH, node
+
+
+@pytest.mark.parametrize(
+    "conditions", [{}, {"kinds": ("work",)}, {"states": (TaskState.RUNNING,)}, {"contains": "a"}, {"metadata": {"a": "b"}}]
+)
+def test_a_count_reads_its_own_namespace_and_no_other(desk: Desk, conditions: dict[str, Any]) -> None:
+    """Each of its tasks at most once."""
+    desk.fill(MANY, namespace="other")
+    desk.fill(BATCH)
+    desk.execute("ANALYZE tasks")
+
+    for node in _count(desk, **conditions):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= BATCH, node
+
+
+def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: Desk) -> None:
+    """Those that one schedule started beside each other, in a long history of others."""
+    query = """INSERT INTO runs SELECT 'default', name || g, name || g, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
+                 FROM generate_series(1, %s) AS g, (VALUES (%s)) AS given (name)"""
+    desk.execute(query, NOON, NOON, NOON, MANY, "other")
+    desk.execute(query, NOON, NOON, NOON, BATCH, "report@")
+    desk.execute("ANALYZE runs")
+
+    for node in _runs(desk, prefix="report@", node="n"):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= 3 * BATCH, node
+
+
+def _search(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+    return _explain(desk, desk.session.sql.search, keeping.search_values(TaskQuery(limit=BATCH, **conditions)))
+
+
+def _count(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+    return _explain(desk, desk.session.sql.count, keeping.count_values(TaskQuery(**conditions)))
+
+
+def _runs(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
+    sql = desk.session.sql.runs_of_task if "slug" in conditions else desk.session.sql.runs
+    return _explain(desk, sql, history.runs_values(RunQuery(limit=BATCH, **conditions)))
+
+
+def _explain(desk: Desk, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
+    *before, step = desk.session.by_values(query, values)
+    return desk.explain(step, before=before)
+
+
+def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: Desk) -> None:
+    """A page of the history, a page of one task's, and the question whether a run is in it."""
+    query = """INSERT INTO runs SELECT 'default', 'r' || g, 's' || g %% 7, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
+                 FROM generate_series(1, %s) AS g"""
+    desk.execute(query, NOON, NOON, NOON, MANY)
+    sql = desk.session.sql
+    steps = [
+        desk.session.step(sql.judge, {"slugs": ["s3"], "leases": ["r17"]}),
+        desk.session.step(sql.prune, {"before": NOON + 5 * SECOND, "keep": None, "limit": 5}),
+    ]
+    for node in (*_runs(desk), *_runs(desk, slug="s3"), *(node for step in steps for node in desk.explain(step))):
+        assert "Seq Scan" not in node["Node Type"], node
+        assert _touched(node) <= 3 * BATCH, node

@@ -1,0 +1,1 @@
+"""Triggers made of other triggers."""

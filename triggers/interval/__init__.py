@@ -1,0 +1,1 @@
+"""Lengths of time on the calendar and the clock, and their texts."""

@@ -1,0 +1,1 @@
+"""Triggers as text: parsed, formatted, and described in English."""
