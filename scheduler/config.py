@@ -2,16 +2,19 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from secrets import token_hex
 from typing import Any, TypedDict
 
 from attrs import Attribute, field, frozen
 
-from duly.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue, PayloadKeys
+from duly.jobs import PAYLOAD_LIMIT, PAYLOAD_MAX, InvalidValue, JobRegistry, PayloadKeys
 from duly.jobs.cipher import ENVELOPE_MAX
+from duly.jobs.keywords import check_keywords
 from duly.jobs.validators import at_least, name, or_none, positive
+from duly.scheduler.clock import Clock
+from duly.stores import JobStore
 
 STORE_VARIABLE = "DULY_STORE"
 DEFAULT_STORE = "memory://"
@@ -84,3 +87,24 @@ class SchedulerConfig:
 def store_url(environment: Mapping[str, str] = os.environ) -> str:
     """Return the URL of the store that `DULY_STORE` names, in memory if it names none."""
     return environment.get(STORE_VARIABLE) or DEFAULT_STORE
+
+
+def check_settings(given: Collection[str]) -> None:
+    """Refuse, as `TypeError`, a keyword that is no setting of a scheduler."""
+    hint = '; a namespace is the store\'s: open_store(url, namespace="...")' if "namespace" in given else ""
+    check_keywords("a scheduler", given, ("store", "jobs", "clock", *Settings.__annotations__), hint)
+
+
+def check_wiring(store: object, jobs: object, clock: object) -> None:
+    """Refuse what a scheduler cannot be made of.
+
+    Raises:
+        InvalidValue: `store` is neither None, a URL nor a store, `jobs` no registry, or `clock` no clock.
+
+    """
+    if isinstance(store, type) or not (store is None or isinstance(store, str) or hasattr(store, "exchange")):
+        raise InvalidValue("store", store, f"a URL, or a {JobStore.__name__} such as MemoryStore()")
+    if jobs is not None and not isinstance(jobs, JobRegistry):
+        raise InvalidValue("jobs", jobs, "a JobRegistry")
+    if isinstance(clock, type) or not (clock is None or hasattr(clock, "call_later")):
+        raise InvalidValue("clock", clock, f"a {Clock.__name__} such as SystemClock()")

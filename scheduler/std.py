@@ -9,11 +9,10 @@ from typing import Self, TypeVar, Unpack
 
 from duly.jobs import InvalidValue, JobRegistry
 from duly.jobs.validators import require_span
-from duly.scheduler.client.checks import check_settings, check_wiring
 from duly.scheduler.client.client import TaskFace
 from duly.scheduler.client.why import ask_why
 from duly.scheduler.clock import Clock, StoreClock, SystemClock
-from duly.scheduler.config import SchedulerConfig, Settings, store_url
+from duly.scheduler.config import SchedulerConfig, Settings, check_settings, check_wiring, store_url
 from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
 from duly.scheduler.events.events import Event, Events, Subscriber

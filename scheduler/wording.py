@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+HANDED_BACK = "handed back unrun by "
+
 _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)), ("s", timedelta(seconds=1)))
 
 _LINE = 200
@@ -35,3 +37,8 @@ def one_line(text: str) -> str:
 def counted(number: int, thing: str) -> str:
     """Return `1 attempt`, `2 attempts`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def handed_back_note(node: str, reason: str) -> str:
+    """Return what `last_error` says of a task that `node` gave back unrun, to be tried later; `explain` knows it by its beginning."""
+    return f"{HANDED_BACK}{node}: {reason}"

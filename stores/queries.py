@@ -8,8 +8,8 @@ from attrs import Attribute, field, frozen
 
 from duly.jobs import InvalidValue, TaskState
 from duly.jobs.validators import NAME_LIMIT, Validator, check_name, instance_of, name, or_none, slug, text_map, texts, utc_or_none
-from duly.stores.cursors import parse_run_cursor
-from duly.stores.records import RunStatus
+from duly.stores.records import Run, RunStatus
+from duly.triggers import require_aware
 
 T = TypeVar("T")
 
@@ -116,3 +116,23 @@ class Page(Generic[T]):
     """At most `limit`. Fewer, or none, does not mean that there are no more: `next` does."""
     next: str | None
     """Give it back as `after` for the page that follows; None when this is the last."""
+
+
+def run_cursor(run: Run) -> str:
+    """Return the place of `run` in the order of the history, as `RunQuery.after` takes it."""
+    return f"{run.finished_at.isoformat()} {run.id}"
+
+
+def parse_run_cursor(cursor: str) -> tuple[datetime, str]:
+    """Read what `run_cursor` wrote: the end of a run and its id.
+
+    Raises:
+        InvalidValue: it is no such text.
+
+    """
+    try:
+        instant, _, run_id = cursor.partition(" ")
+        check_name("after", run_id)
+        return require_aware(datetime.fromisoformat(instant), "after"), run_id
+    except (AttributeError, TypeError, ValueError):  # no text; `InvalidValue`, `NaiveDatetime` and `TriggerError` are ValueErrors
+        raise InvalidValue("after", cursor, "the 'next' of an earlier page") from None

@@ -12,8 +12,7 @@ from duly.jobs.typed import AnyJob, KindOrJob, Payload
 from duly.scheduler.client.client import TaskFace
 from duly.scheduler.client.paging import walk_blocking
 from duly.scheduler.rules.edits import Changes
-from duly.scheduler.rules.new_task import NewTask
-from duly.scheduler.targets import OneOff
+from duly.scheduler.rules.new_task import NewTask, OneOff
 from duly.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
 from duly.triggers import Trigger
 

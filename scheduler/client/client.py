@@ -8,14 +8,13 @@ from duly.jobs import JobRegistry, Task
 from duly.jobs.registry import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
 from duly.jobs.typed import AnyJob, KindOrJob, Payload
-from duly.scheduler.client.checks import check_if_exists, check_new, check_when, checked_query
+from duly.scheduler.client.checks import check_if_exists, checked_query
 from duly.scheduler.client.paging import walk
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of
-from duly.scheduler.rules.new_task import NewTask, moment, to_task
+from duly.scheduler.rules.new_task import NewTask, OneOff, check_new, check_when, moment, one_off, to_task
 from duly.scheduler.services import Parts
-from duly.scheduler.targets import OneOff, one_off
 from duly.stores import Conflict, IfExists, JobStore, Node, Page, Run, RunQuery, SealedStore, TaskQuery
 from duly.stores.rules import transitions
 from duly.triggers import Trigger

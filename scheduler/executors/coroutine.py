@@ -4,8 +4,7 @@ from inspect import isawaitable
 
 from duly.jobs import Job, JobContext, Task
 from duly.jobs.base import check_returned
-from duly.scheduler.executors.base import Executor
-from duly.scheduler.executors.raised import contained
+from duly.scheduler.executors.base import Executor, contained
 
 
 class CoroutineExecutor(Executor):

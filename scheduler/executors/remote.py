@@ -19,7 +19,7 @@ from duly.jobs.logs import running
 from duly.jobs.retry import class_names
 from duly.scheduler import waiting
 from duly.scheduler.clock import SystemClock
-from duly.scheduler.executors.raised import as_error
+from duly.scheduler.executors.base import as_error
 from duly.scheduler.rules.endings import CancelledApart, RemoteError, describe
 from duly.scheduler.rules.new_task import NewTask
 from duly.scheduler.runs.live_run import StopSignal

@@ -14,8 +14,7 @@ from queue import SimpleQueue
 
 from duly.jobs import Job, JobContext, Task
 from duly.jobs.base import check_returned
-from duly.scheduler.executors.base import Executor, Remains
-from duly.scheduler.executors.raised import as_error, contained
+from duly.scheduler.executors.base import Executor, Remains, as_error, contained
 
 _Work = Callable[[], None]
 

@@ -5,15 +5,15 @@ timer, and an idle one writes at once.
 """
 
 import asyncio
+from collections import deque
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from attrs import evolve, frozen
 
 from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
-from duly.scheduler.events.events import RunStarted
+from duly.scheduler.events.events import RunLost, RunStarted
 from duly.scheduler.executors.fetched.desk import Desk
-from duly.scheduler.losses import Losses
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.outbox import Ended, Outbox, is_about_outcomes
@@ -25,6 +25,9 @@ from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.services import Parts
 from duly.stores import ClockSkew, Exchange, LockRequest
 from duly.triggers import DulyError
+
+_REMEMBERED = 1000
+"""Losses that a node knows to have told; a loss of long before may be told again."""
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
@@ -245,3 +248,22 @@ class Dispatcher:
 
     def _end(self, live: LiveRun, fire_time: datetime, started_at: datetime, ended_at: datetime, ending: Ending) -> None:
         self._outbox.finish(live, Finish(task=live.task, fire_time=fire_time, started_at=started_at, ended_at=ended_at, ending=ending))
+
+
+class Losses:
+    """Publishes `RunLost` once for every loss of a run whose task this node locks."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Tell through `parts`."""
+        self._parts = parts
+        self._told: deque[tuple[str, datetime | None, int]] = deque(maxlen=_REMEMBERED)
+
+    def look_at(self, task: Task) -> None:
+        """Tell of the run that `task`, just locked, lost last; not again when it comes back after a failure or a hand-back."""
+        loss = (task.slug, task.first_run_at, task.crashes)  # the n-th loss of one fire, which is first locked once
+        if not task.crashes or loss in self._told:
+            return
+        self._told.append(loss)
+        self._parts.publish(
+            RunLost(node=self._parts.node, slug=task.slug, kind=task.kind, crashes=task.crashes, lease_ended_at=task.ended_at)
+        )

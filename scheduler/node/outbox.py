@@ -9,11 +9,11 @@ from duly.jobs import Task
 from duly.jobs.cipher import sealed_problem
 from duly.scheduler.events.events import HandedBack, LeaseLost, RunEnded
 from duly.scheduler.rules.endings import Finish, Raised, Returned, Spawned
-from duly.scheduler.rules.explain import handed_back_note
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.rules.outcomes import decide, without_next
 from duly.scheduler.runs.live_run import LiveRun, LiveRuns
 from duly.scheduler.services import Parts
+from duly.scheduler.wording import handed_back_note
 from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed
 from duly.stores.rules import transitions
 from duly.triggers import DulyError

@@ -11,16 +11,9 @@ from attrs import frozen
 from duly.jobs import Request, Task, TaskState
 from duly.scheduler.rules.endings import Moved
 from duly.scheduler.rules.firing import plan_fire
-from duly.scheduler.wording import counted, moment, one_line, span
+from duly.scheduler.wording import HANDED_BACK, counted, moment, one_line, span
 from duly.stores import Node
 from duly.triggers import Trigger, describe
-
-_HANDED_BACK = "handed back unrun by "
-
-
-def handed_back_note(node: str, reason: str) -> str:
-    """Return what `last_error` says of a task that `node` gave back unrun, to be tried later; `explain` knows it by its beginning."""
-    return f"{_HANDED_BACK}{node}: {reason}"
 
 
 @frozen(kw_only=True)
@@ -131,7 +124,7 @@ def _failed(task: Task, now: datetime) -> str:
 
 
 def _put_off(task: Task, until: datetime, now: datetime) -> str:
-    if (task.last_error or "").startswith(_HANDED_BACK):
+    if (task.last_error or "").startswith(HANDED_BACK):
         return f"waits until {moment(until, now)}{_because(task)}"
     if task.attempt <= task.crashes:  # none has failed: one that is cut short is refunded
         return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last run was cut short"

@@ -1,15 +1,19 @@
 """What somebody asks to be scheduled, checked and made into a task. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import FunctionType
+from uuid import uuid4
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, Overlap, Task, TaskOptions, TriggerSource
+from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
 from duly.jobs.base import NO_KIND
+from duly.jobs.keywords import check_keywords
+from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
 from duly.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
+from duly.jobs.spawning import When
 from duly.jobs.typed import KindOrJob, Payload, encode_payload
 from duly.jobs.validators import NAME_LIMIT
 from duly.scheduler.errors import InvalidSchedule, TriggerNeverFires
@@ -24,6 +28,11 @@ from duly.triggers import (
     require_aware,
     require_trigger,
 )
+
+_ID_LENGTH = 33
+"""Of the colon and the 32 digits that make a slug unique."""
+
+_OF_TASK = frozenset({"slug", "metadata", "remote"})
 
 
 @frozen
@@ -227,3 +236,61 @@ def first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:
     if first is None:
         raise TriggerNeverFires(slug, trigger)
     return first
+
+
+def check_when(call: str, given: Collection[str]) -> None:
+    """Refuse, as `TypeError`, what is no keyword of a new task, for which `call` asks, and say where an option belongs."""
+    options = [name for name in given if name in OptionValues.__annotations__]
+    hint = f"; how one task is run is said by options=TaskOptions({options[0]}=...)" if options else ""
+    check_keywords(call, given, When.__annotations__, hint)
+
+
+def check_new(task: object) -> NewTask:
+    """Return `task` if it is one to be scheduled.
+
+    Raises:
+        InvalidValue: it is none.
+
+    """
+    if not isinstance(task, NewTask):
+        raise InvalidValue("task", task, "a NewTask(slug, job, ...)")
+    return task
+
+
+class OneOff(OptionValues, total=False):
+    """What may be said of a one-off beside its time, target and data: the fields of `TaskOptions`, and these of `NewTask`."""
+
+    slug: str
+    metadata: Mapping[str, str]
+    remote: bool
+
+
+def one_off(asked: NewTask, given: OneOff, registry: JobRegistry, now: datetime) -> NewTask:
+    """Return a task that runs once, at the instant that was asked for, also where its job has a trigger.
+
+    `asked` says when, of which job and with which payload. The slug is `target:` and 32 random digits, unless one is
+    given; the options given count beside those of the job.
+
+    Raises:
+        InvalidJob: the target has no kind. InvalidDelay, NaiveDatetime, InvalidValue: what is given is out of its range.
+        TypeError: an option has a name that nobody knows.
+
+    """
+    kind = kind_of(asked.job)
+    slug = given.get("slug")
+    if slug is None:
+        slug = f"{kind[: NAME_LIMIT - _ID_LENGTH]}:{uuid4().hex}"
+    registered = registry.find(kind)
+    defaults = TaskOptions() if registered is None else registered.options
+    check_keywords("a one-off", given, OneOff.__annotations__)
+    options = {name: value for name, value in given.items() if name not in _OF_TASK}
+    return NewTask(
+        slug,
+        kind,
+        at=moment(slug, asked.at, asked.delay, now),
+        once=True,
+        payload=asked.payload,
+        options=evolve(defaults, **options) if options else None,  # type: ignore[arg-type]  # `evolve` refuses what it does not know
+        metadata=given.get("metadata", {}),
+        remote=given.get("remote", False),
+    )

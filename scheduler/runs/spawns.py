@@ -6,8 +6,7 @@ from typing import Unpack, cast
 
 from duly.jobs.spawning import Spawning, When
 from duly.jobs.typed import KindOrJob
-from duly.scheduler.client.checks import check_when
-from duly.scheduler.rules.new_task import NewTask, kind_of
+from duly.scheduler.rules.new_task import NewTask, check_when, kind_of
 
 
 class Spawns(Spawning):

@@ -9,12 +9,11 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
 from duly.jobs.validators import NAME_LIMIT
-from duly.stores.cursors import parse_run_cursor, run_cursor
 from duly.stores.errors import Unsupported
 from duly.stores.firestore.documents import TASK_FIELDS, load_run
 from duly.stores.firestore.tenant import Tenant
 from duly.stores.matching import matches_run, matches_task
-from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.queries import Page, RunQuery, TaskQuery, parse_run_cursor, run_cursor
 from duly.stores.records import Run
 
 DISJUNCTIONS = 30

@@ -15,11 +15,10 @@ from typing import Self
 from duly.jobs import Task
 from duly.jobs.validators import check_name
 from duly.stores.base import JobStore
-from duly.stores.cursors import parse_run_cursor, run_cursor
 from duly.stores.errors import StoreClosed
 from duly.stores.matching import check_batch, matches_run, matches_task
 from duly.stores.memory.tenant import Tenant
-from duly.stores.queries import Page, RunQuery, TaskQuery
+from duly.stores.queries import Page, RunQuery, TaskQuery, parse_run_cursor, run_cursor
 from duly.stores.records import (
     Exchange,
     Extended,

@@ -1,15 +1,13 @@
-"""Runs, nodes, and the places that nodes share."""
+"""Runs."""
 
-import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
-from duly.stores.cursors import parse_run_cursor, run_cursor
-from duly.stores.postgres.rows import read_node, read_run
+from duly.stores.postgres.rows import read_run
 from duly.stores.postgres.session import Session
 from duly.stores.postgres.slug_range import stretch
-from duly.stores.queries import Page, RunQuery
-from duly.stores.records import Node, Run
+from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor
+from duly.stores.records import Run
 
 
 async def runs(session: Session, query: RunQuery) -> Page[Run]:
@@ -43,33 +41,3 @@ async def prune(session: Session, before: datetime | None, keep: int | None, lim
     """Delete old runs."""
     ((count,),) = await session.ask_afresh(session.sql.prune, before=before, keep=keep, limit=limit)
     return cast("int", count)
-
-
-async def announce(session: Session, node: Node) -> None:
-    """Write what a node says of itself, or that it leaves."""
-    if node.until <= node.seen_at:
-        await session.ask(session.sql.leave, name=node.name)
-        return
-    await session.ask(
-        session.sql.announce,
-        name=node.name,
-        kinds=list(node.kinds),
-        started_at=node.started_at,
-        seen_at=node.seen_at,
-        until=node.until,
-        info=json.dumps(dict(node.info)),
-    )
-
-
-async def nodes(session: Session) -> list[Node]:
-    """Return the announced nodes."""
-    return [read_node(row) for row in await session.ask(session.sql.nodes)]
-
-
-async def places(session: Session, now: datetime, node: str, kind: str, numbers: tuple[int, int], lease: timedelta) -> int:
-    """Hold as many places as wanted and free, of `numbers` = (wanted, in all)."""
-    want, total = numbers
-    values = {"now": now, "node": node, "kind": kind, "want": want, "total": total, "until": now + lease}
-    entering = session.enter(now, key=("places", kind))
-    _, ((granted,),) = await session.connections.run(entering, session.step(session.sql.places, values))
-    return cast("int", granted)

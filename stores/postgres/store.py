@@ -13,6 +13,7 @@ from duly.jobs.validators import check_name
 from duly.stores.base import JobStore
 from duly.stores.errors import StoreClosed
 from duly.stores.postgres import leases as holding
+from duly.stores.postgres import nodes as node_rows
 from duly.stores.postgres import runs as history
 from duly.stores.postgres import tasks as keeping
 from duly.stores.postgres.address import Address, parse_address
@@ -172,7 +173,7 @@ class PostgresStore(JobStore):
 
     async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
         """Hold places of a kind."""
-        return await history.places(self._session, now, node, kind, (want, total), lease)
+        return await node_rows.places(self._session, now, node, kind, (want, total), lease)
 
     @asynccontextmanager
     async def _listen(self) -> AsyncIterator[AsyncIterator[None]]:
@@ -226,8 +227,8 @@ class PostgresStore(JobStore):
 
     async def announce(self, node: Node) -> None:
         """Write what a node says of itself."""
-        await history.announce(self._session, node)
+        await node_rows.announce(self._session, node)
 
     async def nodes(self) -> list[Node]:
         """Return the announced nodes."""
-        return await history.nodes(self._session)
+        return await node_rows.nodes(self._session)

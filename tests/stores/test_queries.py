@@ -9,8 +9,7 @@ from hypothesis import given
 
 from duly.jobs import InvalidValue, TaskState
 from duly.stores import Run, RunQuery, RunStatus, TaskQuery
-from duly.stores.cursors import parse_run_cursor, run_cursor
-from duly.stores.queries import LIMIT_MAX
+from duly.stores.queries import LIMIT_MAX, parse_run_cursor, run_cursor
 from support.tasks import NOON, SECOND, instants, names
 
 RUN = Run(id="lease-1", slug="s", kind="k", fire_time=NOON, started_at=NOON, finished_at=NOON + SECOND, status=RunStatus.DONE)

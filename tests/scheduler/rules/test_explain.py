@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Request, Task, TaskState, TriggerSource
-from duly.scheduler.rules.explain import Here, Surroundings, explain, handed_back_note
+from duly.scheduler.rules.explain import Here, Surroundings, explain
+from duly.scheduler.wording import handed_back_note
 from duly.stores import Node
 from duly.stores.rules import transitions
 from duly.triggers import Trigger, parse_trigger
