@@ -23,14 +23,14 @@ from attrs import asdict, define, field, frozen
 
 from duly.jobs import JobContext, JobRegistry, RetryPolicy
 from duly.scheduler import NewTask, StdScheduler
-from duly.scheduler.testing import cut_off
+from duly.scheduler.testing import kill
 from duly.stores import JobStore, MemoryStore, RunQuery, RunStatus, open_store
 
 NAMES = ("Ada", "Bo", "Cleo")
 SECOND = timedelta(seconds=1)
 LEASE = 3 * SECOND
 LONG = 4 * SECOND
-PATIENCE = 60 * SECOND
+DEADLINE = 60 * SECOND
 """How long anything is waited for."""
 CALM = 3 * SECOND
 """How long the demonstration goes on after the long job was taken over and has ended."""
@@ -154,7 +154,7 @@ class SchedulerNode:
 
     async def kill(self) -> None:
         """Cut it off, without a farewell."""
-        await cut_off(self.scheduler)
+        await kill(self.scheduler)
 
     async def stop(self) -> None:
         """Drain and close it."""
@@ -205,7 +205,7 @@ class Ledger:
     async def wait_for(self, what: str, slug: str, attempt: int = 1) -> Fact:
         """Return the first such fact, as soon as there is one."""
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
+            async with asyncio.timeout(DEADLINE.total_seconds()):
                 while True:
                     for fact in self.facts:
                         if (fact.what, fact.slug) == (what, slug) and fact.attempt >= attempt:
@@ -213,7 +213,7 @@ class Ledger:
                     self.news.clear()
                     await self.news.wait()
         except TimeoutError:
-            raise SystemExit(f"no node told within {PATIENCE} that {slug!r} {what}") from None
+            raise SystemExit(f"no node told within {DEADLINE} that {slug!r} {what}") from None
 
 
 async def watch(nodes: Nodes, store: JobStore, ledger: Ledger) -> str:

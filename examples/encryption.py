@@ -8,7 +8,7 @@ import secrets
 from datetime import timedelta
 
 from duly.jobs import JobContext, JobRegistry, PayloadKeys, Task
-from duly.scheduler import HandedBack, RunEnded, StdScheduler
+from duly.scheduler import RunEnded, RunReturned, StdScheduler
 from duly.stores import JobStore, MemoryStore, TaskQuery
 
 CARD = b"4111 1111 1111 1111"
@@ -27,7 +27,7 @@ async def pay(ctx: JobContext, task: Task) -> None:
 async def look_into(store: JobStore) -> None:
     """Print what somebody sees who can read the store, and has no key."""
     tasks = (await store.search(TaskQuery())).items
-    keys = [task.payload[10:17].decode() for task in tasks]  # the envelope names its key
+    keys = [task.payload[8:15].decode() for task in tasks]  # the envelope names its key
     print(f"{len(tasks)} tasks in the store, with keys {keys}; plain payloads: {sum(CARD in task.payload for task in tasks)}")
 
 
@@ -35,7 +35,7 @@ async def run_now(store: JobStore, node: str, keys: PayloadKeys) -> None:
     """Have a node with these keys look at one of the tasks, and print why it is still there."""
     looked = asyncio.Event()
     async with StdScheduler(store, jobs=registry, node=node, keys=keys) as scheduler:
-        scheduler.subscribe(lambda event: looked.set() if isinstance(event, RunEnded | HandedBack) else None)
+        scheduler.subscribe(lambda event: looked.set() if isinstance(event, RunEnded | RunReturned) else None)
         await scheduler.trigger_job("pay:ada")
         await looked.wait()
         await scheduler.drain()

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from duly.jobs import InvalidPayload, JobContext, Task, TypedJob
-from duly.scheduler import HandedBack, RunEnded, StdScheduler
+from duly.scheduler import RunEnded, RunReturned, StdScheduler
 from duly.stores import MemoryStore
 
 
@@ -43,7 +43,7 @@ async def main() -> None:
     ended = asyncio.Queue[object]()
     async with StdScheduler(MemoryStore(), node="today") as scheduler:
         scheduler.register_job(Ship())
-        scheduler.subscribe(lambda event: ended.put_nowait(event) if isinstance(event, RunEnded | HandedBack) else None)
+        scheduler.subscribe(lambda event: ended.put_nowait(event) if isinstance(event, RunEnded | RunReturned) else None)
         await scheduler.schedule_job("ship:today", Ship, payload=Order("anvil", 3))
         await scheduler.schedule_job("ship:yesterday", Ship, payload=b'{"what":"hammer"}', payload_version=1)
         await scheduler.schedule_job("ship:tomorrow", Ship, payload=b'{"item":{"sku":17}}', payload_version=3)

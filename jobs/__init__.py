@@ -23,10 +23,10 @@ from duly.jobs.errors import (
     TimeLimitExceeded,
     UnreadablePayload,
 )
+from duly.jobs.executor_choice import ExecutorChoice
 from duly.jobs.logs import RunFacts, RunLogFilter, current_run
 from duly.jobs.options import Consistency, Misfire, Overlap, TaskOptions
 from duly.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
-from duly.jobs.placing import Place
 from duly.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
 from duly.jobs.retry import RetryPolicy
 from duly.jobs.task import Request, Task, TaskState, Then, TriggerSource
@@ -42,6 +42,7 @@ __all__ = [
     "CurlFailed",
     "CurlJob",
     "DeclaredTask",
+    "ExecutorChoice",
     "Fail",
     "FunctionJob",
     "InvalidCommand",
@@ -65,7 +66,6 @@ __all__ = [
     "Overlap",
     "PayloadKeys",
     "PayloadTooLarge",
-    "Place",
     "PrintJob",
     "RegisteredJob",
     "Request",

@@ -2,7 +2,7 @@
 
 What a store keeps of an encrypted payload is an envelope::
 
-    mark (8 bytes)  format (1)  length of the key's id (1)  the key's id  nonce (12)  ciphertext and tag (16 more than the plain bytes)
+    mark (6 bytes)  format (1)  length of the key's id (1)  the key's id  nonce (12)  ciphertext and tag (16 more than the plain bytes)
 
 The associated data are everything before the nonce, then namespace, slug and kind, each as UTF-8 behind its length (4 bytes, big-endian):
 an envelope that somebody copies to another task, or whose task is given another kind, does not open. The nonce is random, so that one
@@ -39,7 +39,7 @@ ENVELOPE_MAX = len(MARK) + len(_FORMAT) + 1 + KEY_ID_MAX + _NONCE + _TAG
 
 
 @frozen
-class Place:
+class PayloadAddress:
     """Whose payload it is: an envelope opens nowhere else."""
 
     namespace: str
@@ -60,17 +60,17 @@ class StoredPayload(bytes):
 
     stored: bytes
     """What the store has."""
-    place: Place
+    address: PayloadAddress
     key_id: str | None
     """Which key it is encrypted with; None if it was written in the clear."""
     problem: str | None
     """Why it cannot be read, and these are the stored bytes; None if it can."""
 
     @classmethod
-    def of(cls, value: bytes, stored: bytes, place: Place, *, key_id: str | None, problem: str | None = None) -> "StoredPayload":
+    def of(cls, value: bytes, stored: bytes, address: PayloadAddress, *, key_id: str | None, problem: str | None = None) -> "StoredPayload":
         """Return `value`, knowing the rest."""
         payload = cls(value)
-        payload.stored, payload.place, payload.key_id, payload.problem = stored, place, key_id, problem
+        payload.stored, payload.address, payload.key_id, payload.problem = stored, address, key_id, problem
         return payload
 
     def __reduce__(self) -> tuple[type[bytes], tuple[bytes]]:
@@ -133,7 +133,7 @@ class PayloadKeys:
         """Make the ciphers once."""
         object.__setattr__(self, "_ciphers", {key_id: aes_gcm(key) for key_id, key in self.keys.items()})
 
-    def seal(self, payload: bytes, place: Place) -> bytes:
+    def seal(self, payload: bytes, address: PayloadAddress) -> bytes:
         """Return the stored form of `payload`; that which it had, if it came from this very place under the newest key, or cannot be read.
 
         Raises:
@@ -141,34 +141,34 @@ class PayloadKeys:
 
         """
         if isinstance(payload, StoredPayload):
-            if payload.place == place and (payload.key_id == self.newest or payload.problem is not None):
+            if payload.address == address and (payload.key_id == self.newest or payload.problem is not None):
                 return payload.stored
             if payload.problem is not None:
-                expected = f"one that can be read, to be copied to task {place.slug!r}: {payload.problem}"
-                raise InvalidValue("payload of task", payload.place.slug, expected)
+                expected = f"one that can be read, to be copied to task {address.slug!r}: {payload.problem}"
+                raise InvalidValue("payload of task", payload.address.slug, expected)
         header = MARK + _FORMAT + bytes([len(self.newest)]) + self.newest.encode()
         nonce = os.urandom(_NONCE)
-        return header + nonce + self._ciphers[self.newest].encrypt(nonce, bytes(payload), place.bound(header))
+        return header + nonce + self._ciphers[self.newest].encrypt(nonce, bytes(payload), address.bound(header))
 
-    def open(self, stored: bytes, place: Place) -> StoredPayload:
+    def open(self, stored: bytes, address: PayloadAddress) -> StoredPayload:
         """Return the payload that is stored as `stored`; where it cannot be read, its `problem` says why."""
         if not stored.startswith(MARK):
             problem = "it is not encrypted, and this node requires that it is" if self.require else None
-            return StoredPayload.of(stored, stored, place, key_id=None, problem=problem)
+            return StoredPayload.of(stored, stored, address, key_id=None, problem=problem)
         key_id = _key_id(stored)
         if key_id is None:
             problem = "its envelope is of a format that this version does not know, or cut short"
-            return StoredPayload.of(stored, stored, place, key_id=None, problem=problem)
+            return StoredPayload.of(stored, stored, address, key_id=None, problem=problem)
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             problem = f"it is encrypted with key {key_id!r}, which this node does not have"
-            return StoredPayload.of(stored, stored, place, key_id=key_id, problem=problem)
+            return StoredPayload.of(stored, stored, address, key_id=key_id, problem=problem)
         header, nonce, sealed = _parts(stored)
-        plain = decrypted(cipher, nonce, sealed, place.bound(header))
+        plain = decrypted(cipher, nonce, sealed, address.bound(header))
         if plain is None:
             problem = f"it does not open with key {key_id!r}: it was changed, or is another task's, or that is another key"
-            return StoredPayload.of(stored, stored, place, key_id=key_id, problem=problem)
-        return StoredPayload.of(plain, stored, place, key_id=key_id)
+            return StoredPayload.of(stored, stored, address, key_id=key_id, problem=problem)
+        return StoredPayload.of(plain, stored, address, key_id=key_id)
 
 
 def aes_gcm(key: bytes) -> "AESGCM":

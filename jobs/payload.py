@@ -24,7 +24,7 @@ def check_payload(payload: bytes, limit: int = PAYLOAD_LIMIT) -> bytes:
         raise PayloadTooLarge(payload, limit)
     if isinstance(payload, StoredPayload):
         if payload.problem is not None:
-            raise InvalidValue("payload of task", payload.place.slug, f"one that can be read: {payload.problem}")
+            raise InvalidValue("payload of task", payload.address.slug, f"one that can be read: {payload.problem}")
     elif payload.startswith(MARK):
         raise InvalidValue("payload", type(payload).__name__, f"bytes that do not begin with {MARK!r}, the mark of an encrypted payload")
     return bytes(payload)

@@ -19,9 +19,9 @@ from duly.jobs.errors import (
     KindFetched,
     UnreadablePayload,
 )
+from duly.jobs.executor_choice import ExecutorChoice, check_executor
 from duly.jobs.keywords import check_keywords
 from duly.jobs.options import OptionValues, TaskOptions
-from duly.jobs.placing import Place, check_place
 from duly.jobs.task import Task
 from duly.jobs.typed import AnyJob, Payload, PayloadCodec, TypedFunction, TypedJob, Upgrade, call_of, codec_of, encode_payload
 from duly.jobs.validators import at_least, check_name, or_none
@@ -35,7 +35,7 @@ F = TypeVar("F", bound=Callable[..., object])
 class JobSettings(OptionValues, total=False):
     """What may be said of a kind when its job is registered: its tasks' options, and its limits."""
 
-    executor: Place
+    executor: ExecutorChoice
     max_concurrency: int | None
     global_limit: int | None
 
@@ -65,7 +65,7 @@ class RegisteredJob:
     """Most runs of the kind at once on one node; None = as many as the node has room for."""
     global_limit: int | None = field(default=None, validator=or_none(at_least(1)))
     """Most runs of the kind at once on all nodes of the namespace together; None = any number."""
-    executor: Place = "auto"
+    executor: ExecutorChoice = "auto"
     """Where it runs; no store keeps it, because another process may run the same kind elsewhere."""
 
     codec: PayloadCodec | None = field(default=None, eq=False)
@@ -147,7 +147,7 @@ class JobRegistry(KnownJobs):
         job: AnyJob,
         *,
         trigger: Trigger | str | None = None,
-        executor: Place = "auto",
+        executor: ExecutorChoice = "auto",
         max_concurrency: int | None = None,
         global_limit: int | None = None,
         **options: Unpack[OptionValues],
@@ -179,7 +179,7 @@ class JobRegistry(KnownJobs):
                 raise error
         elif trigger is not None:
             require_trigger(trigger, "trigger", "a Trigger, or the text of one such as '@every 5m'")
-        check_place(executor, called)
+        check_executor(executor, called)
         registered = RegisteredJob(
             job=called,
             trigger=trigger,
@@ -248,7 +248,7 @@ class JobRegistry(KnownJobs):
         `payload_version` and `upgrade`, as a `TypedJob` has them.
 
         Raises:
-            InvalidJob: a function in place of the kind. The decorator raises what `register_job` does.
+            InvalidJob: a function in slot of the kind. The decorator raises what `register_job` does.
 
         """
         if callable(kind):

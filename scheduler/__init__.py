@@ -31,6 +31,7 @@ from duly.scheduler.config import SchedulerConfig
 from duly.scheduler.context import blocking_scheduler_from_context, scheduler_context, scheduler_from_context
 from duly.scheduler.cron import Cron
 from duly.scheduler.errors import (
+    AlreadyAcknowledged,
     ExecutorFailed,
     ForkedScheduler,
     InvalidConfig,
@@ -39,7 +40,6 @@ from duly.scheduler.errors import (
     NoScheduler,
     NotMainThread,
     ProcessDied,
-    RunOver,
     SchedulerClosed,
     SchedulerError,
     TriggerNeverFires,
@@ -49,7 +49,6 @@ from duly.scheduler.errors import (
 from duly.scheduler.events.events import (
     Event,
     EventsDropped,
-    HandedBack,
     LeaseLost,
     LoopFailed,
     NodeStarted,
@@ -57,6 +56,7 @@ from duly.scheduler.events.events import (
     RunAbandoned,
     RunEnded,
     RunLost,
+    RunReturned,
     RunStarted,
 )
 from duly.scheduler.events.stream import EventStream
@@ -81,6 +81,7 @@ from duly.stores import (
 from duly.triggers import DulyError, NaiveDatetime, TriggerError
 
 __all__ = [
+    "AlreadyAcknowledged",
     "BlockingFetchedTask",
     "BlockingFetching",
     "BlockingScheduler",
@@ -100,7 +101,6 @@ __all__ = [
     "FetchedTask",
     "Fetching",
     "ForkedScheduler",
-    "HandedBack",
     "InvalidCommand",
     "InvalidConfig",
     "InvalidDelay",
@@ -137,7 +137,7 @@ __all__ = [
     "RunAbandoned",
     "RunEnded",
     "RunLost",
-    "RunOver",
+    "RunReturned",
     "RunStarted",
     "SchedulerClosed",
     "SchedulerConfig",

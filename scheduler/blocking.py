@@ -11,14 +11,14 @@ from queue import SimpleQueue
 from typing import Any, Self, TypeVar, Unpack
 
 from duly.jobs import JobRegistry
-from duly.scheduler.client.blocking import BlockingTaskFace
+from duly.scheduler.client.blocking import BlockingClient
 from duly.scheduler.clock import Clock
 from duly.scheduler.config import SchedulerConfig, Settings
 from duly.scheduler.errors import NotMainThread, SchedulerClosed
 from duly.scheduler.events.events import Event, Subscriber
 from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream
 from duly.scheduler.executors.fetched.fetch import BlockingFetching, Fetching
-from duly.scheduler.loop_thread import PATIENCE, LoopThread
+from duly.scheduler.loop_thread import CLOSE_TIMEOUT, LoopThread
 from duly.scheduler.signals import STOPPING
 from duly.scheduler.std import StdScheduler
 from duly.stores import JobStore
@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
 
 
-class BlockingScheduler(BlockingTaskFace):
+class BlockingScheduler(BlockingClient):
     """`StdScheduler` for synchronous programs; see there for what each method does and raises.
 
     ::
@@ -121,10 +121,10 @@ class BlockingScheduler(BlockingTaskFace):
         if self._thread is not None:
             self._call(lambda: self._std.drain(grace), "drain")
 
-    def hurry(self) -> None:
+    def stop_now(self) -> None:
         """End the grace of a drain that is under way; does not wait, so that a signal handler may call it."""
         if self._thread is not None:
-            self._thread.call_soon(self._std.hurry)
+            self._thread.call_soon(self._std.stop_now)
 
     def close(self) -> None:
         """Stop at once, close the store, and end the thread. Safe to call twice."""
@@ -150,7 +150,7 @@ class BlockingScheduler(BlockingTaskFace):
             return
         draining = self._thread.submit(self._std.drain, "drain")
         with suppress(TimeoutError):
-            draining.exception((self.config.grace + PATIENCE).total_seconds())
+            draining.exception((self.config.grace + CLOSE_TIMEOUT).total_seconds())
             self.close()
             draining.result()
 
@@ -167,7 +167,7 @@ class BlockingScheduler(BlockingTaskFace):
 
         def receive(number: int, _: object) -> None:
             received.put(number)
-            self.hurry()
+            self.stop_now()
 
         before = {number: signal.signal(number, receive) for number in STOPPING}
         try:

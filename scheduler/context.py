@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from duly.scheduler.client.blocking import BlockingTaskFace
-from duly.scheduler.client.client import TaskFace
+from duly.scheduler.client.blocking import BlockingClient
+from duly.scheduler.client.client import Client
 from duly.scheduler.errors import NoScheduler, SchedulerClosed, WrongThread
 
 _GLANCE = timedelta(seconds=0.5)
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class _Here:
     """A scheduler, in which process it is, and in which event loop it may be awaited, if that is known."""
 
-    scheduler: TaskFace | BlockingTaskFace
+    scheduler: Client | BlockingClient
     process: int
     loop: asyncio.AbstractEventLoop | None
 
@@ -39,7 +39,7 @@ _here: ContextVar[_Here | None] = ContextVar("duly_scheduler", default=None)
 
 
 @contextmanager
-def scheduler_context(scheduler: TaskFace | BlockingTaskFace) -> Iterator[None]:
+def scheduler_context(scheduler: Client | BlockingClient) -> Iterator[None]:
     """Let `scheduler` be that of the body, and of every coroutine and thread that takes a copy of its context."""
     token = _here.set(_Here(scheduler, os.getpid(), running_loop()))
     try:
@@ -49,7 +49,7 @@ def scheduler_context(scheduler: TaskFace | BlockingTaskFace) -> Iterator[None]:
             _here.reset(token)
 
 
-def scheduler_from_context(default: TaskFace | None = None) -> TaskFace:
+def scheduler_from_context(default: Client | None = None) -> Client:
     """Return the scheduler of this context, to be awaited; `default` where there is none.
 
     Raises:
@@ -62,12 +62,12 @@ def scheduler_from_context(default: TaskFace | None = None) -> TaskFace:
             raise NoScheduler("expected code inside a job, or inside scheduler_context(...); a job in another process has none")
         return default
     is_elsewhere = here.loop is not None and here.loop is not running_loop()
-    if isinstance(here.scheduler, BlockingTaskFace) or is_elsewhere:
+    if isinstance(here.scheduler, BlockingClient) or is_elsewhere:
         raise NoScheduler("it cannot be awaited here, outside its event loop: use blocking_scheduler_from_context()")
     return here.scheduler
 
 
-def blocking_scheduler_from_context(default: BlockingTaskFace | None = None) -> BlockingTaskFace:
+def blocking_scheduler_from_context(default: BlockingClient | None = None) -> BlockingClient:
     """Return the scheduler of this context with blocking methods, for a job in a thread; `default` where there is none.
 
     Raises:
@@ -79,7 +79,7 @@ def blocking_scheduler_from_context(default: BlockingTaskFace | None = None) -> 
         if default is None:
             raise NoScheduler("expected code inside a job, or inside scheduler_context(...); a job in another process has none")
         return default
-    if isinstance(here.scheduler, BlockingTaskFace):
+    if isinstance(here.scheduler, BlockingClient):
         return here.scheduler
     if here.loop is None:
         raise NoScheduler("it was set where no event loop ran, so that none can serve a blocking call: use scheduler_from_context()")
@@ -99,10 +99,10 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-class _FromThread(BlockingTaskFace):
+class _FromThread(BlockingClient):
     """The blocking face of a scheduler whose event loop runs in another thread of this process."""
 
-    def __init__(self, scheduler: TaskFace, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, scheduler: Client, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(scheduler)
         self._loop = loop
 

@@ -54,7 +54,7 @@ class NoScheduler(SchedulerError, LookupError):
         self.problem = problem
 
 
-class RunOver(SchedulerError):
+class AlreadyAcknowledged(SchedulerError):
     """A fetched task was acknowledged whose run is over, or in other hands; nothing was written by that."""
 
     def __init__(self, run_id: str, reason: str) -> None:

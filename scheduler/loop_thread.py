@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from duly.scheduler.errors import ForkedScheduler, WrongThread
 
-PATIENCE = timedelta(seconds=5)
+CLOSE_TIMEOUT = timedelta(seconds=5)
 """How long an event loop has, beyond its grace, to come to its end when the interpreter does."""
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class LoopThread:
         for call in calls:
             call.cancel()
         if calls:
-            await asyncio.wait(calls, timeout=PATIENCE.total_seconds())
+            await asyncio.wait(calls, timeout=CLOSE_TIMEOUT.total_seconds())
 
     @property
     def is_here(self) -> bool:

@@ -54,7 +54,7 @@ class NopScheduler(StdScheduler):
         """
         if not self._is_started:
             raise SchedulerClosed
-        subscription = self._subscriptions.open(kind, max_in_flight, LiveRuns(self._parts.clock), lambda: None)
+        subscription = self._subscriptions.open(kind, max_in_flight, LiveRuns(self._services.clock), lambda: None)
         return Fetching(subscription, self.config.payload_limit)
 
     async def drain(self, grace: timedelta | None = None) -> None:

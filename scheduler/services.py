@@ -10,7 +10,7 @@ from duly.stores import JobStore
 
 
 @frozen(kw_only=True, eq=False)
-class Parts:
+class Services:
     """A node's store, jobs, clock, events and settings."""
 
     store: JobStore

@@ -9,7 +9,7 @@ from typing import Self, TypeVar, Unpack
 
 from duly.jobs import InvalidValue, JobRegistry
 from duly.jobs.validators import require_span
-from duly.scheduler.client.client import TaskFace
+from duly.scheduler.client.client import Client
 from duly.scheduler.client.why import ask_why
 from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig, Settings, check_settings, check_wiring, store_url
@@ -20,18 +20,18 @@ from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
 from duly.scheduler.executors.fetched.fetch import Fetching
 from duly.scheduler.executors.fetched.subscriptions import NodeJobs, Subscriptions
 from duly.scheduler.executors.process.child import check_main_is_guarded
-from duly.scheduler.node.node import Works
+from duly.scheduler.node.node import RunningNode
 from duly.scheduler.rules.edits import STOP_REQUESTED
 from duly.scheduler.rules.endings import Stopped
 from duly.scheduler.rules.new_task import new_task
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.scheduler.signals import stop_signals
-from duly.stores import JobStore, SealedStore, open_store
+from duly.stores import EncryptedStore, JobStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class StdScheduler(TaskFace):
+class StdScheduler(Client):
     """Schedules tasks, and runs them when they are due, together with every other node on the same store.
 
     ::
@@ -69,14 +69,14 @@ class StdScheduler(TaskFace):
         self.clock = clock or SystemClock()
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
         if self.config.keys is not None:
-            opened = SealedStore(opened, self.config.keys)
+            opened = EncryptedStore(opened, self.config.keys)
         registry = JobRegistry() if jobs is None else jobs
         followed = StoreClock(self.clock, follows=self.clock.runs)
         known = NodeJobs(registry)
-        super().__init__(Parts(store=opened, registry=known, clock=followed, events=Events(), config=self.config), registry)
-        self._subscriptions = Subscriptions(known, self._parts)
-        self._streams = Streams(self._parts.events, self.config.node)
-        self._works: Works | None = None
+        super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(), config=self.config), registry)
+        self._subscriptions = Subscriptions(known, self._services)
+        self._streams = Streams(self._services.events, self.config.node)
+        self._running_node: RunningNode | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         """The event loop that it was started in, until it is closed."""
         self._changing = asyncio.Lock()
@@ -87,11 +87,11 @@ class StdScheduler(TaskFace):
             raise WrongLoop
 
     def _made_due(self) -> None:
-        if self._works is not None:
-            self._works.dispatcher.loop.wake.ring()
+        if self._running_node is not None:
+            self._running_node.dispatcher.loop.wake.ring()
 
     def _asked_to_stop(self, slug: str) -> None:
-        for run in self._works.runs if self._works is not None else ():
+        for run in self._running_node.runs if self._running_node is not None else ():
             if run.task.slug == slug:
                 run.end_early(Stopped(STOP_REQUESTED))
 
@@ -103,9 +103,9 @@ class StdScheduler(TaskFace):
 
         """
         self._check_loop()
-        if self._works is None:
-            return await ask_why(slug, self._parts, None)
-        return await ask_why(slug, self._parts, self._works.here, self._works.limits.is_full)
+        if self._running_node is None:
+            return await ask_why(slug, self._services, None)
+        return await ask_why(slug, self._services, self._running_node.here, self._running_node.limits.is_full)
 
     def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
         """Return this node's events as a stream, to be entered and iterated over, until the scheduler is closed.
@@ -138,8 +138,8 @@ class StdScheduler(TaskFace):
 
         """
         self._check_loop()
-        works = self.works
-        subscription = self._subscriptions.open(kind, max_in_flight, works.runs, works.dispatcher.loop.wake.ring)
+        running_node = self.running_node
+        subscription = self._subscriptions.open(kind, max_in_flight, running_node.runs, running_node.dispatcher.loop.wake.ring)
         return Fetching(subscription, self.config.payload_limit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -151,7 +151,7 @@ class StdScheduler(TaskFace):
         """
         if not callable(subscriber):
             raise InvalidValue("subscriber", subscriber, "a callable that takes an event")
-        return self._parts.events.subscribe(subscriber)
+        return self._services.events.subscribe(subscriber)
 
     # -- life
 
@@ -161,16 +161,16 @@ class StdScheduler(TaskFace):
         return self.config.node
 
     @property
-    def works(self) -> Works:
+    def running_node(self) -> RunningNode:
         """The loops of this node, for tests to turn by hand.
 
         Raises:
             SchedulerClosed: it is not started.
 
         """
-        if self._works is None:
+        if self._running_node is None:
             raise SchedulerClosed
-        return self._works
+        return self._running_node
 
     async def start(self) -> None:
         """Open the store, create the tasks that the registry declares, and begin to run what is due; starting twice is once.
@@ -183,19 +183,19 @@ class StdScheduler(TaskFace):
         """
         check_main_is_guarded()
         async with self._changing:
-            if self._works is not None:
+            if self._running_node is not None:
                 return
             try:
-                await self._parts.store.open()
-                sent = self._parts.clock.monotonic()
-                self._parts.clock.observe(await self._parts.store.now(), sent=sent, received=self._parts.clock.monotonic())
+                await self._services.store.open()
+                sent = self._services.clock.monotonic()
+                self._services.clock.observe(await self._services.store.now(), sent=sent, received=self._services.clock.monotonic())
                 await self._declare()
             except BaseException:
-                await self._parts.store.close()
+                await self._services.store.close()
                 raise
             self._loop = asyncio.get_running_loop()
-            self._works = Works(self._parts, partial(scheduler_context, self))
-            self._works.start()
+            self._running_node = RunningNode(self._services, partial(scheduler_context, self))
+            self._running_node.start()
 
     async def _declare(self) -> None:
         await self.schedule_jobs(map(new_task, self.jobs.declared), if_exists="replace")
@@ -215,25 +215,25 @@ class StdScheduler(TaskFace):
         if grace is not None:
             require_span("grace", grace)
         async with self._changing:
-            if self._works is None:
+            if self._running_node is None:
                 return
             self._subscriptions.end()
             try:
-                await self._works.drain(self.config.grace if grace is None else grace)
+                await self._running_node.drain(self.config.grace if grace is None else grace)
             except Exception:
-                await self._stop(self._works)
+                await self._stop(self._running_node)
                 raise
-            await self._stop(self._works)
+            await self._stop(self._running_node)
 
-    async def _stop(self, works: Works) -> None:
-        await works.stop()
+    async def _stop(self, running_node: RunningNode) -> None:
+        await running_node.stop()
         self._subscriptions.clear()
-        self._works = None
+        self._running_node = None
 
-    def hurry(self) -> None:
+    def stop_now(self) -> None:
         """End the grace of a drain that is under way; without effect otherwise."""
-        if self._works is not None:
-            self._works.hurry()
+        if self._running_node is not None:
+            self._running_node.stop_now()
 
     async def close(self) -> None:
         """Stop at once, and close the store; what still runs is cut short as at the end of a drain. Safe to call twice.
@@ -242,11 +242,11 @@ class StdScheduler(TaskFace):
         """
         self._check_loop()
         try:
-            self.hurry()
+            self.stop_now()
             await self.drain(timedelta(0))
         finally:
             self._streams.end()
-            await self._parts.store.close()
+            await self._services.store.close()
             self._loop = None
             self._changing = asyncio.Lock()  # it is bound to an event loop, and the next start may be in another
 
@@ -261,17 +261,17 @@ class StdScheduler(TaskFace):
             try:
                 await self.start()
                 await received.get()
-                hurrying = asyncio.create_task(self._hurry_at(received))
+                stopping_now = asyncio.create_task(self._stop_now_at(received))
                 try:
                     await self.drain()
                 finally:
-                    hurrying.cancel()
+                    stopping_now.cancel()
             finally:
                 await self.close()
 
-    async def _hurry_at(self, received: "asyncio.Queue[signal.Signals]") -> None:
+    async def _stop_now_at(self, received: "asyncio.Queue[signal.Signals]") -> None:
         await received.get()
-        self.hurry()
+        self.stop_now()
 
     async def __aenter__(self) -> Self:
         """Start."""

@@ -1,7 +1,7 @@
 """What and when, kept: the store protocol, the values that pass through it, and the store in memory."""
 
 from duly.stores.base import JobStore
-from duly.stores.encrypted import SealedStore
+from duly.stores.encrypted import EncryptedStore
 from duly.stores.errors import (
     ClockSkew,
     Conflict,
@@ -36,6 +36,7 @@ from duly.stores.url import open_store
 __all__ = [
     "ClockSkew",
     "Conflict",
+    "EncryptedStore",
     "Exchange",
     "Extended",
     "Held",
@@ -57,7 +58,6 @@ __all__ = [
     "RunQuery",
     "RunStatus",
     "SchemaMismatch",
-    "SealedStore",
     "StoreClosed",
     "StoreError",
     "StoreUnavailable",

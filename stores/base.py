@@ -83,14 +83,14 @@ class JobStore(Protocol):
     async def next_run(self, kinds: Sequence[str]) -> datetime | None:
         """Return the earliest due instant among tasks of `kinds`; None when there is none."""
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold up to `want` of the `total` places that `kind` has in the namespace until `now + lease`; return how many.
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Hold up to `want` of the `total` slots that `kind` has in the namespace until `now + lease`; return how many.
 
-        The answer replaces what `node` held before; 0 gives all back. Places that no node renewed in time are free again.
+        The answer replaces what `node` held before; 0 gives all back. Slots that no node renewed in time are free again.
         """
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
-        """Yield whenever something may be due sooner than the last `next_due` said.
+        """Yield whenever something may be due sooner than the last `next_run` said.
 
         A hint, never the truth: it may come for nothing, several may come as one, and a store that cannot tell never
         yields. What is written after the context was entered is not missed, as long as the store's line holds; the

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from duly.jobs import PayloadTooLarge, Task
-from duly.jobs.cipher import PayloadKeys, Place, StoredPayload
-from duly.jobs.evolving import evolve
+from duly.jobs.cipher import PayloadAddress, PayloadKeys, StoredPayload
+from duly.jobs.with_changes import with_changes
 from duly.stores.base import JobStore
 from duly.stores.errors import Conflict, JobNotFound
 from duly.stores.queries import Page, RunQuery, TaskQuery
@@ -22,7 +22,7 @@ _TRIES = 20
 """How often a task is encrypted anew because somebody else was faster."""
 
 
-class SealedStore(JobStore):
+class EncryptedStore(JobStore):
     """Keeps what another store keeps, with its payloads encrypted; a scheduler that is given `keys` makes one by itself."""
 
     def __init__(self, store: JobStore, keys: PayloadKeys) -> None:
@@ -65,7 +65,7 @@ class SealedStore(JobStore):
         """Write what finished, then lock what is due, in one round trip."""
         exchange = await self._store.exchange(now, [self._sealed_outcome(each) for each in outcomes], request)
         tasks = [self._opened(task) for task in exchange.tasks]
-        return evolve(exchange, tasks=tasks, refused=self._refused(outcomes, exchange.refused))
+        return with_changes(exchange, tasks=tasks, refused=self._refused(outcomes, exchange.refused))
 
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock due tasks."""
@@ -84,9 +84,9 @@ class SealedStore(JobStore):
         """Return the earliest due instant among tasks of `kinds`."""
         return await self._store.next_run(kinds)
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold up to `want` of the `total` places that `kind` has."""
-        return await self._store.places(now, node, kind, want, total, lease)
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Hold up to `want` of the `total` slots that `kind` has."""
+        return await self._store.slots(now, node, kind, want, total, lease)
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
         """Yield whenever something may be due sooner than was known."""
@@ -110,7 +110,7 @@ class SealedStore(JobStore):
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match."""
         page = await self._store.search(query)
-        return evolve(page, items=[self._opened(task) for task in page.items])
+        return with_changes(page, items=[self._opened(task) for task in page.items])
 
     async def count(self, query: TaskQuery) -> int:
         """Return how many tasks match."""
@@ -144,7 +144,7 @@ class SealedStore(JobStore):
                 written += await self._is_reencrypted(now, task)
             if page.next is None:
                 return written
-            query = evolve(query, after=page.next)
+            query = with_changes(query, after=page.next)
 
     async def _is_reencrypted(self, now: datetime, task: Task) -> bool:
         """Tell whether there was anything to write; made anew on the newest version when somebody was faster, who may have left it."""
@@ -187,24 +187,24 @@ class SealedStore(JobStore):
 
     # -- in and out
 
-    def _place(self, task: Task) -> Place:
-        return Place(self.namespace, task.slug, task.kind)
+    def _address(self, task: Task) -> PayloadAddress:
+        return PayloadAddress(self.namespace, task.slug, task.kind)
 
     def _opened(self, task: Task) -> Task:
-        return evolve(task, payload=self._keys.open(task.payload, self._place(task)))
+        return with_changes(task, payload=self._keys.open(task.payload, self._address(task)))
 
     def _sealed(self, task: Task) -> Task:
         """Encrypt, but leave what was stored before and is too large for an envelope: its run must end, and people may pause it."""
-        payload, place = task.payload, self._place(task)
+        payload, address = task.payload, self._address(task)
         try:
-            return evolve(task, payload=self._keys.seal(payload, place))
+            return with_changes(task, payload=self._keys.seal(payload, address))
         except PayloadTooLarge:
-            if isinstance(payload, StoredPayload) and (payload.place == place or payload.key_id is None):
-                return evolve(task, payload=payload.stored)
+            if isinstance(payload, StoredPayload) and (payload.address == address or payload.key_id is None):
+                return with_changes(task, payload=payload.stored)
             raise
 
     def _sealed_outcome(self, outcome: Outcome) -> Outcome:
-        return evolve(
+        return with_changes(
             outcome,
             task=_as_stored(outcome.task),
             next=outcome.next and self._sealed(outcome.next),
@@ -214,7 +214,7 @@ class SealedStore(JobStore):
     def _refused(self, outcomes: Sequence[Outcome], refused: Sequence[Refused]) -> list[Refused]:
         given = {outcome.task.lease_id: outcome for outcome in outcomes}
         return [
-            evolve(each, outcome=given[each.outcome.task.lease_id], task=None if each.task is None else self._opened(each.task))
+            with_changes(each, outcome=given[each.outcome.task.lease_id], task=None if each.task is None else self._opened(each.task))
             for each in refused
         ]
 
@@ -226,8 +226,8 @@ class SealedStore(JobStore):
             return self._sealed(new)
         payload = row.payload
         is_same = isinstance(payload, StoredPayload) and payload.problem is None and (row.kind, payload) == (new.kind, new.payload)
-        return _as_stored(evolve(new, payload=payload)) if is_same else self._sealed(new)
+        return _as_stored(with_changes(new, payload=payload)) if is_same else self._sealed(new)
 
 
 def _as_stored(task: Task) -> Task:
-    return evolve(task, payload=task.payload.stored) if isinstance(task.payload, StoredPayload) else task
+    return with_changes(task, payload=task.payload.stored) if isinstance(task.payload, StoredPayload) else task

@@ -51,7 +51,7 @@ class NopStore(JobStore):
 
     async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
         """Refuse every outcome, lock nothing."""
-        return Exchange(tasks=[], refused=await self.reschedule(now, outcomes), next_due=None, store_now=None)
+        return Exchange(tasks=[], refused=await self.reschedule(now, outcomes), next_run=None, store_now=None)
 
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock nothing."""
@@ -69,7 +69,7 @@ class NopStore(JobStore):
         """Return None."""
         return None
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
         """Give none: there is nothing to run in one."""
         return 0
 

@@ -130,7 +130,7 @@ class Exchange:
     tasks: list[Task]
     """Locked now, at most `batch`, in due order within each kind."""
     refused: list[Refused]
-    next_due: datetime | None
+    next_run: datetime | None
     """When to ask again: the earliest due instant of the request's kinds; not later than `now` if more is due already."""
     store_now: datetime | None
     """The store's clock, read while it served this; None where the store has no clock of its own."""

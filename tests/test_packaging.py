@@ -64,9 +64,9 @@ def test_the_wheel_brings_no_other_top_level_package() -> None:
 def test_there_is_no_second_copy_of_a_package(name: str) -> None:
     """The bare name of a folder of the checkout cannot be imported."""
     spec = find_spec(name)
-    places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+    slots = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
 
-    assert not [place for place in places if place and Path(place).is_relative_to(ROOT / name)]
+    assert not [place for place in slots if place and Path(place).is_relative_to(ROOT / name)]
 
 
 def test_the_namespace_holds_no_code() -> None:

@@ -9,7 +9,7 @@ from duly.jobs import JobRegistry, Task
 from duly.jobs.registry import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
 from duly.jobs.typed import AnyJob, KindOrJob, Payload
-from duly.scheduler.client.client import TaskFace
+from duly.scheduler.client.client import Client
 from duly.scheduler.client.paging import walk_blocking
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.new_task import NewTask, OneOff
@@ -20,10 +20,10 @@ F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
 
 
-class BlockingTaskFace:
+class BlockingClient:
     """The half of a blocking scheduler that schedules."""
 
-    def __init__(self, std: TaskFace) -> None:
+    def __init__(self, std: Client) -> None:
         """Block on what `std` does."""
         self._std = std
 

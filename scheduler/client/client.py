@@ -14,8 +14,8 @@ from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.rules.new_task import NewTask, OneOff, check_new, check_when, moment, one_off, to_task
-from duly.scheduler.services import Parts
-from duly.stores import Conflict, IfExists, JobStore, Node, Page, Run, RunQuery, SealedStore, TaskQuery
+from duly.scheduler.services import Services
+from duly.stores import Conflict, EncryptedStore, IfExists, JobStore, Node, Page, Run, RunQuery, TaskQuery
 from duly.stores.rules import transitions
 from duly.triggers import Trigger
 
@@ -25,12 +25,12 @@ _TRIES = 20
 """How often an edit is made anew because somebody else was faster."""
 
 
-class TaskFace:
+class Client:
     """The half of a scheduler that schedules; every method may be called while the tasks run, here or on other nodes."""
 
-    def __init__(self, parts: Parts, jobs: JobRegistry) -> None:
-        """Act on the tasks in the store of `parts`; what is registered goes into `jobs`."""
-        self._parts, self._jobs = parts, jobs
+    def __init__(self, services: Services, jobs: JobRegistry) -> None:
+        """Act on the tasks in the store of `services`; what is registered goes into `jobs`."""
+        self._services, self._jobs = services, jobs
 
     @property
     def jobs(self) -> JobRegistry:
@@ -41,7 +41,7 @@ class TaskFace:
     def _store(self) -> JobStore:
         """The store, for a call that may be made here and now."""
         self._check_loop()
-        return self._parts.store
+        return self._services.store
 
     def _check_loop(self) -> None:
         """Raise `WrongLoop` where its event loop is another than the one that runs here."""
@@ -95,13 +95,13 @@ class TaskFace:
             DulyError: what `schedule_job` refuses; nothing is written then.
 
         """
-        new = one_off(NewTask("", target, at=time, payload=data), options, self.jobs, self._parts.clock.now())
+        new = one_off(NewTask("", target, at=time, payload=data), options, self.jobs, self._services.clock.now())
         await self.schedule_jobs([new])
         return new.slug
 
     async def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a task that runs once, so long from now; as `at`, with which it shares everything else."""
-        new = one_off(NewTask("", target, delay=delay, payload=data), options, self.jobs, self._parts.clock.now())
+        new = one_off(NewTask("", target, delay=delay, payload=data), options, self.jobs, self._services.clock.now())
         await self.schedule_jobs([new])
         return new.slug
 
@@ -128,8 +128,8 @@ class TaskFace:
 
         """
         check_if_exists(if_exists)
-        now, limit = self._parts.clock.now(), self._parts.config.payload_limit
-        new = [to_task(check_new(each), self._parts.registry, now=now, payload_limit=limit) for each in tasks]
+        now, limit = self._services.clock.now(), self._services.config.payload_limit
+        new = [to_task(check_new(each), self._services.registry, now=now, payload_limit=limit) for each in tasks]
         written = await self._store.create(now, new, if_exists=if_exists)
         if written:
             self._made_due()
@@ -201,7 +201,7 @@ class TaskFace:
             InvalidSchedule: as many fires wait already as there may.
 
         """
-        return await self._edit(slug, lambda task: edits.run_now(task, self._trigger_of(task), self._parts.clock.now()))
+        return await self._edit(slug, lambda task: edits.run_now(task, self._trigger_of(task), self._services.clock.now()))
 
     async def stop_job(self, slug: str) -> bool:
         """Ask the node that runs the task to stop this run; return False if nobody runs it.
@@ -237,12 +237,12 @@ class TaskFace:
             DulyError: what `update` refuses; nothing is written then.
 
         """
-        limit = self._parts.config.payload_limit
+        limit = self._services.config.payload_limit
 
         def update(task: Task) -> Task | None:
-            registered = self._parts.registry.find(task.kind)
+            registered = self._services.registry.find(task.kind)
             codec = None if registered is None else registered.codec
-            return edits.update(task, changes, now=self._parts.clock.now(), payload_limit=limit, codec=codec)
+            return edits.update(task, changes, now=self._services.clock.now(), payload_limit=limit, codec=codec)
 
         return await self._edit(slug, update)
 
@@ -252,7 +252,7 @@ class TaskFace:
         What cannot be read stays as it is. Without `keys` there is nothing to do.
         """
         store = self._store
-        return await store.reencrypt(self._parts.clock.now()) if isinstance(store, SealedStore) else 0
+        return await store.reencrypt(self._services.clock.now()) if isinstance(store, EncryptedStore) else 0
 
     async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
         """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `duly.scheduler.rules.edits.move`.
@@ -262,11 +262,11 @@ class TaskFace:
             InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant.
 
         """
-        to = moment(slug, at, delay, self._parts.clock.now())
+        to = moment(slug, at, delay, self._services.clock.now())
         return await self._edit(slug, lambda task: edits.move(task, to))
 
     def _trigger_of(self, task: Task) -> Trigger | None:
-        return trigger_of(task, self._parts.registry.find(task.kind))
+        return trigger_of(task, self._services.registry.find(task.kind))
 
     async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
         """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""
@@ -276,7 +276,7 @@ class TaskFace:
             if changed is None or changed == task:
                 return task
             try:
-                written = await self._store.update(self._parts.clock.now(), changed)
+                written = await self._store.update(self._services.clock.now(), changed)
             except Conflict:
                 if not left:
                     raise
@@ -297,5 +297,5 @@ class TaskFace:
 
     async def nodes(self) -> list[Node]:
         """Return the nodes that are alive, by what they last said of themselves."""
-        now = self._parts.clock.now()
+        now = self._services.clock.now()
         return [node for node in await self._store.nodes() if node.until > now]

@@ -6,14 +6,14 @@ from duly.jobs import Task
 from duly.jobs.registry import KnownJobs
 from duly.scheduler.rules.explain import Here, Surroundings, explain
 from duly.scheduler.rules.firing import trigger_of
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.triggers import DulyError, Trigger, parse_trigger
 
 IsFull = Callable[[str], str | None]
 """Says, as a clause, why no more runs of a kind may begin; None if they may."""
 
 
-async def ask_why(slug: str, parts: Parts, here: Here | None, is_full: IsFull = lambda _: None) -> str:
+async def ask_why(slug: str, services: Services, here: Here | None, is_full: IsFull = lambda _: None) -> str:
     """Say in one sentence why the task is not running, or that it is; `here` is this node's own state, None if it is not running.
 
     Raises:
@@ -21,10 +21,10 @@ async def ask_why(slug: str, parts: Parts, here: Here | None, is_full: IsFull = 
         StoreError: of the store.
 
     """
-    task = await parts.store.get(slug)
-    nodes = await parts.store.nodes()
+    task = await services.store.get(slug)
+    nodes = await services.store.nodes()
     around = Surroundings(
-        now=parts.clock.now(), nodes=tuple(nodes), here=here, trigger=_trigger_of(task, parts.registry), limit=is_full(task.kind)
+        now=services.clock.now(), nodes=tuple(nodes), here=here, trigger=_trigger_of(task, services.registry), limit=is_full(task.kind)
     )
     return explain(task, around)
 

@@ -155,7 +155,7 @@ class RunLost(Event):
 
 
 @frozen(kw_only=True)
-class HandedBack(Event):
+class RunReturned(Event):
     """A task was locked and given back unrun, its attempt refunded."""
 
     slug: str

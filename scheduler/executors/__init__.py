@@ -2,14 +2,14 @@
 
 from duly.scheduler.executors.base import Executor, Remains
 from duly.scheduler.executors.coroutine import CoroutineExecutor
-from duly.scheduler.executors.pool import ForeignExecutor
+from duly.scheduler.executors.pool import PoolExecutor
 from duly.scheduler.executors.process.executor import ProcessExecutor
 from duly.scheduler.executors.thread import ThreadExecutor
 
 __all__ = [
     "CoroutineExecutor",
     "Executor",
-    "ForeignExecutor",
+    "PoolExecutor",
     "ProcessExecutor",
     "Remains",
     "ThreadExecutor",

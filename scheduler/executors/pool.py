@@ -62,7 +62,7 @@ def call_in_thread(job: Job, task: Task, ctx: JobContext, stop: StopSignal) -> A
     return answer_of(partial(call, job, evolve(ctx, waiting=OwnWaiting()), task, stop))
 
 
-class ForeignExecutor:
+class PoolExecutor:
     """Submits jobs to the users' executors.
 
     What has begun there cannot be killed. A run that is cancelled is *abandoned*: it counts in `abandoned` until its future is done, so
@@ -90,7 +90,7 @@ class ForeignExecutor:
 
         Raises:
             ExecutorFailed: the executor did not run it, or lost it.
-            JobEnding, CancelledApart, RemoteError: what the job raised; see `Answer`.
+            JobEnding, CancelledRemotely, RemoteError: what the job raised; see `Answer`.
 
         """
         try:

@@ -20,7 +20,7 @@ from duly.jobs.retry import class_names
 from duly.scheduler import waiting
 from duly.scheduler.clock import SystemClock
 from duly.scheduler.executors.base import as_error
-from duly.scheduler.rules.endings import CancelledApart, RemoteError, describe
+from duly.scheduler.rules.endings import CancelledRemotely, RemoteError, describe
 from duly.scheduler.rules.new_task import NewTask
 from duly.scheduler.runs.live_run import StopSignal
 from duly.scheduler.runs.spawns import Spawns, when_of
@@ -81,7 +81,7 @@ class OwnLoop(Job):
         try:
             return call(self.job, evolve(ctx, waiting=OwnWaiting()), task, self.stop)
         except asyncio.CancelledError as cancelled:
-            raise CancelledApart(describe(cancelled)) from cancelled
+            raise CancelledRemotely(describe(cancelled)) from cancelled
 
 
 # -- what travels between processes
@@ -120,7 +120,7 @@ class Answer:
         Raises:
             DulyError: it spawned what cannot be scheduled.
             JobEnding: the job raised one; what `RemoteError` tells of it is the `__cause__`.
-            CancelledApart: the job was cancelled, or cancelled itself.
+            CancelledRemotely: the job was cancelled, or cancelled itself.
             RemoteError: it raised anything else.
 
         """
@@ -129,7 +129,7 @@ class Answer:
                 ctx.spawn(new.slug, new.job, **when_of(new))
             return self.task
         if self.is_cancelled:
-            raise CancelledApart(self.text)
+            raise CancelledRemotely(self.text)
         error = RemoteError(self.text, self.names)
         if self.ending is not None:
             raise self.ending from error

@@ -13,16 +13,16 @@ from attrs import evolve, frozen
 
 from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
 from duly.scheduler.events.events import RunLost, RunStarted
-from duly.scheduler.executors.fetched.desk import Desk
+from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
-from duly.scheduler.node.outbox import Ended, Outbox, is_about_outcomes
+from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes
 from duly.scheduler.node.runner import Runner
-from duly.scheduler.rules.endings import Ending, Finish, Interrupted, Raised, Stopped
+from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Raised, Stopped
 from duly.scheduler.rules.fair_share import filled
 from duly.scheduler.rules.firing import NEXT_FIRE, is_suspect, plan_fire, trigger_of
 from duly.scheduler.runs.live_run import LiveRun
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.stores import ClockSkew, Exchange, LockRequest
 from duly.triggers import DulyError
 
@@ -51,18 +51,18 @@ class _Call:
 class Dispatcher:
     """Locks and starts runs, and hands in what the outbox holds; everything here happens in the scheduler's event loop."""
 
-    def __init__(self, parts: Parts, runner: Runner) -> None:
-        """Lock from the store of `parts` what `runner` is to run."""
-        self._parts, self._store, self._clock, self._config = parts, parts.store, parts.clock, parts.config
+    def __init__(self, services: Services, runner: Runner) -> None:
+        """Lock from the store of `services` what `runner` is to run."""
+        self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runner, self._runs = runner, runner.runs
-        self.limits = Limits(parts, runner)
+        self.limits = Limits(services, runner)
         """How much of each kind may be locked."""
-        self.loop = Loop("dispatch", self._turn, parts)
+        self.loop = Loop("dispatch", self._turn, services)
         runner.on_room = self.loop.wake.ring
         self.is_locking = True
         """Set to False to take no more work; what ends is still written."""
-        self._losses = Losses(parts)
-        self._outbox = Outbox(parts, self._runs, self.loop.wake.ring)
+        self._losses = Losses(services)
+        self._outbox = Outbox(services, self._runs, self.loop.wake.ring)
         self._unanswered: _Call | None = None
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
@@ -83,7 +83,7 @@ class Dispatcher:
         self._in_vain = 0 if await self.run_once() else self._in_vain + 1
         poll = jittered(self._config.poll, by=0.25)
         left_out = await self.next_left_out()
-        if left_out is not None and self._in_vain >= len(self._parts.registry.kinds):
+        if left_out is not None and self._in_vain >= len(self._services.registry.kinds):
             # Every kind had its turn: what is due is not to be had just now.
             left_out = max(left_out, self._clock.now() + jittered(BUSY_PAUSE, by=0.5))
         asks = [ask for ask in (self._next_ask, left_out, self.limits.next_ask) if ask is not None]
@@ -134,12 +134,12 @@ class Dispatcher:
         rooms = await self.limits.rooms(now, self._free(len(ending)), self._busy_kinds, ending)
         if not rooms or not self.is_locking:  # a drain may have begun meanwhile
             return _Call(now, sent, None)
-        return _Call(now, sent, LockRequest(node=self._parts.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
+        return _Call(now, sent, LockRequest(node=self._services.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
 
     def _free(self, ending: int) -> int:
         return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned if self.is_locking else 0
 
-    async def _exchange(self, call: _Call, handed_in: list[Ended]) -> Exchange:
+    async def _exchange(self, call: _Call, handed_in: list[PendingWrite]) -> Exchange:
         self._unanswered = call
         try:
             exchange = await self._store.exchange(call.now, [each.outcome for each in handed_in], call.request)
@@ -159,8 +159,8 @@ class Dispatcher:
         """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
         rooms = {} if call.request is None else call.request.rooms
         self._busy_kinds = filled(rooms, [task.kind for task in exchange.tasks])
-        self._next_ask = exchange.next_due
-        if exchange.next_due is not None and exchange.next_due <= call.now and not exchange.tasks:
+        self._next_ask = exchange.next_run
+        if exchange.next_run is not None and exchange.next_run <= call.now and not exchange.tasks:
             self._ask_again(BUSY_PAUSE)
 
     def _ask_again(self, pause: timedelta) -> None:
@@ -179,7 +179,7 @@ class Dispatcher:
         Of those none is begun: it may take the process's life before the others' way back is written, and they would
         lose one more run that they never had. Handed back, each of them comes again by itself.
         """
-        registered = self._parts.registry.find(task.kind)
+        registered = self._services.registry.find(task.kind)
         live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call), registered=registered)
         suspects = [each for each in self._runs if is_suspect(each.task)] if is_suspect(task) else []
         self._runs.add(live)
@@ -216,11 +216,11 @@ class Dispatcher:
             return
         if fire.cancel_at is not None:
             live.timer = self._clock.call_later(fire.cancel_at - self._clock.now(), lambda: live.end_early(Stopped(NEXT_FIRE)))
-        started = RunStarted(node=self._parts.node, task=task, fire_time=fire.fire_time)
-        if isinstance(registered.job, Desk):
-            live.on_begin = lambda: self._parts.publish(started)
+        started = RunStarted(node=self._services.node, task=task, fire_time=fire.fire_time)
+        if isinstance(registered.job, DeliveryQueue):
+            live.on_begin = lambda: self._services.publish(started)
         else:
-            self._parts.publish(started)
+            self._services.publish(started)
         live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"duly {task.slug}")
         live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
 
@@ -247,15 +247,15 @@ class Dispatcher:
         self._end(live, live.fire_time, live.started_at, max(self._clock.now(), live.started_at), ending)
 
     def _end(self, live: LiveRun, fire_time: datetime, started_at: datetime, ended_at: datetime, ending: Ending) -> None:
-        self._outbox.finish(live, Finish(task=live.task, fire_time=fire_time, started_at=started_at, ended_at=ended_at, ending=ending))
+        self._outbox.finish(live, EndedRun(task=live.task, fire_time=fire_time, started_at=started_at, ended_at=ended_at, ending=ending))
 
 
 class Losses:
     """Publishes `RunLost` once for every loss of a run whose task this node locks."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Tell through `parts`."""
-        self._parts = parts
+    def __init__(self, services: Services) -> None:
+        """Tell through `services`."""
+        self._services = services
         self._told: deque[tuple[str, datetime | None, int]] = deque(maxlen=_REMEMBERED)
 
     def look_at(self, task: Task) -> None:
@@ -264,6 +264,6 @@ class Losses:
         if not task.crashes or loss in self._told:
             return
         self._told.append(loss)
-        self._parts.publish(
-            RunLost(node=self._parts.node, slug=task.slug, kind=task.kind, crashes=task.crashes, lease_ended_at=task.ended_at)
+        self._services.publish(
+            RunLost(node=self._services.node, slug=task.slug, kind=task.kind, crashes=task.crashes, lease_ended_at=task.ended_at)
         )

@@ -16,11 +16,11 @@ from attrs import evolve
 
 from duly.scheduler.events.events import LeaseLost, LoopFailed
 from duly.scheduler.node.loop import Loop, jittered
-from duly.scheduler.node.slots import Places
+from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.edits import STOP_REQUESTED
 from duly.scheduler.rules.endings import Interrupted, Stopped
 from duly.scheduler.runs.live_run import LiveRun, LiveRuns
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.stores import Extended, Kept, LockLost, Node, StoreClosed
 from duly.triggers import DulyError
 
@@ -34,10 +34,10 @@ STANDSTILL = 10
 class Heartbeat:
     """Extends the leases of the live runs, and announces the node; made in the scheduler's loop, run in its own or that one."""
 
-    def __init__(self, parts: Parts, runs: LiveRuns, node: Node, places: Places | None = None) -> None:
-        """Keep the leases of `runs` in the store of `parts`, and announce `node`; `places` belong to the same event loop."""
-        self._parts, self._store, self._clock, self._config = parts, parts.store, parts.clock, parts.config
-        self._runs, self._node, self._places = runs, node, places
+    def __init__(self, services: Services, runs: LiveRuns, node: Node, slots: Slots | None = None) -> None:
+        """Keep the leases of `runs` in the store of `services`, and announce `node`; `slots` belong to the same event loop."""
+        self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
+        self._runs, self._node, self._places = runs, node, slots
         self._home = asyncio.get_running_loop()
         self._last_turn = self._clock.monotonic()
         self._announced: datetime | None = None
@@ -67,8 +67,8 @@ class Heartbeat:
     async def _extend(self) -> bool:
         now, sent = self._clock.now(), self._clock.monotonic()
         kept = [run for run in self._runs if self._is_kept(run)]
-        if self._places is not None:  # before the leases, with the same `now`: none may outlive its place
-            kept = self._places.with_place(kept, await self._places.renew(now))
+        if self._places is not None:  # before the leases, with the same `now`: none may outlive its slot
+            kept = self._places.with_slot(kept, await self._places.renew(now))
         is_unsure = self._places is not None and self._places.is_unsure
         runs = {run.lease_id: run for run in kept}
         if not runs:
@@ -96,7 +96,7 @@ class Heartbeat:
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.is_lost = True
         run.trust_changed()
-        self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
+        self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def cut_untrusted(self) -> None:
@@ -110,7 +110,7 @@ class Heartbeat:
         if run.is_lost or now - self._last_turn > STANDSTILL * lease:
             return False
         if run.started is None:
-            return now - run.locked <= run.patience * lease
+            return now - run.locked <= run.leases_to_begin * lease
         limit = run.task.options.time_limit
         return limit is None or now - run.started <= (limit + self._config.grace).total_seconds()
 
@@ -118,12 +118,12 @@ class Heartbeat:
         now = self._clock.now()
         if self._announced is None or now - self._announced >= self._config.lease:
             self._is_known = True
-            node = evolve(self._node, kinds=self._parts.registry.kinds)  # more may have been registered since
+            node = evolve(self._node, kinds=self._services.registry.kinds)  # more may have been registered since
             await self._store.announce(_seen(node, now, now + 2 * self._config.lease))
             self._announced = now
 
     async def farewell(self) -> None:
-        """Give back the places that no run needs, and tell the others that this node is gone, if they may know that it was there."""
+        """Give back the slots that no run needs, and tell the others that this node is gone, if they may know that it was there."""
         if self._places is not None:
             await self._places.renew(self._clock.now())
         if self._is_known:
@@ -146,15 +146,15 @@ def _seen(node: Node, now: datetime, until: datetime) -> Node:
 class HeartbeatThread:
     """A heartbeat in a thread of its own, with an event loop and a store of its own; made and stopped in the scheduler's loop."""
 
-    def __init__(self, heartbeat: Heartbeat, parts: Parts) -> None:
-        """Beat with `heartbeat`, made with the same `parts`, whose store is this thread's own and not yet open."""
-        self._heartbeat, self._parts = heartbeat, parts
+    def __init__(self, heartbeat: Heartbeat, services: Services) -> None:
+        """Beat with `heartbeat`, made with the same `services`, whose store is this thread's own and not yet open."""
+        self._heartbeat, self._services = heartbeat, services
         self._loops: tuple[Loop, ...] = ()
         self._is_stopping = threading.Event()
         self._takes_leave = True
         self._home, self._is_gone = asyncio.get_running_loop(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name=f"duly-heartbeat-{parts.node}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"duly-heartbeat-{services.node}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat; the first beat opens the store."""
@@ -196,22 +196,22 @@ class HeartbeatThread:
                 self._home.call_soon_threadsafe(self._is_gone.set)
 
     async def _beat(self) -> None:
-        self._loops = (Loop("heartbeat", self._turn, self._parts), Loop("trust", self._look, self._parts))
+        self._loops = (Loop("heartbeat", self._turn, self._services), Loop("trust", self._look, self._services))
         try:
             if not self._is_stopping.is_set():
                 await asyncio.gather(*(loop.run() for loop in self._loops))
             if self._takes_leave:
                 await self._heartbeat.farewell()
         except DulyError as error:
-            self._parts.publish(LoopFailed(node=self._parts.node, loop="heartbeat", error=error))
+            self._services.publish(LoopFailed(node=self._services.node, loop="heartbeat", error=error))
         finally:
-            await self._parts.store.close()
+            await self._services.store.close()
 
     async def _turn(self) -> timedelta:
-        await self._parts.store.open()
+        await self._services.store.open()
         return await self._heartbeat.turn()
 
     async def _look(self) -> timedelta:
         """Cut short in time, whatever the store does meanwhile: within the margin by which trust ends before the lease."""
         self._heartbeat.cut_untrusted()
-        return self._parts.config.margin / 2
+        return self._services.config.margin / 2

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from duly.scheduler.events.events import LoopFailed
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.scheduler.waiting import Wake
 
 _FIRST_BACKOFF = timedelta(milliseconds=50)
@@ -19,11 +19,11 @@ class Loop:
     ends no loop, and is over for it within seconds.
     """
 
-    def __init__(self, name: str, turn: Callable[[], Awaitable[timedelta]], parts: Parts) -> None:
+    def __init__(self, name: str, turn: Callable[[], Awaitable[timedelta]], services: Services) -> None:
         """Make a loop for the running event loop."""
-        self.name, self._turn, self._parts = name, turn, parts
-        self.wake = Wake(parts.clock)
-        self._end = Wake(parts.clock)
+        self.name, self._turn, self._services = name, turn, services
+        self.wake = Wake(services.clock)
+        self._end = Wake(services.clock)
         self._is_stopped = False
         self.failure: str | None = None
         """The error of the last turn, for people; None if it went well."""
@@ -37,7 +37,7 @@ class Loop:
                 pause = await self._turn()
             except Exception as error:  # noqa: BLE001 - told as an event: a loop must outlive every fault
                 failures, self.failure = failures + 1, f"{type(error).__name__}: {error}"
-                self._parts.publish(LoopFailed(node=self._parts.node, loop=self.name, error=error))
+                self._services.publish(LoopFailed(node=self._services.node, loop=self.name, error=error))
                 await self._after_failure(backoff(failures))
             else:
                 failures, self.failure = 0, None

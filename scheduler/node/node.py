@@ -16,11 +16,11 @@ from duly.scheduler.node.heartbeat import Heartbeat, HeartbeatThread
 from duly.scheduler.node.loop import Loop
 from duly.scheduler.node.pruner import Pruner
 from duly.scheduler.node.runner import Runner
-from duly.scheduler.node.slots import Places
+from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.endings import Interrupted
 from duly.scheduler.rules.explain import Here
 from duly.scheduler.runs.live_run import LiveRuns
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.stores import Node
 
 _LAST_CALL = timedelta(seconds=2)
@@ -29,63 +29,69 @@ _LAST_CALL = timedelta(seconds=2)
 _SHUTDOWN = "the node was stopped before the run had ended"
 
 
-class Works:
+class RunningNode:
     """The loops of a node, in the event loop in which it was made; the store is open for as long as they go.
 
     Under a clock that does not run no loop runs either: `duly.scheduler.testing.run_due` turns them by hand.
     """
 
-    def __init__(self, parts: Parts, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+    def __init__(self, services: Services, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Wire the loops; nothing runs yet. Every job runs inside `surroundings()`."""
-        self._parts = parts
-        self.runs = LiveRuns(parts.clock)
-        limit = parts.config.payload_limit
+        self._services = services
+        self.runs = LiveRuns(services.clock)
+        limit = services.config.payload_limit
         self._runner = Runner(
-            parts.clock, self.runs, parts.registry, node=parts.node, payload_limit=limit, publish=parts.publish, surroundings=surroundings
+            services.clock,
+            self.runs,
+            services.registry,
+            node=services.node,
+            payload_limit=limit,
+            publish=services.publish,
+            surroundings=surroundings,
         )
-        self.dispatcher = Dispatcher(parts, self._runner)
+        self.dispatcher = Dispatcher(services, self._runner)
         self.limits = self.dispatcher.limits
-        self.pruner = Pruner(parts)
-        self._listening = Loop("listen", self._listen, parts)
+        self.pruner = Pruner(services)
+        self._listening = Loop("listen", self._listen, services)
         self._tasks: dict[Loop, asyncio.Task[None]] = {}
         self._thread: HeartbeatThread | None = None
-        self._is_hurried = False
+        self._is_stopping_now = False
         self._cut_short = 0
-        self._node = _announcement(parts)
-        self.heartbeat = Heartbeat(parts, self.runs, self._node, None if parts.clock.runs else self.limits.places)
+        self._node = _announcement(services)
+        self.heartbeat = Heartbeat(services, self.runs, self._node, None if services.clock.runs else self.limits.slots)
         """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
 
     @property
     def here(self) -> Here:
         """What this node knows of itself, for who asks why a task does not run."""
-        parts = self._parts
+        services = self._services
         return Here(
-            name=parts.node,
-            kinds=parts.registry.kinds,
-            slots=parts.config.concurrency,
+            name=services.node,
+            kinds=services.registry.kinds,
+            slots=services.config.concurrency,
             taken=len(self.runs) + self._runner.abandoned,
             is_stopping=not self.dispatcher.is_locking,
             unread=frozenset(run.lease_id for run in self.runs if run.is_unread),
-            poll=parts.config.poll if parts.clock.runs else None,
+            poll=services.config.poll if services.clock.runs else None,
             failure=self.dispatcher.loop.failure,
         )
 
     def start(self) -> None:
         """Let every loop run."""
-        self._parts.publish(NodeStarted(node=self._parts.node, kinds=self._parts.registry.kinds))
-        if not self._parts.clock.runs:
+        self._services.publish(NodeStarted(node=self._services.node, kinds=self._services.registry.kinds))
+        if not self._services.clock.runs:
             return
-        beside = evolve(self._parts, store=self._parts.store.sibling())
-        places = Places(beside, self.limits.in_use)
-        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node, places), beside)
-        self.limits.move(places, self._thread.call)
+        beside = evolve(self._services, store=self._services.store.sibling())
+        slots = Slots(beside, self.limits.in_use)
+        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node, slots), beside)
+        self.limits.move(slots, self._thread.call)
         self._thread.start()
         for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
             self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
 
     async def _listen(self) -> timedelta:
         """Ring the dispatcher at every hint; returns only when the store's line ends."""
-        async with self._parts.store.listen() as rings:
+        async with self._services.store.listen() as rings:
             self.dispatcher.loop.wake.ring()  # whatever came before this line stood is seen now
             async for _ in rings:
                 self.dispatcher.loop.wake.ring()
@@ -99,8 +105,8 @@ class Works:
         """
         self.dispatcher.is_locking = False
         self.dispatcher.loop.wake.ring()
-        end = self._parts.clock.monotonic() + grace.total_seconds()
-        await self._until(lambda: self._have_all_ended() or self._is_hurried, grace)
+        end = self._services.clock.monotonic() + grace.total_seconds()
+        await self._until(lambda: self._have_all_ended() or self._is_stopping_now, grace)
         if not self._have_all_ended():
             for run in self.runs:
                 run.end_early(Interrupted(_SHUTDOWN))
@@ -111,15 +117,15 @@ class Works:
             await self._until(self._have_all_ended, _LAST_CALL)
             for run in self.runs:
                 self.dispatcher.give_up(run)
-        left = timedelta(seconds=end - self._parts.clock.monotonic())
-        await self._until(lambda: self._are_all_written() or self._is_hurried, left)
+        left = timedelta(seconds=end - self._services.clock.monotonic())
+        await self._until(lambda: self._are_all_written() or self._is_stopping_now, left)
         self.dispatcher.loop.retry()
         await self._until(self._are_all_written, _LAST_CALL)
 
-    def hurry(self) -> None:
+    def stop_now(self) -> None:
         """End the grace of a drain that is under way; without effect otherwise."""
         if not self.dispatcher.is_locking:
-            self._is_hurried = True
+            self._is_stopping_now = True
             self.runs.changed.ring()
 
     def _have_all_ended(self) -> bool:
@@ -130,7 +136,7 @@ class Works:
 
     async def _until(self, condition: Callable[[], bool], limit: timedelta) -> bool:
         """Return whether `condition`, looked at whenever a run changes, came true before `limit` had passed."""
-        clock = self._parts.clock
+        clock = self._services.clock
         deadline = clock.monotonic() + limit.total_seconds()
         while not condition():
             self.runs.changed.clear()
@@ -154,7 +160,7 @@ class Works:
             locked = await self.dispatcher.run_once()
             await self.runs.rest()
             left_out = await self.dispatcher.next_left_out()
-            is_more_due = left_out is not None and left_out <= self._parts.clock.now()
+            is_more_due = left_out is not None and left_out <= self._services.clock.now()
             if not locked and not ended and not self.dispatcher.unwritten and not is_more_due:
                 return done
             done += locked + ended
@@ -164,11 +170,11 @@ class Works:
         if self.runs:
             await self.heartbeat.run_once()
 
-    async def next_due(self) -> datetime | None:
+    async def next_run(self) -> datetime | None:
         """Return when, later than now, the next of this node's tasks may be locked; those of kinds at their limit aside."""
-        kinds = [kind for kind in self._parts.registry.kinds if not self.limits.is_full(kind)]
-        instants = (await self._parts.store.next_run(kinds) if kinds else None, self.limits.next_ask)
-        now = self._parts.clock.now()
+        kinds = [kind for kind in self._services.registry.kinds if not self.limits.is_full(kind)]
+        instants = (await self._services.store.next_run(kinds) if kinds else None, self.limits.next_ask)
+        now = self._services.clock.now()
         return min((instant for instant in instants if instant is not None and instant > now), default=None)
 
     async def stop(self) -> None:
@@ -185,13 +191,13 @@ class Works:
         if self._thread is not None:
             await self._thread.stop()
             self._thread = None
-        elif not self._parts.clock.runs:
-            await self.limits.places.renew(self._parts.clock.now())  # the farewell of a heartbeat that is moved by hand
-        self._parts.publish(NodeStopped(node=self._parts.node, cut_short=self._cut_short, left=len(self.runs)))
+        elif not self._services.clock.runs:
+            await self.limits.slots.renew(self._services.clock.now())  # the farewell of a heartbeat that is moved by hand
+        self._services.publish(NodeStopped(node=self._services.node, cut_short=self._cut_short, left=len(self.runs)))
         for run in self.runs:
             self.runs.remove(run)  # who waits for its outcome to be written waits in vain
 
-    async def cut_off(self) -> None:
+    async def kill(self) -> None:
         """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""
         if self._thread is not None:
             await self._thread.stop(farewell=False)
@@ -213,7 +219,7 @@ class Works:
         await asyncio.gather(*(self._tasks.pop(loop) for loop in loops if loop in self._tasks), return_exceptions=True)
 
 
-def _announcement(parts: Parts) -> Node:
-    now = parts.clock.now()
+def _announcement(services: Services) -> Node:
+    now = services.clock.now()
     info = {"host": socket.gethostname(), "pid": str(os.getpid()), "version": version("duly")}
-    return Node(name=parts.node, kinds=parts.registry.kinds, started_at=now, seen_at=now, until=now, info=info)
+    return Node(name=services.node, kinds=services.registry.kinds, started_at=now, seen_at=now, until=now, info=info)

@@ -7,12 +7,12 @@ from attrs import evolve, frozen
 
 from duly.jobs import Task
 from duly.jobs.cipher import sealed_problem
-from duly.scheduler.events.events import HandedBack, LeaseLost, RunEnded
-from duly.scheduler.rules.endings import Finish, Raised, Returned, Spawned
+from duly.scheduler.events.events import LeaseLost, RunEnded, RunReturned
+from duly.scheduler.rules.endings import EndedRun, Raised, Returned, Spawned
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.rules.outcomes import decide, without_next
 from duly.scheduler.runs.live_run import LiveRun, LiveRuns
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.scheduler.wording import handed_back_note
 from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed
 from duly.stores.rules import transitions
@@ -26,13 +26,13 @@ UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
 
 
 @frozen(eq=False)
-class Ended:
+class PendingWrite:
     """A held task whose next state is decided and to be written; decided again should the row have been edited."""
 
     live: LiveRun
     decide: Callable[[Task], Outcome]
     outcome: Outcome
-    finish: Finish | None
+    finish: EndedRun | None
     """None if it is handed back unrun."""
     warning: str = ""
 
@@ -45,17 +45,17 @@ def is_about_outcomes(error: DulyError) -> bool:
 class Outbox:
     """Decides what becomes of held tasks, and keeps it until it is written; in the scheduler's event loop."""
 
-    def __init__(self, parts: Parts, runs: LiveRuns, on_more: Callable[[], None]) -> None:
+    def __init__(self, services: Services, runs: LiveRuns, on_more: Callable[[], None]) -> None:
         """Begin empty; a run leaves `runs` when its outcome is written, or is no longer its own to write. `on_more` hears of each."""
-        self._parts, self._clock = parts, parts.clock
+        self._services, self._clock = services, services.clock
         self._runs, self._on_more = runs, on_more
-        self._ended: dict[str, Ended] = {}
+        self._ended: dict[str, PendingWrite] = {}
 
     def __len__(self) -> int:
         return len(self._ended)
 
     @property
-    def content(self) -> list[Ended]:
+    def content(self) -> list[PendingWrite]:
         """What is to be written, in the order in which it ended."""
         return list(self._ended.values())
 
@@ -65,7 +65,7 @@ class Outbox:
 
     # -- in
 
-    def finish(self, live: LiveRun, finish: Finish) -> None:
+    def finish(self, live: LiveRun, finish: EndedRun) -> None:
         """Write how a run ended."""
         is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
         warning = "removed with its trigger, because the job returned None" if is_removing else ""
@@ -81,22 +81,22 @@ class Outbox:
             except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
                 return without_next(row, finish, f"this node cannot follow its trigger: {error}")
 
-        self._put(Ended(live, decided, decided(live.task), finish, warning))
+        self._put(PendingWrite(live, decided, decided(live.task), finish, warning))
 
     def hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         """Give a task back unrun, due again after `pause`, or as it was."""
-        self._parts.publish(HandedBack(node=self._parts.node, slug=live.task.slug, reason=reason))
+        self._services.publish(RunReturned(node=self._services.node, slug=live.task.slug, reason=reason))
 
         def back(row: Task) -> Outcome:
             return self._back(row, reason, pause)
 
-        self._put(Ended(live, back, back(live.task), None))
+        self._put(PendingWrite(live, back, back(live.task), None))
 
     def put_off(self, live: LiveRun, reason: str) -> None:
         """Give a task back unrun that this node cannot read, and leave it to other nodes for a while."""
         self.hand_back(live, reason, self._unreadable_pause(live.task))
 
-    def _put(self, ended: Ended) -> None:
+    def _put(self, ended: PendingWrite) -> None:
         ended.live.end()
         self._ended[ended.live.lease_id] = ended
         self._runs.changed.ring()
@@ -104,7 +104,7 @@ class Outbox:
 
     def _back(self, row: Task, reason: str, pause: timedelta | None) -> Outcome:
         now = self._clock.now()
-        noted = row if pause is None else evolve(row, last_error=handed_back_note(self._parts.node, reason))
+        noted = row if pause is None else evolve(row, last_error=handed_back_note(self._services.node, reason))
         return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=None if pause is None else now + pause))
 
     def _unreadable_pause(self, task: Task) -> timedelta:
@@ -113,7 +113,7 @@ class Outbox:
 
     # -- out
 
-    def settle(self, handed_in: Iterable[Ended], refused: Iterable[Refused]) -> bool:
+    def settle(self, handed_in: Iterable[PendingWrite], refused: Iterable[Refused]) -> bool:
         """Take out what was written or lost, decide anew on what was edited, and return whether some rows were held by somebody else."""
         reasons, are_busy = {each.outcome.task.lease_id: each for each in refused}, False
         for each in handed_in:
@@ -129,7 +129,7 @@ class Outbox:
                 self._ended[each.live.lease_id], are_busy = each, True
         return are_busy
 
-    async def write_singly(self, handed_in: Sequence[Ended], now: datetime) -> None:
+    async def write_singly(self, handed_in: Sequence[PendingWrite], now: datetime) -> None:
         """Write each outcome by itself, because the store refuses all of them together; give up the ones that it refuses alone.
 
         Raises:
@@ -138,7 +138,7 @@ class Outbox:
         """
         for each in handed_in:
             try:
-                refused = await self._parts.store.reschedule(now, [each.outcome])
+                refused = await self._services.store.reschedule(now, [each.outcome])
             except DulyError as error:
                 if not is_about_outcomes(error):
                     raise
@@ -147,22 +147,22 @@ class Outbox:
             else:
                 self.settle([each], refused)
 
-    def _refused_for_good(self, ended: Ended, reason: str) -> None:
+    def _refused_for_good(self, ended: PendingWrite, reason: str) -> None:
         """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
         match ended.finish:
-            case Finish(ending=Returned(spawn=spawn)) as finish if spawn:
+            case EndedRun(ending=Returned(spawn=spawn)) as finish if spawn:
                 self.finish(ended.live, evolve(finish, ending=Raised(f"{reason} (it spawned {len(spawn)} tasks)")))
             case _:
                 self._lost(ended.live, reason)
 
-    def _written(self, ended: Ended) -> None:
+    def _written(self, ended: PendingWrite) -> None:
         ended.live.is_written = True
         self._runs.remove(ended.live)
         for run in ended.outcome.runs:
-            self._parts.publish(RunEnded(node=self._parts.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
+            self._services.publish(RunEnded(node=self._services.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
 
     def _lost(self, live: LiveRun, reason: str) -> None:
         self._runs.remove(live)
         if not live.is_lost:
             live.is_lost = True
-            self._parts.publish(LeaseLost(node=self._parts.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
+            self._services.publish(LeaseLost(node=self._services.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from duly.scheduler.node.loop import Loop, jittered
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 
 BATCH = 1000
 """Runs deleted at once, so that no statement is long."""
@@ -14,10 +14,10 @@ PERIOD = timedelta(minutes=10)
 class Pruner:
     """Deletes runs that are older, or more, than the settings keep."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Prune the store of `parts`."""
-        self._parts = parts
-        self.loop = Loop("prune", self._turn, parts)
+    def __init__(self, services: Services) -> None:
+        """Prune the store of `services`."""
+        self._services = services
+        self.loop = Loop("prune", self._turn, services)
 
     async def _turn(self) -> timedelta:
         is_more = await self.run_once() == BATCH
@@ -25,8 +25,8 @@ class Pruner:
 
     async def run_once(self) -> int:
         """Delete one batch, and return how many runs that was."""
-        config = self._parts.config
+        config = self._services.config
         if config.keep_runs_for is None and config.keep_runs is None:
             return 0
-        before = None if config.keep_runs_for is None else self._parts.clock.now() - config.keep_runs_for
-        return await self._parts.store.prune(before, config.keep_runs, BATCH)
+        before = None if config.keep_runs_for is None else self._services.clock.now() - config.keep_runs_for
+        return await self._services.store.prune(before, config.keep_runs, BATCH)

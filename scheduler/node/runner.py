@@ -17,10 +17,10 @@ from duly.jobs.retry import class_names
 from duly.scheduler import waiting
 from duly.scheduler.clock import Clock
 from duly.scheduler.events.events import Event, RunAbandoned
-from duly.scheduler.executors import CoroutineExecutor, ForeignExecutor, ProcessExecutor, ThreadExecutor
-from duly.scheduler.executors.fetched.desk import Desk
+from duly.scheduler.executors import CoroutineExecutor, PoolExecutor, ProcessExecutor, ThreadExecutor
+from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue
 from duly.scheduler.executors.remote import OwnLoop
-from duly.scheduler.rules.endings import Cancelled, CancelledApart, Ending, Interrupted, Raised, Returned, describe, ending_of
+from duly.scheduler.rules.endings import Cancelled, CancelledRemotely, Ending, Interrupted, Raised, Returned, describe, ending_of
 from duly.scheduler.rules.new_task import NewTask, to_task
 from duly.scheduler.runs.live_run import LiveRun, LiveRuns
 from duly.scheduler.runs.spawns import Spawns
@@ -83,7 +83,7 @@ class Runner:
         self._in_loop = CoroutineExecutor()
         self._in_threads = ThreadExecutor(f"duly-job-{node}", self._have_room)
         self._in_processes = ProcessExecutor(clock)
-        self._elsewhere = ForeignExecutor(clock, self._have_room)
+        self._elsewhere = PoolExecutor(clock, self._have_room)
         self.on_room: Callable[[], None] = lambda: None
         """Called when a run that was abandoned has ended, and takes up no room any more."""
 
@@ -117,14 +117,14 @@ class Runner:
             return Raised("; ".join((describe(error), *self._remains(live, str(error)))), class_names(type(error)))
         except asyncio.CancelledError as cancelled:
             return self._cut_short(live, cancelled)
-        except CancelledApart as cancelled:
+        except CancelledRemotely as cancelled:
             return live.cut_short or Raised(str(cancelled))
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
             return self._failed(live, ending_of(error))
 
     async def _returned(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Task | None:
-        if isinstance(registered.job, Desk):
-            return await registered.job.hand_out(live, ctx)  # it begins, and its time limit with it, when a subscriber reads it
+        if isinstance(registered.job, DeliveryQueue):
+            return await registered.job.deliver(live, ctx)  # it begins, and its time limit with it, when a subscriber reads it
         work = self._work(live, registered, ctx)
         live.begin(self._clock)
         return await waiting.within(self._clock, live.task.options.time_limit, work, on_limit=live.note_limit)

@@ -1,17 +1,17 @@
-"""The places that a node holds of the kinds that have a limit over all nodes.
+"""The slots that a node holds of the kinds that have a limit over all nodes.
 
-The rule that the limit rests on: **no lease outlives the place under it**. A task of such a kind is locked, and its lease
-extended, only with a `now` with which its place was got or renewed just before. So whoever finds a place free, because
+The rule that the limit rests on: **no lease outlives the slot under it**. A task of such a kind is locked, and its lease
+extended, only with a `now` with which its slot was got or renewed just before. So whoever finds a slot free, because
 its end has passed, finds the lease under it ended too, and the run, which trusts a lease for less than its length
-(`LiveRun.trusted_until`), cut short before. A place needs no trust of its own: a node that cannot renew it extends no lease
-under it. Nor is a place given back before the lease under it has ended, by the writing of its outcome or in time.
+(`LiveRun.trusted_until`), cut short before. A slot needs no trust of its own: a node that cannot renew it extends no lease
+under it. Nor is a slot given back before the lease under it has ended, by the writing of its outcome or in time.
 
-A node holds as many places as it has runs of the kind, and asks for more only when something of the kind is due: what a
+A node holds as many slots as it has runs of the kind, and asks for more only when something of the kind is due: what a
 lock did not use, and what a run left that has no successor, is given back at once.
 
 All calls of a node come from one event loop, one after the other: the answer to each replaces what the node held, so that
 two on their way at once would leave it believing what is not so. That loop is the heartbeat's, because a job that blocks
-the scheduler's own must lose neither its lease nor its place.
+the scheduler's own must lose neither its lease nor its slot.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from datetime import datetime
 
 from duly.scheduler.events.events import LoopFailed
 from duly.scheduler.runs.live_run import LiveRun
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.stores import ClockSkew, StoreError
 
 
-class Places:
-    """What a node holds; every coroutine here runs in the event loop in which the store of its `parts` is open."""
+class Slots:
+    """What a node holds; every coroutine here runs in the event loop in which the store of its `services` is open."""
 
-    def __init__(self, parts: Parts, in_use: Callable[[str], int]) -> None:
-        """Hold nothing. `in_use` tells how many places of a kind this node needs for what it has; it is called from this loop's thread."""
-        self._parts, self._in_use = parts, in_use
+    def __init__(self, services: Services, in_use: Callable[[str], int]) -> None:
+        """Hold nothing. `in_use` tells how many slots of a kind this node needs for what it has; it is called from this loop's thread."""
+        self._services, self._in_use = services, in_use
         self._one_at_a_time = asyncio.Lock()
         self._held: dict[str, int] = {}
         """What the last answer granted; less, if something was to be given back since."""
@@ -38,15 +38,15 @@ class Places:
         self._latest: dict[str, datetime] = {}
         """The latest `now` of each kind, so that an end is never moved back."""
         self._limits: dict[str, int] = {}
-        """The limits under which places are held: what is under way of a kind that was deregistered keeps its place."""
+        """The limits under which slots are held: what is under way of a kind that was deregistered keeps its slot."""
 
     def held(self, kind: str) -> int:
-        """Return how many places this node believes to hold; safe from any thread."""
+        """Return how many slots this node believes to hold; safe from any thread."""
         return self._held.get(kind, 0)
 
     def limit(self, kind: str) -> int | None:
         """Return the limit of a kind over all nodes, if it has one; of a kind that was deregistered, the last one known."""
-        registered = self._parts.registry.find(kind)
+        registered = self._services.registry.find(kind)
         return self._limits.get(kind) if registered is None else registered.global_limit
 
     async def get(self, now: datetime, kinds: Iterable[str]) -> dict[str, int]:
@@ -70,7 +70,7 @@ class Places:
 
     async def renew(self, now: datetime) -> dict[str, int]:
         """Do as `get` does for every kind of which anything is held or in use; and, when nothing is in use any more, give it back."""
-        known = dict.fromkeys((*self._parts.registry.kinds, *self._limits))
+        known = dict.fromkeys((*self._services.registry.kinds, *self._limits))
         kinds = [kind for kind in known if self.limit(kind) is not None]
         return await self.get(now, [kind for kind in kinds if self.held(kind) or kind in self._unsure or self._in_use(kind)])
 
@@ -79,18 +79,18 @@ class Places:
         """Whether a call had no answer, and wants another try soon."""
         return bool(self._unsure)
 
-    def with_place(self, runs: Iterable[LiveRun], granted: Mapping[str, int]) -> list[LiveRun]:
-        """Return the runs whose leases may be extended after `granted` was renewed: no more of a limited kind than places.
+    def with_slot(self, runs: Iterable[LiveRun], granted: Mapping[str, int]) -> list[LiveRun]:
+        """Return the runs whose leases may be extended after `granted` was renewed: no more of a limited kind than slots.
 
-        None of such a kind whose lease has ended, though nobody may have taken the task: its place was free then. A run that
-        has ended, and is not written because somebody holds its row, may share its place with a successor: that comes first.
+        None of such a kind whose lease has ended, though nobody may have taken the task: its slot was free then. A run that
+        has ended, and is not written because somebody holds its row, may share its slot with a successor: that comes first.
         """
         left = dict(granted)
         kept = []
         for run in sorted(runs, key=lambda run: (run.has_ended, run.locked)):
             kind = run.task.kind
             if self.limit(kind) is not None:
-                if left.get(kind, 0) <= 0 or not is_leased(run, self._parts):
+                if left.get(kind, 0) <= 0 or not is_leased(run, self._services):
                     continue
                 left[kind] -= 1
             kept.append(run)
@@ -98,7 +98,7 @@ class Places:
 
     async def _hold(self, now: datetime, kind: str, want: int) -> int:
         """Ask the store; return 0 if it does not answer, which is told as an event: another kind need not suffer by it."""
-        parts, total = self._parts, self.limit(kind)
+        services, total = self._services, self.limit(kind)
         if total is None:  # registered anew without a limit: what is held is given back under the former one
             total = self._limits.get(kind)
         if total is None:
@@ -108,18 +108,18 @@ class Places:
         self._held[kind] = min(self.held(kind), want)
         self._unsure.add(kind)
         try:
-            await parts.store.open()
-            granted = await parts.store.places(at, parts.node, kind, want, total, parts.config.lease)
+            await services.store.open()
+            granted = await services.store.slots(at, services.node, kind, want, total, services.config.lease)
         except StoreError as error:
             if isinstance(error, ClockSkew):
                 del self._latest[kind]  # a clock was set: an instant of before may lie ahead for long
-            parts.publish(LoopFailed(node=parts.node, loop="places", error=error))
+            services.publish(LoopFailed(node=services.node, loop="slots", error=error))
             return 0
         self._unsure.discard(kind)
         self._held[kind] = granted
         return granted
 
 
-def is_leased(run: LiveRun, parts: Parts) -> bool:
+def is_leased(run: LiveRun, services: Services) -> bool:
     """Tell whether the lease of a run may not have ended yet, trusted or not."""
-    return parts.clock.monotonic() < run.trusted_until + parts.config.margin.total_seconds()
+    return services.clock.monotonic() < run.trusted_until + services.config.margin.total_seconds()

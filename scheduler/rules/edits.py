@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from duly.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
-from duly.jobs.evolving import evolve
 from duly.jobs.options import FIRES_MAX
 from duly.jobs.payload import check_payload
 from duly.jobs.typed import Payload, PayloadCodec, encode_payload
+from duly.jobs.with_changes import with_changes
 from duly.scheduler.errors import InvalidSchedule
 from duly.scheduler.rules.new_task import check_spawning, first_fire, own_trigger
 from duly.stores.rules import transitions
@@ -42,18 +42,18 @@ def run_now(task: Task, trigger: Trigger | None, now: datetime) -> Task:
     """
     if task.lease_id is not None:
         return _owing(task, now)
-    asked = evolve(transitions.restart(task) if task.state is TaskState.FAILED else task, request=Request.RUN_NOW)
+    asked = with_changes(transitions.restart(task) if task.state is TaskState.FAILED else task, request=Request.RUN_NOW)
     if task.retry_at is not None:
-        return evolve(asked, retry_at=min(task.retry_at, now))
+        return with_changes(asked, retry_at=min(task.retry_at, now))
     has_begun = task.first_run_at is not None and task.run_at <= now  # handed back: an attempt at this fire is not one at another
     if is_owed(task) or task.state is TaskState.FAILED or has_begun:
         return asked
     if not task.recurring:
-        return evolve(asked, run_at=min(task.run_at, _step(task, now)))
+        return with_changes(asked, run_at=min(task.run_at, _step(task, now)))
     follows = trigger is not None and next_fire_after(trigger, task.anchor) == task.run_at
     own = set() if follows else {task.run_at}  # a time of its own would not be found again by the trigger
     owed = tuple(sorted({now, *task.owed, *own}))
-    return evolve(asked, owed=owed, run_at=owed[0])
+    return with_changes(asked, owed=owed, run_at=owed[0])
 
 
 def _owing(task: Task, now: datetime) -> Task:
@@ -62,7 +62,7 @@ def _owing(task: Task, now: datetime) -> Task:
     if len(task.owed) >= FIRES_MAX:
         raise InvalidSchedule(task.slug, f"{len(task.owed)} fires wait for their turn already: expected fewer than {FIRES_MAX}")
     request = Request.RUN_NOW if task.paused and task.request is Request.NONE else task.request
-    return evolve(task, owed=(*task.owed, now), request=request)
+    return with_changes(task, owed=(*task.owed, now), request=request)
 
 
 def _step(task: Task, at: datetime) -> datetime:
@@ -73,7 +73,7 @@ def _step(task: Task, at: datetime) -> datetime:
 
 def stop(task: Task) -> Task | None:
     """Ask the node that runs the task to stop the run; None when nobody runs it, or was asked before."""
-    return None if task.lease_id is None or task.request is Request.STOP else evolve(task, request=Request.STOP)
+    return None if task.lease_id is None or task.request is Request.STOP else with_changes(task, request=Request.STOP)
 
 
 def move(task: Task, at: datetime) -> Task:
@@ -84,8 +84,8 @@ def move(task: Task, at: datetime) -> Task:
     """
     owed = task.owed[1:] if is_owed(task) else task.owed  # what is moved does not wait for its turn as well
     if task.lease_id is not None:
-        return evolve(task, run_at=at, owed=owed)
-    return evolve(transitions.restart(task), run_at=_step(task, at), owed=owed, first_run_at=None, request=Request.NONE)
+        return with_changes(task, run_at=at, owed=owed)
+    return with_changes(transitions.restart(task), run_at=_step(task, at), owed=owed, first_run_at=None, request=Request.NONE)
 
 
 def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, codec: PayloadCodec | None = None) -> Task | None:
@@ -108,11 +108,11 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, c
         version = changes.get("payload_version", task.payload_version)
         payload, plain["payload_version"] = encode_payload(changes["payload"], version, task.kind, codec)
         plain["payload"] = check_payload(payload, payload_limit)
-    new = evolve(task, **plain)
+    new = with_changes(task, **plain)
     if "trigger" in changes:
         trigger, text = own_trigger(changes["trigger"], task.slug)
         run_at = first_fire(trigger, task.slug, now)
-        new = evolve(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at)
+        new = with_changes(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at)
     check_spawning(new)
     changed = transitions.redefine(task, new, now=now)
     if changed is None or "trigger" not in changes or changed.recurring:

@@ -76,7 +76,7 @@ Ending = Returned | Raised | Cancelled | Interrupted | Stopped | Missed | Moved 
 
 
 @frozen(kw_only=True)
-class Finish:
+class EndedRun:
     """A run that ended."""
 
     task: Task
@@ -99,7 +99,7 @@ class RemoteError(Exception):
         return self.text
 
 
-class CancelledApart(Exception):
+class CancelledRemotely(Exception):
     """An `async def` job that runs apart from the scheduler's event loop ended by being cancelled."""
 
 

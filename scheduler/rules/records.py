@@ -1,13 +1,13 @@
 """What goes into the history: a record for a run that ended, and one for fires that were dropped. Pure."""
 
 from duly.jobs import Task
-from duly.jobs.evolving import evolve
-from duly.scheduler.rules.endings import Finish
+from duly.jobs.with_changes import with_changes
+from duly.scheduler.rules.endings import EndedRun
 from duly.stores import Run, RunStatus
 from duly.stores.rules.misfires import Dropped
 
 
-def run_of(row: Task, finish: Finish, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
+def run_of(row: Task, finish: EndedRun, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
     """Return the record of a run; its id is that of its lease."""
     return Run(
         id=row.lease_id or "",
@@ -25,7 +25,7 @@ def run_of(row: Task, finish: Finish, status: RunStatus, error: str | None = Non
     )
 
 
-def skipped_of(row: Task, finish: Finish, dropped: tuple[Dropped, ...], *, is_instead: bool = False) -> tuple[Run, ...]:
+def skipped_of(row: Task, finish: EndedRun, dropped: tuple[Dropped, ...], *, is_instead: bool = False) -> tuple[Run, ...]:
     """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence.
 
     Where they stand instead of a run, the first is recorded under the lease itself: so the write is known when it is repeated.
@@ -34,7 +34,7 @@ def skipped_of(row: Task, finish: Finish, dropped: tuple[Dropped, ...], *, is_in
         return ()
     run = run_of(row, finish, RunStatus.SKIPPED)
     return tuple(
-        evolve(
+        with_changes(
             run,
             id=run.id if is_instead and each is dropped[0] else f"{row.lease_id}.{each.reason}",
             fire_time=each.first,

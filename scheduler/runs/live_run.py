@@ -99,7 +99,7 @@ class LiveRun:
         self.follower: Callable[[], None] | None = None
         """Called, in whatever thread, when the trust in its lease changed: how a process that works for the run hears of it."""
 
-        self.patience = 1
+        self.leases_to_begin = 1
         """For how many leases it is kept though its job has not begun to work."""
         self.on_begin: Callable[[], None] | None = None
         """Called when a job that does not begin at once begins."""

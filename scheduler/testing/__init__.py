@@ -13,6 +13,6 @@ itself, and nothing has to be waited for.
 
 from duly.scheduler.testing.clock import ManualClock
 from duly.scheduler.testing.driving import run_due
-from duly.scheduler.testing.killing import cut_off
+from duly.scheduler.testing.killing import kill
 
-__all__ = ["ManualClock", "cut_off", "run_due"]
+__all__ = ["ManualClock", "kill", "run_due"]

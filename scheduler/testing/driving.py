@@ -35,12 +35,12 @@ async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> 
 
     leave = scheduler.subscribe(count)
     try:
-        await scheduler.works.turn_by_hand()
+        await scheduler.running_node.turn_by_hand()
         while until is not None and clock.now() < until:
             clock.move_to(await _next_instant(scheduler, clock, until))
             await asyncio.sleep(0)
-            await scheduler.works.beat_by_hand()
-            await scheduler.works.turn_by_hand()
+            await scheduler.running_node.beat_by_hand()
+            await scheduler.running_node.turn_by_hand()
     finally:
         leave()
     return ended
@@ -48,7 +48,7 @@ async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> 
 
 async def _next_instant(scheduler: StdScheduler, clock: ManualClock, until: datetime) -> datetime:
     """Return the next instant at which anything is to happen, at most `until`: a fire, a timer, a heartbeat."""
-    now, works = clock.now(), scheduler.works
-    beat = now + scheduler.config.heartbeat if works.runs else None
-    instants = (await works.next_due(), clock.next_timer, beat, until)
+    now, running_node = clock.now(), scheduler.running_node
+    beat = now + scheduler.config.heartbeat if running_node.runs else None
+    instants = (await running_node.next_run(), clock.next_timer, beat, until)
     return min(instant for instant in instants if instant is not None and instant > now)

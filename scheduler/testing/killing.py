@@ -3,7 +3,7 @@
 from duly.scheduler.std import StdScheduler
 
 
-async def cut_off(scheduler: StdScheduler) -> None:
+async def kill(scheduler: StdScheduler) -> None:
     """Stop a running scheduler as a kill would: nothing more is written, handed back or said; its leases run out.
 
     For tests of what the other nodes do then, with several schedulers in one process. Jobs in the event loop are
@@ -13,4 +13,4 @@ async def cut_off(scheduler: StdScheduler) -> None:
         SchedulerClosed: it is not started.
 
     """
-    await scheduler.works.cut_off()
+    await scheduler.running_node.kill()

@@ -11,7 +11,7 @@ from duly.stores import JobStore, RunQuery, RunStatus
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, lock_one, request
 from duly.stores.rules import transitions
 
-PATIENCE = 10.0
+DEADLINE = 10.0
 """How long a wake-up may take, in seconds of real time; only a failing test waits that long."""
 
 _LOOKS = 20
@@ -164,7 +164,7 @@ class TenantsAtWork:
 
         exchange = await other_tenant.exchange(NOON, [finished(held)], request({"work": 10, "held": 10}))
 
-        assert ([refused.reason for refused in exchange.refused], exchange.tasks, exchange.next_due) == (["lost"], [], None)
+        assert ([refused.reason for refused in exchange.refused], exchange.tasks, exchange.next_run) == (["lost"], [], None)
         assert [await store.get(slug) for slug in await store.get_slugs()] == before
 
     async def test_another_tenants_tasks_are_not_next(self, store: JobStore, other_tenant: JobStore) -> None:
@@ -175,24 +175,22 @@ class TenantsAtWork:
         await other_tenant.create(NOON, [a_task("same", run_at=NOON + SECOND)])
         assert await other_tenant.next_run(["work"]) == NOON + SECOND
 
-    async def test_places_that_another_tenant_holds_are_free(self, store: JobStore, other_tenant: JobStore) -> None:
+    async def test_slots_that_another_tenant_holds_are_free(self, store: JobStore, other_tenant: JobStore) -> None:
         """A limit is one tenant's: a kind of the same name has another, though the nodes have the same names too."""
-        assert await store.places(NOON, "n", "work", 2, 2, LEASE) == 2
+        assert await store.slots(NOON, "n", "work", 2, 2, LEASE) == 2
 
-        assert await other_tenant.places(NOON, "m", "work", 2, 2, LEASE) == 2
-        assert await store.places(NOON, "m", "work", 2, 2, LEASE) == 0
+        assert await other_tenant.slots(NOON, "m", "work", 2, 2, LEASE) == 2
+        assert await store.slots(NOON, "m", "work", 2, 2, LEASE) == 0
 
     @pytest.mark.parametrize("lasting", [timedelta(0), LEASE])
-    async def test_places_are_given_back_for_ones_own_tenant_only(
-        self, store: JobStore, other_tenant: JobStore, lasting: timedelta
-    ) -> None:
+    async def test_slots_are_given_back_for_ones_own_tenant_only(self, store: JobStore, other_tenant: JobStore, lasting: timedelta) -> None:
         """By the node of the same name, or when it clears away what has ended in its own."""
-        assert await store.places(NOON, "n", "work", 2, 2, LEASE) == 2
-        assert await other_tenant.places(NOON, "n", "work", 1, 2, lasting) == 1
-        assert await other_tenant.places(NOON, "n", "work", 0, 2, LEASE) == 0
-        assert await other_tenant.places(NOON + LEASE, "m", "work", 2, 2, LEASE) == 2
+        assert await store.slots(NOON, "n", "work", 2, 2, LEASE) == 2
+        assert await other_tenant.slots(NOON, "n", "work", 1, 2, lasting) == 1
+        assert await other_tenant.slots(NOON, "n", "work", 0, 2, LEASE) == 0
+        assert await other_tenant.slots(NOON + LEASE, "m", "work", 2, 2, LEASE) == 2
 
-        assert await store.places(NOON, "m", "work", 2, 2, LEASE) == 0
+        assert await store.slots(NOON, "m", "work", 2, 2, LEASE) == 0
 
     async def test_another_tenants_writes_ring_no_bell(self, store: JobStore, other_tenant: JobStore) -> None:
         """Creation, edit and spawning are heard by their own tenant, and by then have not been heard by the other."""
@@ -203,7 +201,7 @@ class TenantsAtWork:
             held = await lock_one(other_tenant)
             await other_tenant.update(NOON, evolve(await other_tenant.get("edited"), payload=b"2", state=TaskState.SCHEDULED))
             assert await other_tenant.reschedule(NOON, [finished(held, spawn=(a_task("child"),))]) == []
-            await asyncio.wait_for(theirs, PATIENCE)
+            await asyncio.wait_for(theirs, DEADLINE)
             for _ in range(_LOOKS):
                 await store.get_slugs()
 

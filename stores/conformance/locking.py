@@ -187,7 +187,7 @@ class Locking:
         exchange = await store.exchange(NOON + SECOND, [finished(first, now=NOON + SECOND)], request())
 
         assert [task.slug for task in exchange.tasks] == ["b"]
-        assert (exchange.refused, exchange.next_due) == ([], NOON + 7 * SECOND)
+        assert (exchange.refused, exchange.next_run) == ([], NOON + 7 * SECOND)
         assert await store.get_slugs() == ["b", "c"]
 
     async def test_an_exchange_can_lock_again_what_it_just_wrote(self, store: JobStore) -> None:
@@ -216,8 +216,8 @@ class Locking:
         await store.create(NOON, [a_task(f"t{number}") for number in range(5)])
 
         exchange = await store.exchange(NOON + SECOND, [], request({"work": 2}))
-        assert exchange.next_due is not None
-        assert exchange.next_due <= NOON + SECOND
+        assert exchange.next_run is not None
+        assert exchange.next_run <= NOON + SECOND
 
     async def test_a_retry_is_due_at_its_time_and_counts_on(self, store: JobStore) -> None:
         """The fire time stays, the attempt grows, the first run's instant is remembered."""

@@ -11,7 +11,7 @@ from duly.stores import ClockSkew, JobStore, Node, RunQuery, StoreClosed, TaskQu
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_task, finished, held_of, lock_one, request
 from duly.stores.rules import transitions
 
-PATIENCE = 10.0
+DEADLINE = 10.0
 """How long a wake-up may take, in seconds of real time; only a failing test waits that long."""
 
 
@@ -23,13 +23,13 @@ async def _awaited_ring(store: JobStore) -> AsyncIterator[None]:
         await asyncio.sleep(0)
         yield
         try:
-            await asyncio.wait_for(ring, PATIENCE)
+            await asyncio.wait_for(ring, DEADLINE)
         except TimeoutError:
-            pytest.fail(f"no wake-up came within {PATIENCE} s")
+            pytest.fail(f"no wake-up came within {DEADLINE} s")
 
 
 class Sharing:
-    """Siblings, `places`, `listen`, open and close, and the store's clock."""
+    """Siblings, `slots`, `listen`, open and close, and the store's clock."""
 
     async def test_a_sibling_sees_the_same_tasks(self, store: JobStore) -> None:
         """In the same namespace, by a line of its own."""
@@ -41,25 +41,25 @@ class Sharing:
 
     async def test_places_are_never_given_out_twice(self, store: JobStore) -> None:
         """All nodes together hold at most the total; what one gives back, another gets."""
-        assert await store.places(NOON, "a", "work", 2, 3, LEASE) == 2
-        assert await store.places(NOON, "b", "work", 2, 3, LEASE) == 1
-        assert await store.places(NOON, "b", "work", 2, 3, LEASE) == 1
-        assert await store.places(NOON, "a", "work", 0, 3, LEASE) == 0
-        assert await store.places(NOON, "b", "work", 2, 3, LEASE) == 2
-        assert await store.places(NOON, "a", "other", 3, 3, LEASE) == 3
+        assert await store.slots(NOON, "a", "work", 2, 3, LEASE) == 2
+        assert await store.slots(NOON, "b", "work", 2, 3, LEASE) == 1
+        assert await store.slots(NOON, "b", "work", 2, 3, LEASE) == 1
+        assert await store.slots(NOON, "a", "work", 0, 3, LEASE) == 0
+        assert await store.slots(NOON, "b", "work", 2, 3, LEASE) == 2
+        assert await store.slots(NOON, "a", "other", 3, 3, LEASE) == 3
 
     async def test_places_of_a_node_that_died_are_free_when_their_lease_ends(self, store: JobStore) -> None:
         """And not before."""
-        assert await store.places(NOON, "a", "work", 3, 3, LEASE) == 3
-        assert await store.places(NOON + LEASE - SECOND, "b", "work", 1, 3, LEASE) == 0
-        assert await store.places(NOON + LEASE, "b", "work", 1, 3, LEASE) == 1
+        assert await store.slots(NOON, "a", "work", 3, 3, LEASE) == 3
+        assert await store.slots(NOON + LEASE - SECOND, "b", "work", 1, 3, LEASE) == 0
+        assert await store.slots(NOON + LEASE, "b", "work", 1, 3, LEASE) == 1
 
     async def test_eight_nodes_at_once_share_the_places(self, store: JobStore) -> None:
         """No race gives out more than there are."""
-        granted = await asyncio.gather(*(store.places(NOON, f"n{number}", "work", 1, 3, LEASE) for number in range(8)))
+        granted = await asyncio.gather(*(store.slots(NOON, f"n{number}", "work", 1, 3, LEASE) for number in range(8)))
 
         assert sum(granted) <= 3
-        again = [await store.places(NOON, f"n{number}", "work", 1, 3, LEASE) for number in range(8)]
+        again = [await store.slots(NOON, f"n{number}", "work", 1, 3, LEASE) for number in range(8)]
         assert sum(again) == 3
 
     async def test_a_created_task_wakes_a_listener(self, store: JobStore) -> None:
@@ -90,7 +90,7 @@ class Sharing:
             lambda closed: closed.reschedule(NOON, []),
             lambda closed: closed.extend(NOON, [], LEASE),
             lambda closed: closed.next_run(["work"]),
-            lambda closed: closed.places(NOON, "n", "work", 1, 1, LEASE),
+            lambda closed: closed.slots(NOON, "n", "work", 1, 1, LEASE),
             lambda closed: closed.listen().__aenter__(),
             lambda closed: closed.create(NOON, [a_task()]),
             lambda closed: closed.get("task"),

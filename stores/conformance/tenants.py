@@ -47,7 +47,7 @@ TRIED: Final[Mapping[str, tuple[str, ...]]] = {
     "extend": ("test_another_tenants_lease_is_not_extended", "test_a_heartbeat_goes_to_the_lease_of_its_own_tenant"),
     "exchange": ("test_an_exchange_touches_nothing_of_another_tenant",),
     "next_run": ("test_another_tenants_tasks_are_not_next",),
-    "places": ("test_places_that_another_tenant_holds_are_free", "test_places_are_given_back_for_ones_own_tenant_only"),
+    "slots": ("test_slots_that_another_tenant_holds_are_free", "test_slots_are_given_back_for_ones_own_tenant_only"),
     "listen": ("test_another_tenants_writes_ring_no_bell",),
 }
 """The tests that try each member of `JobStore` from another namespace."""

@@ -164,10 +164,10 @@ class Locker:
 
 def _by_kind(found: Iterable[Due], rooms: Iterable[str]) -> list[Task]:
     """Return what was found in the order in which its kinds were asked for; of each kind it stays in due order."""
-    places = {kind: place for place, kind in enumerate(rooms)}
-    return sorted(chain.from_iterable(due.tasks for due in found), key=lambda task: places[task.kind])
+    order = {kind: number for number, kind in enumerate(rooms)}
+    return sorted(chain.from_iterable(due.tasks for due in found), key=lambda task: order[task.kind])
 
 
 def _less_one(room: Mapping[str, int], kind: str) -> dict[str, int]:
     left = {**room, kind: room[kind] - 1}
-    return {name: places for name, places in left.items() if places}
+    return {name: room for name, room in left.items() if room}

@@ -1,4 +1,4 @@
-"""What is shared but no task: nodes that announce themselves, and the places of a kind."""
+"""What is shared but no task: nodes that announce themselves, and the slots of a kind."""
 
 from datetime import datetime
 
@@ -34,7 +34,7 @@ async def nodes(tenant: Tenant) -> list[Node]:
 
 @frozen
 class Wish:
-    """How many of the `total` places of a kind a node wants to have."""
+    """How many of the `total` slots of a kind a node wants to have."""
 
     node: str
     kind: str
@@ -42,9 +42,9 @@ class Wish:
     total: int
 
 
-async def places(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> int:
-    """Give the node what it wants of the places that no other node holds: one read and one write."""
-    reference = tenant.places.document(document_id(wish.kind))
+async def slots(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> int:
+    """Give the node what it wants of the slots that no other node holds: one read and one write."""
+    reference = tenant.slots.document(document_id(wish.kind))
 
     async def decide(row: Row | None, _unsure: bool) -> Settled[int] | Write[int]:  # noqa: FBT001 - a Decide
         holders = [] if row is None else row.fields["holders"]
@@ -57,4 +57,4 @@ async def places(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> 
     try:
         return await tenant.change(reference, decide, attempts=_ATTEMPTS)
     except Contended as error:
-        raise StoreUnavailable(f"the places of kind {wish.kind!r} are being changed by others all the time") from error
+        raise StoreUnavailable(f"the slots of kind {wish.kind!r} are being changed by others all the time") from error

@@ -140,8 +140,8 @@ class FirestoreStore(JobStore):
         clock = opened.tenant.connection.clock
         mark = clock.mark
         refused = await holding.reschedule(opened.tenant, now, outcomes)
-        tasks, next_due = await opened.locker.take(now, request) if request else ([], None)
-        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_due=next_due, store_now=clock.since(mark))
+        tasks, next_run = await opened.locker.take(now, request) if request else ([], None)
+        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_run=next_run, store_now=clock.since(mark))
 
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock due tasks."""
@@ -162,9 +162,9 @@ class FirestoreStore(JobStore):
         """Return the earliest due instant."""
         return await self._open.locker.next_run(kinds)
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold places of a kind."""
-        return await presence.places((await self._open_at(now)).tenant, presence.Wish(node, kind, want, total), now, now + lease)
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Hold slots of a kind."""
+        return await presence.slots((await self._open_at(now)).tenant, presence.Wish(node, kind, want, total), now, now + lease)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[None]]:

@@ -5,7 +5,7 @@
     {collection}/{namespace}/duly_tasks/{slug}
                              duly_runs/{lease id}
                              duly_nodes/{name}
-                             duly_places/{kind}
+                             duly_slots/{kind}
 
 The names of the four collections are fixed, so that the index file fits whatever `collection` is; `{collection}/{namespace}`
 itself is never written.
@@ -96,7 +96,7 @@ class Tenant:
         self.tasks = self.root.collection("duly_tasks")
         self.runs = self.root.collection("duly_runs")
         self.nodes = self.root.collection("duly_nodes")
-        self.places = self.root.collection("duly_places")
+        self.slots = self.root.collection("duly_slots")
 
     def task_at(self, slug: str) -> AsyncDocumentReference:
         """Return where the task with this slug is, or would be."""

@@ -111,8 +111,8 @@ class MemoryStore(JobStore):
         with self._world.lock:
             refused = tenant.reschedule(now, outcomes)
             tasks = tenant.lock(now, request) if request else []
-            next_due = tenant.next_due(request.rooms) if request else None
-        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_due=next_due, store_now=None)
+            next_run = tenant.next_run(request.rooms) if request else None
+        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_run=next_run, store_now=None)
 
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock due tasks."""
@@ -136,13 +136,13 @@ class MemoryStore(JobStore):
         """Return the earliest due instant."""
         tenant = self._tenant
         with self._world.lock:
-            return tenant.next_due(kinds)
+            return tenant.next_run(kinds)
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold places of a kind."""
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Hold slots of a kind."""
         tenant = self._tenant
         with self._world.lock:
-            return tenant.places(now, node, kind, want, total, now + lease)
+            return tenant.slots(now, node, kind, want, total, now + lease)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[None]]:

@@ -55,7 +55,7 @@ class DueHeap:
 
 
 class Tenant:
-    """The tasks, runs, nodes and places of one namespace."""
+    """The tasks, runs, nodes and slots of one namespace."""
 
     def __init__(self, namespace: str) -> None:
         """Start empty."""
@@ -78,7 +78,7 @@ class Tenant:
             raise Conflict(slug, version)
         return task
 
-    def next_due(self, kinds: Iterable[str]) -> datetime | None:
+    def next_run(self, kinds: Iterable[str]) -> datetime | None:
         """Return the earliest due instant of `kinds`."""
         return min((first for kind in kinds if (first := self._heap(kind).first()) is not None), default=None)
 
@@ -163,8 +163,8 @@ class Tenant:
         self._put(task)
         return Kept(held.slug, held.lease_id, version=task.version, stop=task.request is Request.STOP)
 
-    def places(self, now: datetime, node: str, kind: str, want: int, total: int, until: datetime) -> int:
-        """Give `node` what it wants of the places that no other node holds."""
+    def slots(self, now: datetime, node: str, kind: str, want: int, total: int, until: datetime) -> int:
+        """Give `node` what it wants of the slots that no other node holds."""
         holders = self._places.setdefault(kind, {})
         taken = sum(count for name, (count, end) in holders.items() if name != node and end > now)
         granted = max(0, min(want, total - taken))

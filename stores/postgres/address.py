@@ -18,7 +18,7 @@ DEFAULT_SCHEMA: Final = "duly"
 
 _SCHEMA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
-# Every statement reaches its rows by one index or by their place, whatever the statistics say. What is left to the planner, it might
+# Every statement reaches its rows by one index or by their ctid, whatever the statistics say. What is left to the planner, it might
 # plan for a table that is tiny now and huge when the plan is used: read all of it, sort it, or compare each row of a batch with each.
 # One plan a statement: the values never change which is best.
 _PLANNER: Final = (

@@ -20,7 +20,7 @@ from duly.stores.rules.transitions import judge, lost_reason
 _LOST_REASON: Final = lost_reason("%s")
 """As SQL's `format` takes it."""
 
-_PATIENCE: Final = timedelta(milliseconds=250)
+_SLUG_WAIT: Final = timedelta(milliseconds=250)
 """How long a spawned slug may wait for an open transaction that just creates or edits it; after that its outcome is busy."""
 
 
@@ -28,7 +28,7 @@ async def exchange(session: Session, now: datetime, outcomes: Sequence[Outcome],
     """Write outcomes, lock what is due and look what is due next, in one round trip and one transaction."""
     aside = _hold_aside(session, outcomes)
     writing = [*_reschedule(session, now, outcomes, handing_back=request is None)]
-    asking = [] if request is None else [_lock(session, now, request), _next_due(session, request)]
+    asking = [] if request is None else [_lock(session, now, request), _next_run(session, request)]
     try:
         ((store_now,),), *answers = await session.connections.run(_enter(session, now, outcomes, request), *aside, *writing, *asking)
     except StoreError as error:
@@ -38,8 +38,8 @@ async def exchange(session: Session, now: datetime, outcomes: Sequence[Outcome],
         return evolve(await exchange(session, now, (), request), refused=refused)
     del answers[: len(aside)]
     refused = await _refused(session, outcomes, answers[: len(writing)])
-    tasks, next_due = ([], None) if request is None else (_locked(session, answers[-2]), answers[-1][0][0])
-    return Exchange(tasks=tasks, refused=refused, next_due=next_due, store_now=store_now)
+    tasks, next_run = ([], None) if request is None else (_locked(session, answers[-2]), answers[-1][0][0])
+    return Exchange(tasks=tasks, refused=refused, next_run=next_run, store_now=store_now)
 
 
 async def lock(session: Session, now: datetime, request: LockRequest) -> list[Task]:
@@ -50,8 +50,8 @@ async def lock(session: Session, now: datetime, request: LockRequest) -> list[Ta
 
 async def next_run(session: Session, kinds: Sequence[str]) -> datetime | None:
     """Return the earliest due instant of the kinds."""
-    ((next_due,),) = await session.ask(session.sql.next_due, kinds=list(kinds))
-    return cast("datetime | None", next_due)
+    ((next_run,),) = await session.ask(session.sql.next_run, kinds=list(kinds))
+    return cast("datetime | None", next_run)
 
 
 async def extend(session: Session, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
@@ -61,8 +61,8 @@ async def extend(session: Session, now: datetime, held: Sequence[Held], lease: t
     kept: list[Kept] = []
     lost: list[Held] = []
     busy: list[Held] = []
-    for place, version, stop, is_ours in rows:
-        each = held[place]
+    for ordinal, version, stop, is_ours in rows:
+        each = held[ordinal]
         if version is not None:
             kept.append(Kept(each.slug, each.lease_id, version=version, stop=stop))
         else:
@@ -72,8 +72,8 @@ async def extend(session: Session, now: datetime, held: Sequence[Held], lease: t
 
 def _enter(session: Session, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None = None) -> Step:
     """A repeated request waits for its first attempt. Nothing else here waits, but for a slug that somebody just creates or edits."""
-    patience = _PATIENCE if any(outcome.spawn for outcome in outcomes) else None
-    return session.enter(now, key=() if request is None else ("lock", request.token), patience=patience)
+    lock_wait = _SLUG_WAIT if any(outcome.spawn for outcome in outcomes) else None
+    return session.enter(now, key=() if request is None else ("lock", request.token), lock_wait=lock_wait)
 
 
 def _lock(session: Session, now: datetime, request: LockRequest) -> Step:
@@ -95,8 +95,8 @@ def _locked(session: Session, rows: Sequence[Row]) -> list[Task]:
     return sorted(tasks, key=lambda task: int((task.lease_id or "").rpartition(".")[2]))
 
 
-def _next_due(session: Session, request: LockRequest) -> Step:
-    return session.step(session.sql.next_due, {"kinds": list(request.rooms)})
+def _next_run(session: Session, request: LockRequest) -> Step:
+    return session.step(session.sql.next_run, {"kinds": list(request.rooms)})
 
 
 def _hold_aside(session: Session, outcomes: Sequence[Outcome]) -> list[Step]:
@@ -108,9 +108,9 @@ def _reschedule(session: Session, now: datetime, outcomes: Sequence[Outcome], *,
     """Yield the statements that write the outcomes; `handing_back` when nothing is locked in the same call."""
     for portion in portions([*enumerate(outcomes)], _size):
         values = {
-            "outcomes": batch([_written(place, outcome) for place, outcome in portion]),
-            "runs": batch([{"place": place, **record(run)} for place, outcome in portion for run in outcome.runs]),
-            "spawn": batch([{"place": place, **definition(task)} for place, outcome in portion for task in outcome.spawn]),
+            "outcomes": batch([_written(ordinal, outcome) for ordinal, outcome in portion]),
+            "runs": batch([{"ordinal": ordinal, **record(run)} for ordinal, outcome in portion for run in outcome.runs]),
+            "spawn": batch([{"ordinal": ordinal, **definition(task)} for ordinal, outcome in portion for task in outcome.spawn]),
             "now": now,
             "handing_back": handing_back,
         }
@@ -122,21 +122,21 @@ def _size(numbered: tuple[int, Outcome]) -> int:
     return sum(len(task.payload) for task in (outcome.next, *outcome.spawn) if task is not None)
 
 
-def _written(place: int, outcome: Outcome) -> JSON:
+def _written(ordinal: int, outcome: Outcome) -> JSON:
     task, following = outcome.task, outcome.next
-    fence: JSON = {"place": place, "slug": task.slug, "lease_id": task.lease_id, "version": task.version, "gone": following is None}
+    fence: JSON = {"ordinal": ordinal, "slug": task.slug, "lease_id": task.lease_id, "version": task.version, "gone": following is None}
     return fence if following is None else {**released(following), **fence}
 
 
 async def _refused(session: Session, outcomes: Sequence[Outcome], written: Sequence[Sequence[Row]]) -> list[Refused]:
     """Ask why the outcomes that are not among those `written` were not; costs a round trip only if there are any."""
-    places = {place for rows in written for (place,) in rows}
-    unwritten = [outcome for place, outcome in enumerate(outcomes) if place not in places]
+    slots = {ordinal for rows in written for (ordinal,) in rows}
+    unwritten = [outcome for ordinal, outcome in enumerate(outcomes) if ordinal not in slots]
     if not unwritten:
         return []
     slugs, leases = [outcome.task.slug for outcome in unwritten], [outcome.task.lease_id or "" for outcome in unwritten]
     rows = await session.ask_afresh(session.sql.judge, slugs=slugs, leases=leases)
-    judged = [_judged(session, unwritten[place], columns, recorded=recorded) for place, recorded, *columns in rows]
+    judged = [_judged(session, unwritten[ordinal], columns, recorded=recorded) for ordinal, recorded, *columns in rows]
     return [refused for refused in judged if refused is not None]
 
 

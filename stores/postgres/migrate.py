@@ -15,7 +15,7 @@ from duly.stores.postgres.statements import quoted, render
 
 _NEEDS: Final = re.compile(r"\A-- needs: (\d+)\n")
 
-_PATIENCE: Final = "60s"
+_LOCK_TIMEOUT: Final = "60s"
 """How long a start may wait for another process that migrates, and a migration may take."""
 
 _BEGIN: Final = """
@@ -90,7 +90,7 @@ async def _pending(connection: Connection, schema: str, known: Sequence[Migratio
 
 async def _apply(connection: Connection, schema: str, known: Sequence[Migration]) -> None:
     # SET LOCAL takes no parameters, and with several statements at once there are none either.
-    await connection.execute(f"SET LOCAL lock_timeout = '{_PATIENCE}'; SET LOCAL statement_timeout = '{_PATIENCE}'".encode())
+    await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'; SET LOCAL statement_timeout = '{_LOCK_TIMEOUT}'".encode())
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{schema} migrations",))
     await connection.execute(render(_BEGIN, schema))
     for migration in await _pending(connection, schema, known):

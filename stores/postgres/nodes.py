@@ -1,4 +1,4 @@
-"""Nodes, and the places that they share."""
+"""Nodes, and the slots that they share."""
 
 import json
 from datetime import datetime, timedelta
@@ -30,10 +30,10 @@ async def nodes(session: Session) -> list[Node]:
     return [read_node(row) for row in await session.ask(session.sql.nodes)]
 
 
-async def places(session: Session, now: datetime, node: str, kind: str, numbers: tuple[int, int], lease: timedelta) -> int:
-    """Hold as many places as wanted and free, of `numbers` = (wanted, in all)."""
+async def slots(session: Session, now: datetime, node: str, kind: str, numbers: tuple[int, int], lease: timedelta) -> int:
+    """Hold as many slots as wanted and free, of `numbers` = (wanted, in all)."""
     want, total = numbers
     values = {"now": now, "node": node, "kind": kind, "want": want, "total": total, "until": now + lease}
-    entering = session.enter(now, key=("places", kind))
-    _, ((granted,),) = await session.connections.run(entering, session.step(session.sql.places, values))
+    entering = session.enter(now, key=("slots", kind))
+    _, ((granted,),) = await session.connections.run(entering, session.step(session.sql.slots, values))
     return cast("int", granted)

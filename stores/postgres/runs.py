@@ -5,7 +5,7 @@ from typing import cast
 
 from duly.stores.postgres.rows import read_run
 from duly.stores.postgres.session import Session
-from duly.stores.postgres.slug_range import stretch
+from duly.stores.postgres.slug_range import slug_range
 from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor
 from duly.stores.records import Run
 
@@ -21,7 +21,7 @@ async def runs(session: Session, query: RunQuery) -> Page[Run]:
 def runs_values(query: RunQuery) -> dict[str, object]:
     """Return the values of `runs.sql` and `runs_of_task.sql`, for a page and the first run beyond it."""
     below, below_id = (None, "") if query.after is None else parse_run_cursor(query.after)
-    first, end = stretch(query.prefix, None) if query.prefix else (None, None)
+    first, end = slug_range(query.prefix, None) if query.prefix else (None, None)
     return {
         "slug": query.slug,
         "first": first,

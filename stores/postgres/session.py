@@ -9,7 +9,7 @@ from attrs import field, frozen
 from duly.stores.postgres.connections import Connections
 from duly.stores.postgres.rows import Row
 from duly.stores.postgres.statements import Statements, Step, statements
-from duly.stores.postgres.unanswered import Doubts
+from duly.stores.postgres.unanswered import Unanswered
 
 
 @frozen(kw_only=True)
@@ -20,7 +20,7 @@ class Session:
     schema: str
     namespace: str
     skew_limit: timedelta | None
-    doubts: Doubts = field(factory=Doubts)
+    doubts: Unanswered = field(factory=Unanswered)
     sql: Statements = field(init=False)
     channel: str = field(init=False)
     """Where the hints of this namespace are heard: a name of fixed length, because a namespace may be longer than a channel."""
@@ -37,13 +37,13 @@ class Session:
         """Return a statement with its values, those of the session included."""
         return Step(query, {"namespace": self.namespace, "channel": self.channel, **(values or {})})
 
-    def enter(self, now: datetime, *, key: tuple[str, ...] = (), patience: timedelta | None = None) -> Step:
+    def enter(self, now: datetime, *, key: tuple[str, ...] = (), lock_wait: timedelta | None = None) -> Step:
         """Return the first statement of a call that brings its time.
 
-        Calls with the same `key` wait for each other; those after it wait for other locks no longer than `patience`.
+        Calls with the same `key` wait for each other; those after it wait for other locks no longer than `lock_wait`.
         """
         name = " ".join((self.schema, self.namespace, *key)) if key else None
-        return Step(self.sql.enter, {"now": now, "skew_limit": self.skew_limit, "key": name, "patience": patience})
+        return Step(self.sql.enter, {"now": now, "skew_limit": self.skew_limit, "key": name, "lock_wait": lock_wait})
 
     def hold_aside(self, slugs: Iterable[str]) -> Step:
         """Return the statement that goes before one by which tasks that were set aside give way."""

@@ -9,7 +9,7 @@ _BEYOND: Final = _LAST * 256
 """Sorts after every slug, which has at most 255 characters."""
 
 
-def stretch(prefix: str, after: str | None) -> tuple[str, str]:
+def slug_range(prefix: str, after: str | None) -> tuple[str, str]:
     """Return the least text that starts with `prefix` and sorts after `after`, and the least beyond all that start so."""
     first = prefix if after is None else max(prefix, after + "\x01")
     stem = prefix.rstrip(_LAST)

@@ -43,11 +43,11 @@ class Statements:
     judge: bytes
     leave: bytes
     lock: bytes
-    next_due: bytes
+    next_run: bytes
     nodes: bytes
     notify: bytes
     now: bytes
-    places: bytes
+    slots: bytes
     prune: bytes
     reschedule: bytes
     runs: bytes

@@ -171,9 +171,9 @@ class PostgresStore(JobStore):
         """Return the earliest due instant."""
         return await holding.next_run(self._session, kinds)
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold places of a kind."""
-        return await node_rows.places(self._session, now, node, kind, (want, total), lease)
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+        """Hold slots of a kind."""
+        return await node_rows.slots(self._session, now, node, kind, (want, total), lease)
 
     @asynccontextmanager
     async def _listen(self) -> AsyncIterator[AsyncIterator[None]]:

@@ -13,7 +13,7 @@ from duly.stores.matching import check_batch
 from duly.stores.postgres.portions import portions
 from duly.stores.postgres.rows import batch, definition, edited, read_task
 from duly.stores.postgres.session import Session
-from duly.stores.postgres.slug_range import stretch
+from duly.stores.postgres.slug_range import slug_range
 from duly.stores.queries import Page, TaskQuery
 from duly.stores.records import IfExists
 from duly.stores.rules.transitions import gives_way, replace
@@ -132,7 +132,7 @@ async def get(session: Session, slug: str) -> Task:
 
 async def get_slugs(session: Session, prefix: str, limit: int, after: str | None) -> list[str]:
     """Return slugs in order."""
-    first, end = stretch(prefix, after)
+    first, end = slug_range(prefix, after)
     return [slug for (slug,) in await session.ask(session.sql.get_slugs, first=first, end=end, limit=limit)]
 
 
@@ -145,7 +145,7 @@ async def search(session: Session, query: TaskQuery) -> Page[Task]:
 
 def search_values(query: TaskQuery) -> dict[str, object]:
     """Return the values of `search.sql`, for a page and the first task beyond it."""
-    first, end = stretch(query.prefix, query.after)
+    first, end = slug_range(query.prefix, query.after)
     return {"first": first, "end": end, **_conditions(query), "limit": query.limit + 1}
 
 
@@ -157,7 +157,7 @@ async def count(session: Session, query: TaskQuery) -> int:
 
 def count_values(query: TaskQuery) -> dict[str, object]:
     """Return the values of `count.sql`."""
-    first, end = stretch(query.prefix, None)
+    first, end = slug_range(query.prefix, None)
     return {"first": first, "end": end, **_conditions(query)}
 
 

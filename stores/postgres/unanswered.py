@@ -11,7 +11,7 @@ from duly.stores.postgres.failures import leaves_doubt
 _REMEMBERED: Final = 1024
 
 
-class Doubts:
+class Unanswered:
     """The latest calls of one store object that may or may not have been done."""
 
     def __init__(self) -> None:

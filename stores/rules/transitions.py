@@ -19,7 +19,7 @@ from typing import Literal
 from attrs import frozen
 
 from duly.jobs import Request, Task, TaskState
-from duly.jobs.evolving import evolve
+from duly.jobs.with_changes import with_changes
 from duly.stores.records import Outcome, Refusal, Refused, Run, RunStatus
 from duly.stores.rules.misfires import fires_due, first_locked, is_owed
 from duly.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
@@ -37,7 +37,7 @@ def due(task: Task) -> datetime | None:
 
 def _written(task: Task, now: datetime) -> Task:
     """Stamp a write: one version on, due when its fields say."""
-    return evolve(task, due_at=due(task), version=task.version + 1, updated_at=now)
+    return with_changes(task, due_at=due(task), version=task.version + 1, updated_at=now)
 
 
 def gives_way(row: Task) -> bool:
@@ -93,7 +93,7 @@ def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelt
     if task.due_at is None or task.due_at > now:
         return None
     lost = _lost_run(task) if task.lease_id is not None else None
-    locked = evolve(
+    locked = with_changes(
         task,
         state=TaskState.RUNNING,
         node=node,
@@ -136,13 +136,13 @@ def lost_reason(node: str | None) -> str:
 
 def extend(task: Task, *, until: datetime) -> Task:
     """Move the end of a held task's lease to `until`, never back; not a change of version."""
-    return evolve(task, due_at=max(task.due_at or until, until))
+    return with_changes(task, due_at=max(task.due_at or until, until))
 
 
 def _released(task: Task, now: datetime, **changes: object) -> Task:
     """Give a held task back: nobody's, its lease remembered, every request answered unless `changes` keep it."""
     changes.setdefault("request", Request.NONE)
-    free = evolve(
+    free = with_changes(
         task,
         state=TaskState.SCHEDULED,
         lease_id=None,
@@ -178,8 +178,8 @@ def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, ow
 
 def asked_again(task: Task) -> Task:
     """Let a task that was just given back be run once more, also when it is paused: somebody asked for it while it ran."""
-    asked = evolve(task, request=Request.RUN_NOW)
-    return evolve(asked, due_at=due(asked))
+    asked = with_changes(task, request=Request.RUN_NOW)
+    return with_changes(asked, due_at=due(asked))
 
 
 def retry(task: Task, *, now: datetime, at: datetime) -> Task:
@@ -190,7 +190,7 @@ def retry(task: Task, *, now: datetime, at: datetime) -> Task:
 def fail(task: Task, *, now: datetime) -> Task:
     """Set a held task aside, with all it holds."""
     failed = _released(task, now, ended_at=now)
-    return evolve(failed, state=TaskState.FAILED, due_at=None)
+    return with_changes(failed, state=TaskState.FAILED, due_at=None)
 
 
 def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
@@ -227,7 +227,7 @@ def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Li
 def taken_over(refused: Sequence[Refused], locked: Iterable[Task]) -> list[Refused]:
     """Say of each refusal what it is once `locked` were locked in the same call: an edited task whose lease had ended may be among them."""
     slugs = {task.slug for task in locked} if refused else set()
-    return [evolve(each, reason="lost", task=None) if each.outcome.task.slug in slugs else each for each in refused]
+    return [with_changes(each, reason="lost", task=None) if each.outcome.task.slug in slugs else each for each in refused]
 
 
 # -- edits: legal at any time ----------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def taken_over(refused: Sequence[Refused], locked: Iterable[Task]) -> list[Refus
 
 def edit(row: Task, edited: Task, *, now: datetime) -> Task:
     """Write `edited`, an edit of this very version of `row`; a lease stays, and what is edited takes effect when the run ends."""
-    kept = evolve(
+    kept = with_changes(
         edited,
         namespace=row.namespace,
         slug=row.slug,
@@ -248,7 +248,7 @@ def edit(row: Task, edited: Task, *, now: datetime) -> Task:
         state=_state_after_edit(row, edited),
     )
     changed = _written(kept, now)
-    return changed if row.lease_id is None else evolve(changed, due_at=row.due_at)
+    return changed if row.lease_id is None else with_changes(changed, due_at=row.due_at)
 
 
 def _state_after_edit(row: Task, edited: Task) -> TaskState:
@@ -259,12 +259,12 @@ def _state_after_edit(row: Task, edited: Task) -> TaskState:
 
 def pause(task: Task) -> Task:
     """Let it not be locked any more, also if it was asked to run now before; a run that is under way goes on to its end."""
-    return evolve(task, paused=True, request=Request.NONE if task.request is Request.RUN_NOW else task.request)
+    return with_changes(task, paused=True, request=Request.NONE if task.request is Request.RUN_NOW else task.request)
 
 
 def resume(task: Task) -> Task:
     """Let it be locked again, at once if its fire time has passed."""
-    return evolve(task, paused=False)
+    return with_changes(task, paused=False)
 
 
 def restart(task: Task) -> Task:
@@ -275,7 +275,7 @@ def restart(task: Task) -> Task:
     """
     held = task.lease_id is not None
     first_run_at = None if task.state is TaskState.FAILED else task.first_run_at
-    return evolve(task, state=TaskState.SCHEDULED, attempt=int(held), crashes=0, first_run_at=first_run_at, retry_at=None)
+    return with_changes(task, state=TaskState.SCHEDULED, attempt=int(held), crashes=0, first_run_at=first_run_at, retry_at=None)
 
 
 def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
@@ -295,8 +295,8 @@ def redefine(row: Task, new: Task, *, now: datetime) -> Task | None:
     changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(row, name)}
     if not changes:
         return None
-    redefined = evolve(row, **changes)
-    return _retimed(evolve(redefined, owed=_owed_by_former(row, now)), new, now) if "trigger" in changes else redefined
+    redefined = with_changes(row, **changes)
+    return _retimed(with_changes(redefined, owed=_owed_by_former(row, now)), new, now) if "trigger" in changes else redefined
 
 
 def _retimed(task: Task, new: Task, now: datetime) -> Task:
@@ -304,13 +304,13 @@ def _retimed(task: Task, new: Task, now: datetime) -> Task:
     # A one-off has its own time; and a first fire of its own, still ahead, was the old definition's.
     if trigger is None or trigger.counts_from is CountsFrom.SCHEDULING or task.anchor > now:
         is_owed_still = _has_begun(task) or task.run_at <= now
-        return task if is_owed_still else evolve(task, anchor=new.anchor, run_at=new.run_at)
+        return task if is_owed_still else with_changes(task, anchor=new.anchor, run_at=new.run_at)
     # A fixed delay counts from the end of a run, and the former trigger's fires were none of its own: it begins now.
     anchor = now if trigger.counts_from is CountsFrom.END else missed(trigger, task.anchor, now).latest or task.anchor
     if _has_begun(task):
-        return evolve(task, anchor=anchor)
+        return with_changes(task, anchor=anchor)
     run_at = task.owed[0] if task.owed else trigger.next_fire_time(anchor)
-    return evolve(task, anchor=anchor, run_at=run_at or new.run_at)
+    return with_changes(task, anchor=anchor, run_at=run_at or new.run_at)
 
 
 def _has_begun(task: Task) -> bool:

@@ -9,14 +9,14 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from duly.jobs import InvalidValue, PayloadKeys
-from duly.jobs.cipher import ENVELOPE_MAX, KEY_ID_MAX, MARK, Place, StoredPayload, aes_gcm, decrypted, sealed_problem
+from duly.jobs.cipher import ENVELOPE_MAX, KEY_ID_MAX, MARK, PayloadAddress, StoredPayload, aes_gcm, decrypted, sealed_problem
 from duly.jobs.payload import check_payload
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
-HERE = Place("default", "ship:17", "ship")
+HERE = PayloadAddress("default", "ship:17", "ship")
 KEYS = PayloadKeys({"2026-10": OLD, "2026-11": NEW}, newest="2026-11")
 
-ENVELOPE = bytes.fromhex("00646574656e740001" + "07" + "323032362d3130" + "cafebabefacedbaddecaf888")
+ENVELOPE = bytes.fromhex("0064756c790001" + "07" + "323032362d3130" + "cafebabefacedbaddecaf888")
 """Of the key `2026-10`, but for the ciphertext."""
 
 WITHOUT_CRYPTOGRAPHY = """
@@ -70,7 +70,7 @@ def test_an_envelope_is_what_its_description_says() -> None:
 
 def test_an_envelope_of_this_version_opens_for_ever() -> None:
     """These bytes may stand in somebody's store."""
-    stored = ENVELOPE + bytes.fromhex("ebcdd64fc66a6d5f99f952219e185ed772c9d9d150")
+    stored = ENVELOPE + bytes.fromhex("ebcdd64fc6eb1e2578867edb10a11a9fb0b2cd1586")
 
     assert KEYS.open(stored, HERE) == b"anvil"
 
@@ -100,17 +100,17 @@ def test_the_plain_bytes_are_not_in_the_envelope() -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "address",
     [
-        Place("other", "ship:17", "ship"),
-        Place("default", "ship:18", "ship"),
-        Place("default", "ship:17", "refund"),
-        Place("default", "ship:1", "7ship"),
+        PayloadAddress("other", "ship:17", "ship"),
+        PayloadAddress("default", "ship:18", "ship"),
+        PayloadAddress("default", "ship:17", "refund"),
+        PayloadAddress("default", "ship:1", "7ship"),
     ],
 )
-def test_an_envelope_does_not_open_elsewhere(place: Place) -> None:
+def test_an_envelope_does_not_open_elsewhere(address: PayloadAddress) -> None:
     """It is bound to namespace, slug and kind, and where one ends and the next begins."""
-    opened = KEYS.open(KEYS.seal(b"anvil", HERE), place)
+    opened = KEYS.open(KEYS.seal(b"anvil", HERE), address)
 
     assert opened.problem is not None
     assert "does not open with key '2026-11'" in opened.problem
@@ -120,10 +120,10 @@ def test_a_changed_byte_is_found_wherever_it_is() -> None:
     """In the ciphertext, the tag, the nonce or the id of the key; within the mark or the format it is no such envelope."""
     stored = KEYS.seal(b"anvil", HERE)
 
-    for place in range(len(MARK), len(stored)):
-        changed = stored[:place] + bytes([stored[place] ^ 1]) + stored[place + 1 :]
+    for address in range(len(MARK), len(stored)):
+        changed = stored[:address] + bytes([stored[address] ^ 1]) + stored[address + 1 :]
         opened = KEYS.open(changed, HERE)
-        assert opened.problem is not None, place
+        assert opened.problem is not None, address
         assert opened == changed
 
 
@@ -173,7 +173,7 @@ def test_what_was_not_changed_keeps_its_stored_form() -> None:
 
 def test_a_copy_for_another_task_is_encrypted_for_that() -> None:
     """As a fire that lives on as a task of its own."""
-    there = Place("default", "ship:17@noon", "ship")
+    there = PayloadAddress("default", "ship:17@noon", "ship")
 
     copied = KEYS.seal(KEYS.open(KEYS.seal(b"anvil", HERE), HERE), there)
 
@@ -196,7 +196,7 @@ def test_what_cannot_be_read_is_not_copied_to_another_task() -> None:
     opened = PayloadKeys({"2026-10": OLD}, newest="2026-10").open(KEYS.seal(b"anvil", HERE), HERE)
 
     with pytest.raises(InvalidValue, match="which this node does not have"):
-        KEYS.seal(opened, Place("default", "other", "ship"))
+        KEYS.seal(opened, PayloadAddress("default", "other", "ship"))
 
 
 def test_another_key_under_the_same_id_does_not_open() -> None:

@@ -14,14 +14,14 @@ import pytest
 
 from duly.jobs import InvalidValue, JobContext, JobRegistry, PayloadKeys, PayloadTooLarge, Task, UnreadablePayload
 from duly.jobs.base import TypedCall
-from duly.jobs.cipher import MARK, Place, StoredPayload
+from duly.jobs.cipher import MARK, PayloadAddress, StoredPayload
 from duly.jobs.payload import check_payload
 from duly.jobs.typed import PayloadCodec, encode_payload
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECRET = "4111 1111"  # noqa: S105 - a payload
 KEY = b"kept to yourself"
-HERE = Place("default", "t", "k")
+HERE = PayloadAddress("default", "t", "k")
 
 IMPORT_ALL = """
 import sys

@@ -209,7 +209,7 @@ def test_before_its_start_and_after_its_end_it_says_that_it_is_not_running(jobs:
             with pytest.raises(SchedulerClosed, match="is not running"):
                 CALLS[name](scheduler)
         scheduler.drain()
-        scheduler.hurry()
+        scheduler.stop_now()
         scheduler.close()
         scheduler.start()
         scheduler.close()
@@ -287,7 +287,7 @@ def test_it_can_be_closed_in_mid_drain_and_started_again(jobs: JobRegistry) -> N
             scheduler.schedule_job(str(number), "endless")
             assert began.wait(10)
             draining = threads.submit(scheduler.drain, HOUR)
-            wait_until(lambda: not scheduler._std.works.dispatcher.is_locking)
+            wait_until(lambda: not scheduler._std.running_node.dispatcher.is_locking)
             scheduler.close()
             draining.result(10)
 

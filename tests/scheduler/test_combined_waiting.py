@@ -26,7 +26,7 @@ async def test_what_fire_all_makes_up_has_a_bound_however_late_each_lock_is() ->
         for _ in range(10):
             node.clock.advance(10 * SECOND)
             await node.dispatcher.run_once()
-            await node.scheduler.works.runs.rest()
+            await node.scheduler.running_node.runs.rest()
             node.dispatcher.is_locking = False
             await node.dispatcher.run_once()
             node.dispatcher.is_locking = True

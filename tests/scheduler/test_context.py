@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from duly.jobs import JobRegistry, Place
+from duly.jobs import ExecutorChoice, JobRegistry
 from duly.scheduler import (
     BlockingScheduler,
     NopScheduler,
@@ -23,7 +23,7 @@ from duly.scheduler import (
     scheduler_from_context,
 )
 from duly.stores import MemoryStore, NopStore, RunQuery, RunStatus, StoreClosed
-from support import apart_jobs
+from support import remote_jobs
 from support.schedulers import a_scheduler
 from support.waiting import wait_until, wait_until_async
 
@@ -87,7 +87,7 @@ def first() -> None:
     blocking_scheduler_from_context().in_(timedelta(days=1), "next", slug="n")
 
 
-def _scheduled_by(place: Place) -> list[str]:
+def _scheduled_by(place: ExecutorChoice) -> list[str]:
     """Run `first` in a place under a blocking scheduler, and return what is scheduled after it."""
     registry = JobRegistry()
     registry.job("next")(lambda: None)
@@ -137,7 +137,7 @@ async def test_a_blocking_call_in_the_event_loop_is_refused() -> None:
 async def test_a_job_in_a_process_of_its_own_has_none() -> None:
     """Its run fails with a clear error."""
     registry, ended = JobRegistry(), list[RunEnded]()
-    registry.job("apart", executor="process")(apart_jobs.find_scheduler)
+    registry.job("apart", executor="process")(remote_jobs.find_scheduler)
     async with a_scheduler(jobs=registry) as scheduler:
         scheduler.subscribe(lambda event: ended.append(event) if isinstance(event, RunEnded) else None)
         await scheduler.in_(NOW, "apart", consistency="at_most_once")

@@ -163,11 +163,11 @@ async def test_a_run_that_went_well_is_done_also_if_its_payload_was_given_anothe
         StdScheduler(store.sibling(), clock=clock, keys=ONLY_NEW) as other,
     ):
         await scheduler.schedule_job("p", "noting", trigger="@every 1h", payload=SECRET, at=NOON)
-        await scheduler.works.dispatcher.run_once()
-        await scheduler.works.runs.rest()
+        await scheduler.running_node.dispatcher.run_once()
+        await scheduler.running_node.runs.rest()
         await other.update_job("p", payload=b"another")
         for _ in range(2):
-            await scheduler.works.dispatcher.run_once()
+            await scheduler.running_node.dispatcher.run_once()
         (run,) = (await scheduler.runs(RunQuery())).items
         task = await other.get_scheduled_job("p")
     assert (got, run.status) == ([b"p"], RunStatus.DONE)
@@ -186,8 +186,8 @@ async def test_where_encryption_is_required_a_payload_in_the_clear_is_not_run(st
         await plain.schedule_job("t", "pay", payload=b"forged")
     strict = PayloadKeys({"2026-11": NEW}, newest="2026-11", require=True)
     async with StdScheduler(store.sibling(), jobs=jobs, clock=clock, keys=strict) as scheduler:
-        await scheduler.works.dispatcher.run_once()
-        await scheduler.works.dispatcher.run_once()
+        await scheduler.running_node.dispatcher.run_once()
+        await scheduler.running_node.dispatcher.run_once()
         assert "it is not encrypted, and this node requires that it is" in await scheduler.why("t")
 
     assert got == []
@@ -217,7 +217,7 @@ async def test_on_postgresql_the_stored_bytes_are_not_the_plain_ones(postgres_ur
     store = PostgresStore(postgres_url, namespace=namespace)
     async with StdScheduler(store, jobs=jobs, keys=KEYS) as scheduler:
         await scheduler.schedule_job("t", "pay", payload=SECRET, trigger="@every 1h", delay=timedelta(0))
-        await scheduler.works.dispatcher.run_once()
+        await scheduler.running_node.dispatcher.run_once()
         await scheduler.drain()
         kept = await scheduler.get_scheduled_job("t")
     async with await psycopg.AsyncConnection.connect(postgres_url) as connection:

@@ -17,7 +17,7 @@ from duly.scheduler import (
     StoreClosed,
     TriggerNeverFires,
 )
-from duly.scheduler.testing import cut_off
+from duly.scheduler.testing import kill
 from duly.stores import MemoryStore, RunQuery, RunStatus, StoreUnavailable
 from duly.triggers import SimpleTrigger
 from support.lives import QUICK, Work, nothing_is_left_of, takes_less_than
@@ -94,7 +94,7 @@ async def test_after_a_drain_tasks_can_be_scheduled_and_a_start_runs_them(work: 
     async with a_scheduler(jobs=work.registry) as scheduler:
         await scheduler.drain()
         with pytest.raises(SchedulerClosed):
-            _ = scheduler.works
+            _ = scheduler.running_node
         await scheduler.schedule_job("t", "work")
         assert work.began == []
         await scheduler.start()
@@ -108,9 +108,9 @@ async def test_it_is_started_and_closed_as_often_as_one_likes(work: Work) -> Non
     await scheduler.close()
     for _ in range(2):
         await scheduler.start()
-        works = scheduler.works
+        running_node = scheduler.running_node
         await scheduler.start()
-        assert scheduler.works is works
+        assert scheduler.running_node is running_node
         await scheduler.close()
         await scheduler.close()
         with pytest.raises(StoreClosed):
@@ -145,7 +145,7 @@ async def test_the_store_is_closed_also_when_draining_fails(work: Work, monkeypa
 
     with pytest.raises(StoreUnavailable, match="in the drain"):
         async with scheduler:
-            monkeypatch.setattr(scheduler.works, "drain", fail)
+            monkeypatch.setattr(scheduler.running_node, "drain", fail)
     await nothing_is_left_of(scheduler)
     with pytest.raises(StoreClosed):
         await scheduler.get_job_slugs()
@@ -158,7 +158,7 @@ async def test_a_scheduler_that_was_cut_off_closes_at_once(work: Work) -> None:
     async with scheduler:
         await scheduler.schedule_job("t", "work")
         await wait_until_async(lambda: work.began)
-        await cut_off(scheduler)
+        await kill(scheduler)
         async with takes_less_than(QUICK):
             await scheduler.close()
     await nothing_is_left_of(scheduler)
@@ -188,7 +188,7 @@ async def test_hundreds_of_runs_leave_nothing_behind() -> None:
     async with scheduler:
         await scheduler.schedule_jobs([NewTask(f"{kind} {number}", kind) for kind in ("thread",) for number in range(300)])
         await wait_until_async(lambda: _is_empty(scheduler))
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: not scheduler.running_node.runs)
         assert len(threads) <= 5
     await nothing_is_left_of(scheduler)
 

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX, PayloadKeys, PayloadTooLarge
 from duly.jobs.cipher import ENVELOPE_MAX, MARK
-from duly.stores import JobStore, LockRequest, MemoryStore, Outcome, Refused, SealedStore
+from duly.stores import EncryptedStore, JobStore, LockRequest, MemoryStore, Outcome, Refused
 from duly.stores.conformance import MakeStore, StoreConformance
 from duly.stores.rules import transitions
 from support.tasks import LEASE, NOON, a_one_off
@@ -37,7 +37,7 @@ class TestSealedStore(StoreConformance):
     def make_store(self) -> MakeStore:
         """Tenants of one fresh store."""
         memory = MemoryStore()
-        return lambda namespace: SealedStore(memory.tenant(namespace), KEYS)
+        return lambda namespace: EncryptedStore(memory.tenant(namespace), KEYS)
 
     async def test_the_greatest_record_fits(self, store: JobStore) -> None:
         """One that leaves room for the envelope, that is; a greater one is refused when it is written."""
@@ -53,7 +53,7 @@ class TestSealedStore(StoreConformance):
 async def test_a_store_is_never_handed_plain_bytes(change: bytes | None) -> None:
     """Not even in the task as it was, with which a store may compare; what did not change is the same there and here."""
     memory = Watched()
-    async with SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, KEYS) as store:
         await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
         stored = (await memory.get("t")).payload
         (held,) = await store.lock(NOON, LockRequest(node="a", rooms={"k": 1}, lease=LEASE, token=uuid4().hex))
@@ -73,7 +73,7 @@ async def test_a_store_is_never_handed_plain_bytes(change: bytes | None) -> None
 async def test_tasks_that_exist_are_declared_again_without_a_write() -> None:
     """Although every envelope is new: an equal payload keeps the one that it has."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, KEYS) as store:
         await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
 
         assert await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")], if_exists="replace") == []

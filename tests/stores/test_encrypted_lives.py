@@ -11,7 +11,7 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from duly.jobs import PayloadKeys, Task
 from duly.jobs.cipher import MARK
-from duly.stores import JobStore, MemoryStore, SealedStore, TaskQuery
+from duly.stores import EncryptedStore, JobStore, MemoryStore, TaskQuery
 from support.life import Life
 from support.three_stores import Servers, a_few
 
@@ -20,7 +20,7 @@ OLD_KEYS = PayloadKeys({"2026-10": OLD, "2026-11": NEW}, newest="2026-10")
 NEW_KEYS = PayloadKeys({"2026-10": OLD, "2026-11": NEW}, newest="2026-11", require=True)
 
 
-class Rotating(SealedStore):
+class Rotating(EncryptedStore):
     """What two nodes write in turn, of which one was restarted with the new key as its newest, and the other was not yet."""
 
     def __init__(self, store: JobStore, keys: PayloadKeys) -> None:
@@ -40,7 +40,7 @@ class InMemory(Servers):
         """Return a store in memory, and two that encrypt what they keep there."""
         return (
             MemoryStore(namespace=namespace),
-            SealedStore(MemoryStore(namespace=namespace), NEW_KEYS),
+            EncryptedStore(MemoryStore(namespace=namespace), NEW_KEYS),
             Rotating(MemoryStore(namespace=namespace), OLD_KEYS),
         )
 
@@ -55,7 +55,7 @@ class SealedLife(Life):
     def no_plain_payload_is_kept(self) -> None:
         """Every one is an envelope, in plain bytes: what an object knows beside them would be lost in any other store."""
         for store in self.world.stores[1:]:
-            within = cast("SealedStore", store)._store
+            within = cast("EncryptedStore", store)._store
             for task in self.world.wait(within.search(TaskQuery(limit=10_000))).items:
                 assert task.payload.startswith(MARK)
                 assert type(task.payload) is bytes

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX, InvalidValue, PayloadKeys, PayloadTooLarge, Task
 from duly.jobs.cipher import MARK
-from duly.stores import Conflict, JobNotFound, JobStore, LockRequest, MemoryStore, NopStore, Outcome, SealedStore
+from duly.stores import Conflict, EncryptedStore, JobNotFound, JobStore, LockRequest, MemoryStore, NopStore, Outcome
 from duly.stores.rules import transitions
 from support.tasks import LEASE, NOON, a_one_off
 
@@ -60,7 +60,7 @@ def under_no_key(stored: bytes) -> bool:
     return not stored.startswith(MARK)
 
 
-@pytest.mark.parametrize("store_class", [SealedStore, NopStore, MemoryStore])
+@pytest.mark.parametrize("store_class", [EncryptedStore, NopStore, MemoryStore])
 def test_a_store_has_every_method_of_the_protocol_itself(store_class: type[JobStore]) -> None:
     """One that it inherited would return None, and be missed by nobody."""
     members = {name for name, value in vars(JobStore).items() if callable(value) or isinstance(value, property)}
@@ -76,7 +76,7 @@ def test_a_store_has_every_method_of_the_protocol_itself(store_class: type[JobSt
 async def test_a_run_with_a_payload_in_the_clear_that_is_too_large_for_an_envelope_comes_to_its_end() -> None:
     """It was written before encryption was switched on, and stays as it was; so is its copy for another task."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, KEYS) as store:
         await memory.create(NOON, [a_one_off(slug="t", payload=GREAT)])
         held = await locked(store)
         spawned = evolve(a_one_off(slug="t@noon"), payload=held.payload)
@@ -89,7 +89,7 @@ async def test_a_run_with_a_payload_in_the_clear_that_is_too_large_for_an_envelo
 async def test_a_task_whose_payload_is_too_large_for_an_envelope_can_be_edited() -> None:
     """Paused, for one; but another payload must fit."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, KEYS) as store:
         await memory.create(NOON, [a_one_off(slug="t", payload=GREAT)])
 
         paused = await store.update(NOON, evolve(await store.get("t"), paused=True))
@@ -103,7 +103,7 @@ async def test_a_task_whose_payload_is_too_large_for_an_envelope_can_be_edited()
 async def test_encrypting_anew_passes_over_what_is_too_large_for_an_envelope() -> None:
     """It is no reason to leave the others; and it is not written in vain."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, KEYS) as store:
         await memory.create(NOON, [a_one_off(slug="a", payload=GREAT), a_one_off(slug="b", payload=b"anvil")])
         before = await memory.get("a")
 
@@ -118,7 +118,7 @@ async def test_a_payload_that_would_outgrow_its_envelope_keeps_it() -> None:
     memory, short, long = MemoryStore(), "k", "k" * 64
     keys = PayloadKeys({short: OLD, long: NEW}, newest=long)
     great = GREAT[: -(len(MARK) + 2 + len(short) + 12 + 16)]
-    async with SealedStore(memory, PayloadKeys({short: OLD}, newest=short)) as old, SealedStore(memory, keys) as new:
+    async with EncryptedStore(memory, PayloadKeys({short: OLD}, newest=short)) as old, EncryptedStore(memory, keys) as new:
         await old.create(NOON, [a_one_off(slug="t", payload=great)])
         stored = (await memory.get("t")).payload
         held = await locked(new)
@@ -134,7 +134,7 @@ async def test_a_payload_that_would_outgrow_its_envelope_keeps_it() -> None:
 async def test_a_task_that_is_written_while_it_is_encrypted_anew_is_encrypted_all_the_same() -> None:
     """A lock writes it, and leaves the payload as it is: passed over, it would be under the old key when that is taken away."""
     memory = Hurried()
-    async with SealedStore(memory, OLD_KEYS) as old, SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
         memory.meanwhile = [lambda: locked(old)]
 
@@ -147,7 +147,7 @@ async def test_a_task_that_is_written_while_it_is_encrypted_anew_is_encrypted_al
 async def test_a_task_that_somebody_else_encrypts_at_the_same_time_is_written_once() -> None:
     """And counted by who wrote it."""
     memory = Hurried()
-    async with SealedStore(memory, OLD_KEYS) as old, SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
         memory.meanwhile = [lambda: store.reencrypt(NOON)]
 
@@ -159,7 +159,7 @@ async def test_a_task_that_somebody_else_encrypts_at_the_same_time_is_written_on
 async def test_a_task_that_is_deleted_at_the_same_time_is_left_out() -> None:
     """Just before it is written."""
     memory = Hurried()
-    async with SealedStore(memory, OLD_KEYS) as old, SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug="t", payload=b"anvil"), a_one_off(slug="u", payload=b"anvil")])
         memory.meanwhile = [lambda: memory.delete("t")]
 
@@ -172,7 +172,7 @@ async def test_a_task_that_is_deleted_at_the_same_time_is_left_out() -> None:
 async def test_a_task_that_is_deleted_between_two_tries_is_left_out() -> None:
     """It was locked, and done."""
     memory = Fleeting()
-    async with SealedStore(memory, OLD_KEYS) as old, SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
         memory.meanwhile = [lambda: locked(old)]
 
@@ -182,7 +182,7 @@ async def test_a_task_that_is_deleted_between_two_tries_is_left_out() -> None:
 async def test_a_task_that_is_written_without_end_is_told() -> None:
     """An answer of 0 would say that the old key is not needed any more."""
     memory = Hurried()
-    async with SealedStore(memory, OLD_KEYS) as old, SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
 
         async def edit() -> None:
@@ -203,8 +203,8 @@ async def test_a_task_that_is_written_without_end_is_told() -> None:
 async def test_an_equal_definition_is_no_write_under_another_key(before: PayloadKeys | None) -> None:
     """Nor where it is still in the clear: two nodes with different keys would write it in turn, at every start."""
     memory = MemoryStore()
-    former = memory if before is None else SealedStore(memory, before)
-    async with memory, SealedStore(memory, KEYS) as store:
+    former = memory if before is None else EncryptedStore(memory, before)
+    async with memory, EncryptedStore(memory, KEYS) as store:
         await former.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
         stored = await memory.get("t")
 
@@ -216,7 +216,7 @@ async def test_an_equal_definition_is_no_write_under_another_key(before: Payload
 async def test_an_equal_payload_of_another_kind_is_encrypted_for_that() -> None:
     """Its envelope is bound to the kind."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, KEYS) as store:
         await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
 
         assert await store.create(NOON, [a_one_off(slug="t", kind="other", payload=b"anvil")], if_exists="replace") == ["t"]
@@ -228,7 +228,7 @@ async def test_an_equal_payload_of_another_kind_is_encrypted_for_that() -> None:
 async def test_what_cannot_be_read_is_replaced() -> None:
     """By the definition that this node has, which it can read."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as new, SealedStore(memory, OLD_KEYS) as old:
+    async with EncryptedStore(memory, KEYS) as new, EncryptedStore(memory, OLD_KEYS) as old:
         await new.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
 
         assert await old.create(NOON, [a_one_off(slug="t", payload=b"anvil")], if_exists="replace") == ["t"]
@@ -239,7 +239,7 @@ async def test_what_cannot_be_read_is_replaced() -> None:
 async def test_what_cannot_be_read_is_not_written_to_another_task() -> None:
     """It would never open there."""
     memory = MemoryStore()
-    async with SealedStore(memory, KEYS) as new, SealedStore(memory, OLD_KEYS) as old:
+    async with EncryptedStore(memory, KEYS) as new, EncryptedStore(memory, OLD_KEYS) as old:
         await new.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
 
         with pytest.raises(InvalidValue, match="to be copied to task 'u'"):
@@ -250,7 +250,7 @@ async def test_what_is_too_large_for_another_tasks_envelope_is_refused() -> None
     """Its own would not open there, and in the clear it must not be."""
     short, long = PayloadKeys({"k": OLD}, newest="k"), PayloadKeys({"k": OLD, "k" * 64: NEW}, newest="k" * 64)
     memory = MemoryStore()
-    async with SealedStore(memory, short) as old, SealedStore(memory, long) as new:
+    async with EncryptedStore(memory, short) as old, EncryptedStore(memory, long) as new:
         await old.create(NOON, [a_one_off(slug="t", payload=GREAT[:-39])])
 
         with pytest.raises(PayloadTooLarge):
@@ -260,7 +260,7 @@ async def test_what_is_too_large_for_another_tasks_envelope_is_refused() -> None
 async def test_an_equal_payload_in_the_clear_is_encrypted_where_that_is_required() -> None:
     """It counts as unreadable, so that it is not what was declared."""
     memory, strict = MemoryStore(), PayloadKeys({"k": OLD}, newest="k", require=True)
-    async with memory, SealedStore(memory, strict) as store:
+    async with memory, EncryptedStore(memory, strict) as store:
         await memory.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
 
         assert await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")], if_exists="replace") == ["t"]
@@ -273,7 +273,7 @@ async def test_an_envelope_opens_in_its_own_namespace_alone() -> None:
     """Whoever copies a row to another tenant's has nothing run there."""
     memory = MemoryStore(namespace="a")
     there = memory.tenant("b")
-    async with SealedStore(memory, KEYS) as store, SealedStore(there, KEYS) as other:
+    async with EncryptedStore(memory, KEYS) as store, EncryptedStore(there, KEYS) as other:
         await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
         await there.create(NOON, [await memory.get("t")])
 
@@ -284,7 +284,7 @@ async def test_an_envelope_opens_in_its_own_namespace_alone() -> None:
 async def test_every_page_is_encrypted_anew() -> None:
     """Not the first hundred alone."""
     memory = MemoryStore()
-    async with SealedStore(memory, OLD_KEYS) as old, SealedStore(memory, KEYS) as store:
+    async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug=f"{number:03}", payload=b"anvil") for number in range(250)])
 
         assert (await store.reencrypt(NOON), await store.reencrypt(NOON)) == (250, 0)

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from duly.jobs import Consistency, JobRegistry, Misfire, Overlap, RetryPolicy, Task, TaskOptions
 from duly.scheduler import StdScheduler
-from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.scheduler.testing import ManualClock, kill, run_due
 from duly.stores import IfExists, JobStore
 from support.scripted_jobs import KINDS, Act, acts, scripted
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND
@@ -88,7 +88,7 @@ class Lives(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Drop the schedulers, and close the stores."""
         try:
-            self.world.wait(side_by_side(cut_off(side.scheduler) for side in self.sides))
+            self.world.wait(side_by_side(kill(side.scheduler) for side in self.sides))
         finally:
             self.world.close()
 
@@ -187,7 +187,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def kill(self) -> None:
         """Kill the nodes, and start others."""
-        self.ask(lambda side: cut_off(side.scheduler))
+        self.ask(lambda side: kill(side.scheduler))
         self._start()
 
 

@@ -77,7 +77,7 @@ def keywords_in(codes: list[str]) -> set[str]:
 def global_names(code: CodeType) -> set[str]:
     """Return every global name that `code` reads and does not set, the bodies of its functions and classes included."""
     read, written = set[str](), set[str]()
-    for part in _parts(code):
+    for part in _services(code):
         for each in dis.get_instructions(part):
             if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 read.add(str(each.argval))
@@ -86,11 +86,11 @@ def global_names(code: CodeType) -> set[str]:
     return {name for name in read - written if not name.startswith("__")}
 
 
-def _parts(code: CodeType) -> Iterator[CodeType]:
+def _services(code: CodeType) -> Iterator[CodeType]:
     yield code
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield from _parts(each)
+            yield from _services(each)
 
 
 def public_names() -> dict[str, Any]:

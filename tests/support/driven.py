@@ -54,13 +54,13 @@ class Driven:
     @property
     def dispatcher(self) -> Dispatcher:
         """Its dispatcher."""
-        return self.scheduler.works.dispatcher
+        return self.scheduler.running_node.dispatcher
 
     async def turn(self, times: int = 1) -> None:
         """Exchange, and let every job come to rest."""
         for _ in range(times):
             await self.dispatcher.run_once()
-            await self.scheduler.works.runs.rest()
+            await self.scheduler.running_node.runs.rest()
 
     async def statuses(self) -> list[RunStatus]:
         """Return how the runs in the history ended, oldest first."""

@@ -35,7 +35,7 @@ async def read(node: Driven, tasks: Fetching) -> FetchedTask:
 async def written(node: Driven, *acks: Coroutine[object, object, None]) -> list[BaseException | None]:
     """Acknowledge, let the node write it, and return what each acknowledgement raised, or None."""
     waiting = [asyncio.ensure_future(ack) for ack in acks]
-    await node.scheduler.works.runs.rest()  # what was acknowledged has ended
+    await node.scheduler.running_node.runs.rest()  # what was acknowledged has ended
     await node.turn()
     return await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
 

@@ -21,7 +21,7 @@ from support.programs import Program, program, say
 from support.waiting import wait_until_async
 
 SECOND = timedelta(seconds=1)
-PATIENCE = 30 * SECOND
+DEADLINE = 30 * SECOND
 ONCE = TaskOptions(consistency=Consistency.AT_MOST_ONCE)
 _GATE_POLL = 0.02 * SECOND
 
@@ -117,11 +117,11 @@ class FleetNode:
 
     async def has_begun(self, *slugs: str) -> None:
         """Wait until it has begun to run these tasks."""
-        await wait_until_async(lambda: {each.slug for each in self.told("began")} >= set(slugs), PATIENCE)
+        await wait_until_async(lambda: {each.slug for each in self.told("began")} >= set(slugs), DEADLINE)
 
     async def end(self) -> int:
         """Wait until the process has ended, and return its exit status."""
-        await wait_until_async(lambda: self.program.status is not None, PATIENCE)
+        await wait_until_async(lambda: self.program.status is not None, DEADLINE)
         return self.program.end()[0]
 
     async def stop(self) -> int:
@@ -178,7 +178,7 @@ class Fleet:
             assert node.program.status is None, node.program.log
             return name in {each.name for each in await self.store.nodes()}
 
-        await wait_until_async(is_there, PATIENCE)
+        await wait_until_async(is_there, DEADLINE)
         return node
 
     async def now(self) -> datetime:
@@ -205,7 +205,7 @@ class Fleet:
             found[:] = await self.runs(slug)
             return len(found) >= len(statuses)
 
-        await wait_until_async(are_there, PATIENCE)
+        await wait_until_async(are_there, DEADLINE)
         assert tuple(run.status for run in found[: len(statuses)]) == statuses, found
         return found
 

@@ -33,15 +33,15 @@ class IntervalTexts:
 
     def spoken(self) -> str:
         """`@ 1 year -2 months 3.5 days ago`, in any case, with blanks, commas and joined words."""
-        parts = [self._signed(self._number()) + self._one(" ", " ", "", "  ") + self._unit() for _ in range(self._random.randint(1, 5))]
-        text = self._one("", "", "@ ", " ") + self._one(" ", " ", ", ", " @ ").join(parts) + self._one("", "", "", " ago", " ")
+        services = [self._signed(self._number()) + self._one(" ", " ", "", "  ") + self._unit() for _ in range(self._random.randint(1, 5))]
+        text = self._one("", "", "@ ", " ") + self._one(" ", " ", ", ", " @ ").join(services) + self._one("", "", "", " ago", " ")
         return self._one(text, text, text.upper(), text.title())
 
     def compact(self) -> str:
         """`1y2mon3d4h5m6s`, from any unit down, with blanks before the negative numbers."""
         units = JOINED[self._random.randrange(len(JOINED)) :]
-        parts = [f"{self._one('', '', '', '+', ' -')}{self._number()}{unit}" for unit in units if self._random.random() < 0.8]
-        return "".join(parts).strip() + self._one("", "", f"{self._random.randint(1, 5000)}ms", f"{self._random.randint(1, 5000)}us")
+        services = [f"{self._one('', '', '', '+', ' -')}{self._number()}{unit}" for unit in units if self._random.random() < 0.8]
+        return "".join(services).strip() + self._one("", "", f"{self._random.randint(1, 5000)}ms", f"{self._random.randint(1, 5000)}us")
 
     def clock(self) -> str:
         """`3 4:05:06`, `-1:30`, `1-2 3 4:05:06`, `5:06.7`."""

@@ -249,7 +249,7 @@ class Life(Looking):
         until = now if is_leaving else now + lease
         node = Node(name=name, kinds=tuple(kinds), started_at=NOON, seen_at=now, until=until, info=info)
         self.ask(lambda store, _: store.announce(node))
-        self.ask(lambda store, _: store.places(now, name, kind, want, total, lease))
+        self.ask(lambda store, _: store.slots(now, name, kind, want, total, lease))
 
     # -- the history
 

@@ -95,15 +95,15 @@ class _Play:
 
     def step(self, now: int) -> bool:
         """Let the next thing happen that is to happen at `now`; tell whether there was any."""
-        for work in self._works:
+        for work in self._running_node:
             if work.started is not None and work.alone_since is None and self._end_of(work) <= now:
                 self._end_attempt(work, now)
                 return True
-        for work in self._works:
+        for work in self._running_node:
             if (work.started is None or work.alone_since is not None) and work.due <= now:
                 self._start_attempt(work, now)
                 return True
-        due = self._next_due(now)
+        due = self._next_run(now)
         if due is None or due > now:
             return False
         self._lock(now)
@@ -111,7 +111,7 @@ class _Play:
 
     def lose_node(self, now: int) -> None:
         """Take the node away."""
-        for work in self._works:
+        for work in self._running_node:
             if work.started is None:
                 continue
             if self.scenario.is_killed:
@@ -127,7 +127,7 @@ class _Play:
         return History(sorted(self.started), sorted(self.ran), sorted(self.skipped), self._end())
 
     @property
-    def _works(self) -> list[_Work]:
+    def _running_node(self) -> list[_Work]:
         return [*self.one_offs, *([] if self.work is None else [self.work])]
 
     # -- attempts
@@ -187,7 +187,7 @@ class _Play:
 
     # -- the schedule
 
-    def _next_due(self, now: int) -> int | None:
+    def _next_run(self, now: int) -> int | None:
         if self.work is not None or self.is_over is not None:
             return None
         if self.owed:
@@ -269,7 +269,7 @@ class _Play:
             return End(self.is_over, None, None)
         if self.work is not None and self.work.started is not None:
             return End("running", None, self.fires)
-        due = self._next_due(self.scenario.until) if self.work is None else self.work.due
+        due = self._next_run(self.scenario.until) if self.work is None else self.work.due
         return End("scheduled", due, self.fires)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from duly.jobs import JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
 from duly.scheduler import StdScheduler
-from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.scheduler.testing import ManualClock, kill, run_due
 from duly.stores import JobNotFound, JobStore, MemoryStore, Run, RunQuery, RunStatus
 from duly.triggers import SimpleTrigger
 from support.policy_scenarios import End, History, Policy, Ran, Scenario, Skipped
@@ -67,7 +67,7 @@ async def perform(scenario: Scenario, open_store: OpenStore) -> History:
         if scenario.down is None:
             return await _history(first, started)
         if scenario.is_killed:
-            await cut_off(first)
+            await kill(first)
     clock.move_to(at(scenario.down[1]))
     async with _scheduler(open_store(), jobs, clock) as second:
         await run_due(second, until=at(scenario.until))

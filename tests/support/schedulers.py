@@ -14,7 +14,7 @@ from duly.scheduler import Event, StdScheduler, SystemClock
 from duly.scheduler.clock import Clock, StoreClock
 from duly.scheduler.config import SchedulerConfig, Settings
 from duly.scheduler.events.events import Events
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 from duly.stores import Exchange, Extended, Held, JobStore, LockRequest, MemoryStore, Outcome, Refused, StoreUnavailable
 
 LEASE = timedelta(seconds=0.6)
@@ -65,7 +65,7 @@ async def busy(store: "ScriptedStore", call: Call) -> Exchange:
 async def always_due(store: "ScriptedStore", call: Call) -> Exchange:
     """Give nothing out, although something is due."""
     exchange = await store.do(evolve(call, request=None))
-    return evolve(exchange, next_due=call.now)
+    return evolve(exchange, next_run=call.now)
 
 
 def after(gate: asyncio.Event) -> Answer:
@@ -91,7 +91,7 @@ class Script:
     """Called before a heartbeat is served; may raise or wait."""
     wishes: list[tuple[str, int]] = field(factory=list)
     """The kind of which places were asked for, and how many."""
-    places: list[Callable[[], Awaitable[None]]] = field(factory=list)
+    slots: list[Callable[[], Awaitable[None]]] = field(factory=list)
     """Called before places are given; may raise or wait."""
 
 
@@ -127,12 +127,12 @@ class ScriptedStore(MemoryStore):
             await answer(held)
         return await super().extend(now, held, lease)
 
-    async def places(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
+    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
         """Give places, unless the script has something against it."""
         self.script.wishes.append((kind, want))
-        for answer in self.script.places:
+        for answer in self.script.slots:
             await answer()
-        return await super().places(now, node, kind, want, total, lease)
+        return await super().slots(now, node, kind, want, total, lease)
 
 
 class OffsetClock(SystemClock):
@@ -155,9 +155,9 @@ def a_scheduler(store: JobStore | None = None, jobs: JobRegistry | None = None, 
     return StdScheduler(MemoryStore() if store is None else store, jobs=jobs, **settings)
 
 
-def some_parts(clock: Clock, store: JobStore | None = None, **settings: Unpack[Settings]) -> Parts:
+def some_services(clock: Clock, store: JobStore | None = None, **settings: Unpack[Settings]) -> Services:
     """Return what a loop is built from."""
-    return Parts(
+    return Services(
         store=MemoryStore() if store is None else store,
         registry=JobRegistry(),
         clock=StoreClock(clock),

@@ -32,25 +32,25 @@ class Sharers:
         """Let a node exchange, and all that it started begin."""
         node = self.nodes[number]
         await node.dispatcher.run_once()
-        runs = node.scheduler.works.runs
+        runs = node.scheduler.running_node.runs
         await wait_until_async(lambda: all(run.has_ended or run.started is not None for run in runs))
         await asyncio.sleep(0)
 
     async def end(self, number: int, slug: str | None = None) -> None:
         """Let a node's runs end, or that of one slug, and wait until they have; not until they are written."""
-        runs = [run for run in self.nodes[number].scheduler.works.runs if slug in (None, run.task.slug)]
+        runs = [run for run in self.nodes[number].scheduler.running_node.runs if slug in (None, run.task.slug)]
         for run in runs:
             self.working[run.task.slug].set()
         await wait_until_async(lambda: all(run.has_ended for run in runs))
 
     async def beat(self, number: int) -> None:
         """Let a node beat."""
-        await self.nodes[number].scheduler.works.beat_by_hand()
+        await self.nodes[number].scheduler.running_node.beat_by_hand()
         await asyncio.sleep(0)
 
     def live(self, number: int) -> int:
         """Return how many runs a node has."""
-        return len(self.nodes[number].scheduler.works.runs)
+        return len(self.nodes[number].scheduler.running_node.runs)
 
     async def leased(self) -> int:
         """Return how many tasks have a lease that has not ended, by the store's rows."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from duly.jobs import Consistency, Misfire, Overlap, Request, RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
 from duly.scheduler.rules import edits
-from duly.scheduler.rules.endings import Cancelled, Ending, Finish, Interrupted, Raised, Returned, Stopped
+from duly.scheduler.rules.endings import Cancelled, EndedRun, Ending, Interrupted, Raised, Returned, Stopped
 from duly.scheduler.rules.firing import plan_fire
 from duly.scheduler.rules.outcomes import decide
 from duly.stores import Outcome
@@ -126,7 +126,9 @@ class End:
         assert locked.locked_at is not None
         fire = plan_fire(locked, trigger_of(locked))
         ended_at, ending = (now, ENDINGS[self.way](self, locked, now)) if fire.instead is None else (fire.at, fire.instead)
-        finish = Finish(task=locked, fire_time=fire.fire_time, started_at=min(locked.locked_at, ended_at), ended_at=ended_at, ending=ending)
+        finish = EndedRun(
+            task=locked, fire_time=fire.fire_time, started_at=min(locked.locked_at, ended_at), ended_at=ended_at, ending=ending
+        )
         outcome = decide(row, finish, trigger_of(row))
         return evolve(outcome, spawn=(*outcome.spawn, *(each.at(now) for each in self.follow_ups)))
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from duly.jobs import Consistency, RetryPolicy, Task, TaskOptions
-from duly.scheduler.rules.endings import Ending, Finish
+from duly.scheduler.rules.endings import EndedRun, Ending
 from duly.scheduler.rules.firing import plan_fire
 from duly.stores.rules import transitions
 from duly.triggers import CronTrigger, SimpleTrigger, Trigger, next_fire_after, parse_trigger
@@ -49,11 +49,11 @@ def crashed(task: Task, times: int) -> Task:
     return row
 
 
-def finish(task: Task, ending: Ending, *, after: timedelta = SECOND) -> Finish:
+def finish(task: Task, ending: Ending, *, after: timedelta = SECOND) -> EndedRun:
     """The end of the run that `task`, just locked, was planned for: it began at the lock and took `after`."""
     assert task.locked_at is not None
     fire_time = plan_fire(task, trigger_of(task)).fire_time
-    return Finish(task=task, fire_time=fire_time, started_at=task.locked_at, ended_at=task.locked_at + after, ending=ending)
+    return EndedRun(task=task, fire_time=fire_time, started_at=task.locked_at, ended_at=task.locked_at + after, ending=ending)
 
 
 class Broken(Trigger):

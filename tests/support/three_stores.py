@@ -120,8 +120,8 @@ def agree(name: str, answer: object, memory: object, now: datetime) -> bool:
     """
     match answer, memory:
         case Exchange(), Exchange():
-            is_presumed = name == "Firestore" and bool(answer.tasks) and answer.next_due == now
-            is_same = is_presumed or _not_before(answer.next_due, now) == _not_before(memory.next_due, now)
+            is_presumed = name == "Firestore" and bool(answer.tasks) and answer.next_run == now
+            is_same = is_presumed or _not_before(answer.next_run, now) == _not_before(memory.next_run, now)
             return is_same and (answer.tasks, answer.refused) == (memory.tasks, memory.refused)
         case Extended(), Extended():
             return evolve(answer, store_now=None) == evolve(memory, store_now=None)

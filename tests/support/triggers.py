@@ -122,7 +122,7 @@ def betweens(draw: st.DrawFn, triggers: st.SearchStrategy[Trigger]) -> Between:
 jittereds = st.builds(Jittered, timetables, st.timedeltas(timedelta(microseconds=1), 3 * HOUR), hash_id=st.text(min_size=1, max_size=5))
 leaves = timetables | relative
 combined = st.one_of(
-    st.lists(leaves, min_size=1, max_size=3).map(lambda parts: AnyOf(*parts)),
+    st.lists(leaves, min_size=1, max_size=3).map(lambda services: AnyOf(*services)),
     st.builds(AllOf, crons, st.just(CronTrigger("* * * * *"))),
     excepts(leaves),
     betweens(leaves),
@@ -131,7 +131,7 @@ combined = st.one_of(
 every_kind: st.SearchStrategy[Trigger] = st.one_of(
     leaves,
     combined,
-    st.lists(combined | leaves, min_size=1, max_size=3).map(lambda parts: AnyOf(*parts)),
+    st.lists(combined | leaves, min_size=1, max_size=3).map(lambda services: AnyOf(*services)),
     excepts(combined),
     betweens(combined),
 )

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 _POLL_SECONDS = 0.01
-_PATIENCE = timedelta(seconds=10)
+_DEADLINE = timedelta(seconds=10)
 
 
-def wait_until(condition: Callable[[], object], timeout: timedelta = _PATIENCE) -> None:
+def wait_until(condition: Callable[[], object], timeout: timedelta = _DEADLINE) -> None:
     """Return when `condition()` is true; raise AssertionError naming the condition if it is not within `timeout`."""
     deadline = time.monotonic() + timeout.total_seconds()
     while not condition():
@@ -18,7 +18,7 @@ def wait_until(condition: Callable[[], object], timeout: timedelta = _PATIENCE) 
         time.sleep(_POLL_SECONDS)
 
 
-async def wait_until_async(condition: Callable[[], object] | Callable[[], Awaitable[object]], timeout: timedelta = _PATIENCE) -> None:
+async def wait_until_async(condition: Callable[[], object] | Callable[[], Awaitable[object]], timeout: timedelta = _DEADLINE) -> None:
     """Do the same while the event loop turns; `condition` may be a coroutine function."""
     deadline = time.monotonic() + timeout.total_seconds()
     while not await _ask(condition):

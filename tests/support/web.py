@@ -36,9 +36,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         self.server.requests.append(self.requestline)
-        parts = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        match parts.path:
+        services = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(services.query).items()}
+        match services.path:
             case "/echo":
                 self._reply(200, json.dumps(self._request()).encode(), {"Content-Type": "application/json"})
             case "/status":

@@ -22,7 +22,7 @@ DateRange = tuple[date, date]
 Excluded = date | DateRange | str | Trigger
 """What is left out: a date, a range, a weekday's name or the text of any of these (`SAT`, `2026-12-24/2027-01-02`); a trigger."""
 
-_PATIENCE = 30_000
+_BUDGET = 30_000
 """After so many excluded fires in a row the search gives up: eight hours of every second fit."""
 _PRICE_OF_A_DAY = 10
 """Leaving an excluded day counts as so many fires: it costs more, and few schedules meet 3,000 of them in a row."""
@@ -108,18 +108,18 @@ class Except(Trigger):
         Days in a row that are excluded are left in one step. The search is bounded: raises `TriggerError` after 30,000 fires
         in a row that were excluded, or 3,000 such steps.
         """
-        found, patience = next_fire_after(self.trigger, prev), _PATIENCE
-        while found is not None and patience > 0:
+        found, budget = next_fire_after(self.trigger, prev), _BUDGET
+        while found is not None and budget > 0:
             day = date_at(self.timezone, found)
             allowed = self.days.first_without(day)
             if allowed is None:
                 return None
             if allowed != day:
                 found = first_fire_from(self.trigger, found, self._end_of_days_off(found, allowed))
-                patience -= _PRICE_OF_A_DAY
+                budget -= _PRICE_OF_A_DAY
             elif any(fires_at(other, found) for other in self.triggers):
                 found = next_fire_after(self.trigger, found)
-                patience -= 1
+                budget -= 1
             else:
                 return found
         if found is None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from attrs import evolve, field, frozen
 
 from duly.jobs import Fail, JobContext, Retry, Task
-from duly.scheduler.errors import RunOver
+from duly.scheduler.errors import AlreadyAcknowledged
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.runs.live_run import LiveRun
@@ -36,7 +36,7 @@ class Ack:
         return row if self.result is None else evolve(row, result=self.result)
 
 
-class Handout:
+class Delivery:
     """A locked task on its way through a subscriber's hands."""
 
     def __init__(self, live: LiveRun, ctx: JobContext) -> None:
@@ -61,13 +61,13 @@ class Handout:
         self.live.sleepers -= self._is_asleep
         self._is_asleep = False
 
-    def refusal(self) -> LockLost | RunOver | None:
+    def refusal(self) -> LockLost | AlreadyAcknowledged | None:
         """Return why the run can no longer be acknowledged; None while it can."""
         live = self.live
         if live.is_decided:
-            return RunOver(live.lease_id, "it was acknowledged before")
+            return AlreadyAcknowledged(live.lease_id, "it was acknowledged before")
         if self.is_over and not live.is_lost:
-            return RunOver(live.lease_id, self.ctx.stop_reason or "it has ended")
+            return AlreadyAcknowledged(live.lease_id, self.ctx.stop_reason or "it has ended")
         return None if self.ctx.lease_valid() else LockLost(live.task.slug, live.lease_id)
 
     def settle(self) -> None:

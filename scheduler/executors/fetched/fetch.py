@@ -25,8 +25,8 @@ from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from duly.jobs import Fail, Retry, Task
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
-from duly.scheduler.executors.fetched.delivery import Ack, Handout
-from duly.scheduler.executors.fetched.desk import Subscription
+from duly.scheduler.executors.fetched.delivery import Ack, Delivery
+from duly.scheduler.executors.fetched.delivery_queue import Subscription
 from duly.scheduler.rules.edits import Changes
 from duly.triggers import Trigger
 
@@ -53,9 +53,9 @@ class Submit(Protocol):
 class _Fetched:
     """What is known of a task in hand; safe to read from any thread."""
 
-    def __init__(self, handout: Handout) -> None:
-        self._handout, self._ctx = handout, handout.ctx
-        self.task: Task = handout.live.task
+    def __init__(self, delivery: Delivery) -> None:
+        self._handout, self._ctx = delivery, delivery.ctx
+        self.task: Task = delivery.live.task
         """The task as it was locked."""
 
     @property
@@ -120,16 +120,16 @@ class FetchedTask(_Fetched):
 
     Each raises:
         LockLost: the lease was lost, and somebody else has the task, or may have it; nothing was written.
-        RunOver: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
+        AlreadyAcknowledged: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
         DulyError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
         TypeError: there is nothing of that name to be changed; the same.
         WrongLoop: it was called in another event loop; the same.
         WrongLoop: this is another event loop than the scheduler's; the same.
     """
 
-    def __init__(self, handout: Handout, subscription: Subscription, payload_limit: int) -> None:
-        """Take `handout`, which `subscription` has just read."""
-        super().__init__(handout)
+    def __init__(self, delivery: Delivery, subscription: Subscription, payload_limit: int) -> None:
+        """Take `delivery`, which `subscription` has just read."""
+        super().__init__(delivery)
         self._subscription, self._payload_limit = subscription, payload_limit
         self._loop, lease_id = asyncio.get_running_loop(), self.run_id
         _when_collected(self, self._loop, lambda: subscription.drop(lease_id))
@@ -171,8 +171,8 @@ class Fetching:
 
         Waits, too, while `max_in_flight` tasks of this stream are in hand.
         """
-        handout = await self._subscription.next()
-        return None if handout is None else FetchedTask(handout, self._subscription, self._payload_limit)
+        delivery = await self._subscription.next()
+        return None if delivery is None else FetchedTask(delivery, self._subscription, self._payload_limit)
 
     def __aiter__(self) -> Self:
         return self

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from duly.jobs import InvalidValue, JobRegistry, RegisteredJob
 from duly.jobs.registry import KnownJobs
 from duly.scheduler.errors import SchedulerClosed
-from duly.scheduler.executors.fetched.desk import Desk, Subscription
+from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue, Subscription
 from duly.scheduler.runs.live_run import LiveRuns
-from duly.scheduler.services import Parts
+from duly.scheduler.services import Services
 
 
 class NodeJobs(KnownJobs):
@@ -20,28 +20,28 @@ class NodeJobs(KnownJobs):
     def __init__(self, shared: JobRegistry) -> None:
         """Add nothing to `shared` yet."""
         self._shared = shared
-        self._desks: dict[str, Desk] = {}
+        self._desks: dict[str, DeliveryQueue] = {}
 
     def find(self, kind: str) -> RegisteredJob | None:
         """Return what is registered under `kind`, or hands its tasks out, at this moment."""
-        desk = self._desks.get(kind)
-        return self._shared.find(kind) if desk is None else desk.registered
+        queue = self._desks.get(kind)
+        return self._shared.find(kind) if queue is None else queue.registered
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds to lock; one that nobody reads just now is not among them."""
-        return (*self._shared.kinds, *(kind for kind, desk in self._desks.items() if not desk.is_stalled))
+        return (*self._shared.kinds, *(kind for kind, queue in self._desks.items() if not queue.is_stalled))
 
     @property
-    def desks(self) -> tuple[Desk, ...]:
+    def queues(self) -> tuple[DeliveryQueue, ...]:
         """The desks of the kinds that are fetched."""
         return tuple(self._desks.values())
 
-    def desk(self, kind: str) -> Desk | None:
+    def queue(self, kind: str) -> DeliveryQueue | None:
         """Return the desk of a kind, if it is fetched."""
         return self._desks.get(kind)
 
-    def add(self, desk: Desk) -> None:
+    def add(self, queue: DeliveryQueue) -> None:
         """Know the kind of a desk.
 
         Raises:
@@ -49,22 +49,22 @@ class NodeJobs(KnownJobs):
             JobAlreadyRegistered: it has a job.
 
         """
-        self._shared.reserve(desk.kind)
-        self._desks = {**self._desks, desk.kind: desk}
+        self._shared.reserve(queue.kind)
+        self._desks = {**self._desks, queue.kind: queue}
 
-    def remove(self, desk: Desk) -> None:
+    def remove(self, queue: DeliveryQueue) -> None:
         """Know it no more."""
-        if self._desks.get(desk.kind) is desk:
-            self._desks = {kind: each for kind, each in self._desks.items() if each is not desk}
-            self._shared.release(desk.kind)
+        if self._desks.get(queue.kind) is queue:
+            self._desks = {kind: each for kind, each in self._desks.items() if each is not queue}
+            self._shared.release(queue.kind)
 
 
 class Subscriptions:
     """All subscriptions of one scheduler; in its event loop only."""
 
-    def __init__(self, known: NodeJobs, parts: Parts) -> None:
+    def __init__(self, known: NodeJobs, services: Services) -> None:
         """Begin with none."""
-        self._known, self._parts = known, parts
+        self._known, self._services = known, services
         self._is_ending = False
 
     def open(self, kind: str, max_in_flight: int, runs: LiveRuns, ring: Callable[[], None]) -> Subscription:
@@ -80,26 +80,26 @@ class Subscriptions:
             raise SchedulerClosed
         if not isinstance(max_in_flight, int) or isinstance(max_in_flight, bool) or max_in_flight < 1:
             raise InvalidValue("max_in_flight", max_in_flight, "an integer of 1 or more")
-        if (desk := self._known.desk(kind)) is None:
-            desk = Desk(kind, runs, self._parts.clock, self._parts.config.lease)
-            self._known.add(desk)
-            desk.on_change = lambda: self._changed(desk, ring)
-        return desk.subscribe(max_in_flight)
+        if (queue := self._known.queue(kind)) is None:
+            queue = DeliveryQueue(kind, runs, self._services.clock, self._services.config.lease)
+            self._known.add(queue)
+            queue.on_change = lambda: self._changed(queue, ring)
+        return queue.subscribe(max_in_flight)
 
-    def _changed(self, desk: Desk, ring: Callable[[], None]) -> None:
+    def _changed(self, queue: DeliveryQueue, ring: Callable[[], None]) -> None:
         """Let other nodes have the tasks of a kind that nobody fetches any more; else look what is due."""
-        if not desk.subscriptions:
-            self._known.remove(desk)
+        if not queue.subscriptions:
+            self._known.remove(queue)
         ring()
 
     def end(self) -> None:
         """Hand back what nobody has read; every iteration ends. What was read may be acknowledged for as long as the node drains."""
         self._is_ending = True
-        for desk in self._known.desks:
-            desk.stop_reading()
+        for queue in self._known.queues:
+            queue.stop_reading()
 
     def clear(self) -> None:
         """Forget every subscription: the node has stopped."""
-        for desk in self._known.desks:
-            desk.close()
+        for queue in self._known.queues:
+            queue.close()
         self._is_ending = False

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from duly.scheduler.errors import MainNotGuarded
 from duly.scheduler.executors.process.messages import Home, Message, Work
-from duly.scheduler.executors.process.pipe import Line
+from duly.scheduler.executors.process.pipe import Pipe
 
 _BEGIN = """
 import os, sys
@@ -53,8 +53,8 @@ class Child:
         except BaseException:
             ours.close()
             raise
-        self._line = Line(ours, self._hear, self._end_of_line)
-        self._line.send(pickle.dumps((_path(), sys.argv)))
+        self._pipe = Pipe(ours, self._hear, self._end_of_line)
+        self._pipe.send(pickle.dumps((_path(), sys.argv)))
         self._say(Home(parent=os.getpid(), main=_main()))
         self._watcher = threading.Thread(target=self._watch, name=f"duly-child-{self._popen.pid}", daemon=True)
         self._watcher.start()
@@ -84,7 +84,7 @@ class Child:
                     os.killpg(self.pid, signal.SIGKILL)
 
     def _say(self, message: Message) -> None:
-        self._line.send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        self._pipe.send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def _hear(self, message: bytes) -> None:
         self._settle(message)
@@ -114,7 +114,7 @@ class Child:
             self._loop.call_soon_threadsafe(self._on_end)
 
     def _on_end(self) -> None:
-        self._line.finish()
+        self._pipe.finish()
         self.gone.set_result(self._popen.returncode)
         self._on_gone(self)
 

@@ -64,7 +64,7 @@ class _Child:
     """The line, and the two threads at its end."""
 
     def __init__(self, line: Connection) -> None:
-        self._line = line
+        self._pipe = line
         self._home = cast("Home", line.recv())
         self._runs: SimpleQueue[_Run | None] = SimpleQueue()
         self._run: _Run | None = None
@@ -83,7 +83,7 @@ class _Child:
     def _answer(self, run: _Run) -> bool:
         answer = answer_of(lambda: self._call(run), run.spawns)
         try:
-            self._line.send_bytes(pickled(answer))
+            self._pipe.send_bytes(pickled(answer))
         except OSError:  # the node is gone
             self._is_orphan = True
         return not self._is_orphan
@@ -123,10 +123,10 @@ class _Child:
             _kill_all()
 
     def _next(self) -> Message:
-        while not self._line.poll(_LOOK):
+        while not self._pipe.poll(_LOOK):
             if os.getppid() != self._home.parent:
                 raise EOFError
-        return cast("Message", self._line.recv())
+        return cast("Message", self._pipe.recv())
 
 
 def pickled(answer: Answer) -> bytes:

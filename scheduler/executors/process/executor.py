@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import cast
 
 from duly.jobs import Job, JobContext, Task
-from duly.jobs.placing import pickled
+from duly.jobs.executor_choice import pickled
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ProcessDied
 from duly.scheduler.executors.base import Remains
@@ -50,7 +50,7 @@ class ProcessExecutor:
         Raises:
             JobNotPicklable: the job cannot be sent to another process.
             ProcessDied: the child ended before the job did.
-            JobEnding, CancelledApart, RemoteError: what the job raised; see `Answer`.
+            JobEnding, CancelledRemotely, RemoteError: what the job raised; see `Answer`.
 
         """
         call = pickled(task.kind, (job, sent(task), form_of(ctx)))

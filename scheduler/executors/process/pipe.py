@@ -12,7 +12,7 @@ _HEADER = struct.Struct("!i")
 _CHUNK = 64 * 1024
 
 
-class Line:
+class Pipe:
     """Belongs to the event loop in which it was made, and only its thread may use it."""
 
     def __init__(self, sock: socket.socket, on_message: Callable[[bytes], None], on_end: Callable[[], None]) -> None:

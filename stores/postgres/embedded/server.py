@@ -40,8 +40,8 @@ __all__ = ["EmbeddedServer", "EmbeddedServerError", "directory_of", "open_embedd
 
 _HOST: Final = "127.0.0.1"
 _START_TIMEOUT: Final = timedelta(seconds=60)  # recovery after a crash included
-_PATIENCE: Final = timedelta(seconds=10)  # after each of the three signals that stop a server
-_STOP_TIMEOUT: Final = 4 * _PATIENCE
+_SIGNAL_WAIT: Final = timedelta(seconds=10)  # after each of the three signals that stop a server
+_STOP_TIMEOUT: Final = 4 * _SIGNAL_WAIT
 _GATE_TIMEOUT: Final = 2 * (_START_TIMEOUT + _STOP_TIMEOUT)
 _PORT_ATTEMPTS: Final = 3
 
@@ -189,7 +189,7 @@ def _spawn(cluster: Cluster, locks: ServerLocks, account: Account, command: list
         "gid": account.gid,
         "users_path": str(locks.users_path),
         "server_fd": locks.server.fd,
-        "patience": _PATIENCE.total_seconds(),
+        "signal_wait": _SIGNAL_WAIT.total_seconds(),
     }
     with cluster.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own argv, no shell

@@ -27,7 +27,7 @@ class Orders(TypedDict):
     """The lock file that is free for exclusive use when nobody uses the server."""
     server_fd: int
     """The inherited open file whose lock every process of the server holds."""
-    patience: float
+    signal_wait: float
     """Seconds to wait after each signal before the harder one."""
 
 
@@ -46,7 +46,7 @@ def main(orders: Orders) -> None:
     fcntl.flock(users, fcntl.LOCK_EX)
     for harder in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):  # fast, immediate, and what nobody can refuse
         server.send_signal(harder)
-        time.sleep(orders["patience"])  # the other thread ends the process in the meantime
+        time.sleep(orders["signal_wait"])  # the other thread ends the process in the meantime
 
 
 def _start(orders: Orders) -> "subprocess.Popen[bytes]":

@@ -83,7 +83,7 @@ CREATE TABLE {schema}.nodes (
   PRIMARY KEY (namespace, name)
 );
 
-CREATE TABLE {schema}.places (
+CREATE TABLE {schema}.slots (
   namespace text COLLATE "C" NOT NULL,
   kind      text COLLATE "C" NOT NULL,
   node      text COLLATE "C" NOT NULL,
@@ -94,7 +94,7 @@ CREATE TABLE {schema}.places (
 
 -- The first statement of every call that brings its own time. Refuses a time that is too far ahead of this server's before anything
 -- is written, makes calls with the same key wait for each other, bounds the waits for locks after that, and tells this server's time.
-CREATE FUNCTION {schema}.enter(now timestamptz, skew_limit interval, key text, patience interval) RETURNS timestamptz
+CREATE FUNCTION {schema}.enter(now timestamptz, skew_limit interval, key text, lock_wait interval) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 DECLARE
   store_now timestamptz := clock_timestamp();
@@ -105,8 +105,8 @@ BEGIN
   IF key IS NOT NULL THEN
     PERFORM pg_advisory_xact_lock(hashtextextended(key, 0));
   END IF;
-  IF patience IS NOT NULL THEN
-    PERFORM set_config('lock_timeout', ceil(extract(epoch FROM patience) * 1000)::text, true);
+  IF lock_wait IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', ceil(extract(epoch FROM lock_wait) * 1000)::text, true);
   END IF;
   RETURN store_now;
 END

@@ -1,5 +1,5 @@
--- Lock those of some tasks that were set aside, before the statement that lets them give way, which removes them by their place in
--- the table: what somebody edited while that one waited for it would have another place, and stay in the way.
+-- Lock those of some tasks that were set aside, before the statement that lets them give way, which removes them by their ctid:
+-- what somebody edited while that one waited for it would have another one, and stay in the way.
 -- In slug order, so that two batches never wait for each other in a circle.
 WITH given AS MATERIALIZED (
   SELECT slug FROM unnest(%(slugs)s::text[]) AS s (slug) ORDER BY slug

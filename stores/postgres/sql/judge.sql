@@ -1,6 +1,6 @@
 -- What tells why outcomes were not written: whether the history has a run of their holder's, and the rows as they are now.
-SELECT asked.place - 1, recorded.id IS NOT NULL, t.*
-  FROM unnest(%(slugs)s::text[], %(leases)s::text[]) WITH ORDINALITY AS asked (slug, lease_id, place)
+SELECT asked.ordinal - 1, recorded.id IS NOT NULL, t.*
+  FROM unnest(%(slugs)s::text[], %(leases)s::text[]) WITH ORDINALITY AS asked (slug, lease_id, ordinal)
   LEFT JOIN LATERAL (
       SELECT r.id
         FROM {schema}.runs r
@@ -8,4 +8,4 @@ SELECT asked.place - 1, recorded.id IS NOT NULL, t.*
        LIMIT 1) recorded ON true
   LEFT JOIN LATERAL (
       SELECT {task} FROM {schema}.tasks t WHERE t.namespace = %(namespace)s AND t.slug = asked.slug LIMIT 1) t ON true
- ORDER BY asked.place
+ ORDER BY asked.ordinal

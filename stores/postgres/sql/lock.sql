@@ -1,9 +1,9 @@
 -- Lock what is due, each kind by itself in index order, and record the runs that were lost with the leases which have ended.
 -- `again` finds what the same request locked before: its leases end when the request says, and start with its token. It asks for a
 -- range and an order, which only the index on due instants gives.
--- The pick is a MATERIALIZED step, and the UPDATE goes to the rows that it locked by their place in the table: in the shapes
+-- The pick is a MATERIALIZED step, and the UPDATE goes to the rows that it locked by their ctid: in the shapes
 -- `IN (SELECT ... LIMIT)` and `FROM (SELECT ... LIMIT)` a planner with stale statistics may repeat the pick, and lock far more than
--- the limit. A row that changed just before it was locked has a newer place and is passed over this time.
+-- the limit. A row that changed just before it was locked has another one and is passed over this time.
 WITH again AS MATERIALIZED (
   SELECT t.tid
     FROM unnest(%(kinds)s::text[], %(rooms)s::bigint[]) AS asked (kind, room)
@@ -15,8 +15,8 @@ WITH again AS MATERIALIZED (
        ORDER BY t.due_at, t.slug
        LIMIT asked.room) t
 ), due AS MATERIALIZED (
-  SELECT asked.place, t.*
-    FROM unnest(%(kinds)s::text[], %(rooms)s::bigint[]) WITH ORDINALITY AS asked (kind, room, place)
+  SELECT asked.ordinal, t.*
+    FROM unnest(%(kinds)s::text[], %(rooms)s::bigint[]) WITH ORDINALITY AS asked (kind, room, ordinal)
    CROSS JOIN LATERAL (
       SELECT t.ctid AS tid, t.slug, t.kind, t.due_at, t.run_at, t.attempt, t.lease_id, t.node, t.locked_at
         FROM {schema}.tasks t
@@ -26,7 +26,7 @@ WITH again AS MATERIALIZED (
          FOR UPDATE SKIP LOCKED) t
    WHERE NOT EXISTS (SELECT FROM again)
 ), numbered AS MATERIALIZED (
-  SELECT slug, row_number() OVER (ORDER BY place, due_at, slug) - 1 AS number FROM due
+  SELECT slug, row_number() OVER (ORDER BY ordinal, due_at, slug) - 1 AS number FROM due
 ), locked AS (
   UPDATE {schema}.tasks t
      SET state = 'running',

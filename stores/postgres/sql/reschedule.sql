@@ -1,10 +1,10 @@
--- Write a batch of outcomes, each whole or not at all, and return the places of those that were written.
+-- Write a batch of outcomes, each whole or not at all, and return the ordinals of those that were written.
 -- A row counts as `mine` by its lease and its version; one that somebody else's transaction holds is passed over, not waited for,
--- and so is one whose place in the table changed just before it was locked (by a heartbeat).
+-- and so is one whose ctid changed just before it was locked (by a heartbeat).
 WITH given AS MATERIALIZED (
   SELECT *
     FROM json_to_recordset(%(outcomes)s::json) AS o (
-         place int, slug text, lease_id text, version bigint, gone boolean,
+         ordinal int, slug text, lease_id text, version bigint, gone boolean,
          kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb, metadata jsonb,
          state text, paused boolean, anchor timestamptz, run_at timestamptz, due_at timestamptz, retry_at timestamptz,
          attempt bigint, first_run_at timestamptz, crashes bigint, fires bigint, ended_at timestamptz, owed timestamptz[],
@@ -22,7 +22,7 @@ WITH given AS MATERIALIZED (
   DELETE FROM {schema}.tasks t
    USING mine m
    WHERE t.ctid = ANY (ARRAY (SELECT tid FROM mine WHERE gone)) AND t.slug = m.slug
-  RETURNING m.place
+  RETURNING m.ordinal
 ), written AS (
   UPDATE {schema}.tasks t
      SET kind = m.kind,
@@ -57,23 +57,23 @@ WITH given AS MATERIALIZED (
     FROM mine m
    WHERE t.ctid = ANY (ARRAY (SELECT tid FROM mine WHERE NOT gone)) AND t.slug = m.slug
   -- What is handed back due at once is for other nodes: whoever locks in the same call takes it himself.
-  RETURNING m.place, CASE WHEN %(handing_back)s AND t.due_at <= %(now)s THEN pg_notify(%(channel)s, '') END
+  RETURNING m.ordinal, CASE WHEN %(handing_back)s AND t.due_at <= %(now)s THEN pg_notify(%(channel)s, '') END
 ), accepted AS MATERIALIZED (
-  SELECT place FROM removed UNION ALL SELECT place FROM written
+  SELECT ordinal FROM removed UNION ALL SELECT ordinal FROM written
 ), history AS (
   INSERT INTO {schema}.runs (namespace, id, slug, kind, fire_time, attempt, node, started_at, finished_at, status, count, error, result)
   SELECT %(namespace)s, r.id, r.slug, r.kind, r.fire_time, r.attempt, r.node, r.started_at, r.finished_at, r.status, r.count, r.error, r.result
     FROM json_to_recordset(%(runs)s::json) AS r (
-         place int, id text, slug text, kind text, fire_time timestamptz, attempt bigint, node text, started_at timestamptz,
+         ordinal int, id text, slug text, kind text, fire_time timestamptz, attempt bigint, node text, started_at timestamptz,
          finished_at timestamptz, status text, count bigint, error text, result text)
-   WHERE r.place IN (SELECT place FROM accepted)
+   WHERE r.ordinal IN (SELECT ordinal FROM accepted)
       ON CONFLICT (namespace, id) DO NOTHING
 ), wanted AS MATERIALIZED (
   SELECT s.*
     FROM json_to_recordset(%(spawn)s::json) AS s (
-         place int, slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb,
+         ordinal int, slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb,
          metadata jsonb, paused boolean, anchor timestamptz, run_at timestamptz)
-   WHERE s.place IN (SELECT place FROM accepted)
+   WHERE s.ordinal IN (SELECT ordinal FROM accepted)
    ORDER BY s.slug
 ), aside AS MATERIALIZED (
   -- What was set aside gives way to what is spawned, and its versions go on.
@@ -102,4 +102,4 @@ WITH given AS MATERIALIZED (
       ON CONFLICT (namespace, slug) DO NOTHING
   RETURNING CASE WHEN due_at <= %(now)s + interval '1 minute' THEN pg_notify(%(channel)s, '') END
 )
-SELECT place FROM accepted
+SELECT ordinal FROM accepted

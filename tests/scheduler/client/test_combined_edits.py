@@ -11,10 +11,10 @@ import pytest
 from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
 from duly.jobs.registry import JobSettings
 from duly.scheduler import StdScheduler
-from duly.scheduler.executors import ForeignExecutor, ThreadExecutor
+from duly.scheduler.executors import PoolExecutor, ThreadExecutor
 from duly.scheduler.executors.remote import Answer
 from duly.scheduler.runs.live_run import LiveRun
-from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.scheduler.testing import ManualClock, kill, run_due
 from duly.stores import Exchange, Run, RunQuery
 from support.contexts import context
 from support.driven import NOON, Noting, driven
@@ -94,7 +94,7 @@ async def test_a_waiting_fire_that_was_moved_while_it_ran_at_most_once_is_not_ru
         await first.scheduler.trigger_job("s")
         await run_due(first.scheduler)
         await first.scheduler.reschedule_job("s", at=NOON + 5 * HOUR)
-        await cut_off(first.scheduler)
+        await kill(first.scheduler)
         first.clock.advance(10 * MINUTE)
         await run_due(second.scheduler)
         first.clock.move_to(NOON + 5 * HOUR)
@@ -296,7 +296,7 @@ async def test_run_now_of_a_paused_task_that_lost_its_run_does_not_run_an_at_mos
         await first.scheduler.schedule_job("s", "once", trigger="0 * * * *")
         await run_due(first.scheduler, until=NOON + HOUR)
         await first.scheduler.pause_job("s")
-        await cut_off(first.scheduler)
+        await kill(first.scheduler)
         first.clock.advance(10 * MINUTE)
         await run_due(second.scheduler)
         await second.scheduler.trigger_job("s")
@@ -405,7 +405,7 @@ async def test_a_future_that_is_done_in_the_turn_in_which_it_is_given_up_takes_u
             return future
 
     clock, task = ManualClock(NOON), held(a_one_off(run_at=NOON))
-    executor = ForeignExecutor(clock, lambda: None)
+    executor = PoolExecutor(clock, lambda: None)
     live = LiveRun(task, locked=0.0, trusted_until=10.0)
     running = asyncio.ensure_future(executor.execute(Noting().get("note").job, live, context(task), Begun()))
     await asyncio.sleep(0)

@@ -42,7 +42,7 @@ async def test_a_key_is_taken_until_its_task_has_ended(tenant: Tenant) -> None:
     with pytest.raises(JobAlreadyScheduled):
         await tenant.scheduler.schedule_job("gated/42", "gated")
     for _ in range(3):
-        await tenant.scheduler.works.dispatcher.run_once()
+        await tenant.scheduler.running_node.dispatcher.run_once()
     assert not await tenant.scheduler.schedule_job("gated/42", "gated", if_exists="keep")
     tenant.jobs.gate.set()
     await run_due(tenant.scheduler)

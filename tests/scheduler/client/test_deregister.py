@@ -35,7 +35,7 @@ async def test_the_places_of_a_limited_kind_are_given_back() -> None:
         await node.dispatcher.run_once()
         await asyncio.sleep(0)
         jobs.deregister_job("gated")
-        await node.scheduler.works.beat_by_hand()
+        await node.scheduler.running_node.beat_by_hand()
         gate.set()
         await node.turn(2)
         assert await node.statuses() == [RunStatus.DONE]

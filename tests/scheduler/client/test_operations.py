@@ -90,7 +90,7 @@ async def test_a_run_on_this_node_is_stopped_at_once() -> None:
         await scheduler.trigger_job("endless")
         await began.wait()
         assert await scheduler.stop_job("endless")
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: not scheduler.running_node.runs)
 
         (run,) = (await scheduler.runs(RunQuery())).items
         assert (run.status, run.error) == ("cancelled", "somebody asked for it to be stopped")
@@ -110,7 +110,7 @@ async def test_a_run_on_another_node_is_stopped_at_its_heartbeat() -> None:
         await node.schedule_job("s", "endless")
         await began.wait()
         assert await other.stop_job("s")
-        await wait_until_async(lambda: not node.works.runs)
+        await wait_until_async(lambda: not node.running_node.runs)
 
         assert [run.status for run in (await node.runs(RunQuery())).items] == ["cancelled"]
         assert (await other.get_scheduled_job("s")).state is TaskState.FAILED

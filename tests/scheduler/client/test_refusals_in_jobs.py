@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import InvalidValue, JobContext, JobRegistry, RetryPolicy, Task
-from duly.scheduler import NaiveDatetime, RunOver, StdScheduler, TriggerError, WrongLoop
+from duly.scheduler import AlreadyAcknowledged, NaiveDatetime, StdScheduler, TriggerError, WrongLoop
 from duly.scheduler.testing import ManualClock, run_due
 from duly.stores import InvalidStoreURL, MemoryStore, RunQuery, open_store
 from duly.triggers import fire_times, first_delay
@@ -76,7 +76,7 @@ async def test_a_fetched_task_is_not_acknowledged_from_another_event_loop() -> N
         with concurrent.futures.ThreadPoolExecutor(1) as pool, pytest.raises(WrongLoop):
             await asyncio.wrap_future(pool.submit(lambda: asyncio.run(task.commit())))
         await task.commit()
-        with pytest.raises(RunOver, match="acknowledged before"):
+        with pytest.raises(AlreadyAcknowledged, match="acknowledged before"):
             await task.commit()
 
 

@@ -76,7 +76,7 @@ async def _items(page: Awaitable[Any]) -> list[object]:
 async def _begin(tenant: Tenant) -> None:
     """Let the node have its places of the limited kind, and lock what there is room for."""
     for _ in range(3):
-        await tenant.scheduler.works.dispatcher.run_once()
+        await tenant.scheduler.running_node.dispatcher.run_once()
 
 
 async def _all(found: AsyncIterator[object]) -> list[object]:
@@ -203,9 +203,9 @@ async def test_what_runs_is_stopped_for_its_own_tenant(two: Two) -> None:
 
     kept = await mine.scheduler.get_scheduled_job("long")
     assert (kept.lease_id is not None, kept.request) == (True, Request.NONE)
-    await theirs.scheduler.works.heartbeat.run_once()
-    await mine.scheduler.works.heartbeat.run_once()
-    assert [run.stop.reason for run in mine.scheduler.works.runs] == [None]
+    await theirs.scheduler.running_node.heartbeat.run_once()
+    await mine.scheduler.running_node.heartbeat.run_once()
+    assert [run.stop.reason for run in mine.scheduler.running_node.runs] == [None]
 
 
 async def test_a_limit_over_all_nodes_is_over_those_of_one_tenant(make_store: MakeStore) -> None:
@@ -215,14 +215,14 @@ async def test_a_limit_over_all_nodes_is_over_those_of_one_tenant(make_store: Ma
             await tenant.scheduler.schedule_jobs([NewTask(slug, "gated") for slug in ("a", "b")])
             await _begin(tenant)
 
-        assert [len(tenant.scheduler.works.runs) for tenant in two] == [1, 1]
+        assert [len(tenant.scheduler.running_node.runs) for tenant in two] == [1, 1]
 
 
 async def test_each_lists_its_own_node_of_the_same_name(two: Two) -> None:
     """And not the other's."""
     mine, theirs = two
     for tenant in two:
-        await tenant.scheduler.works.heartbeat.run_once()
+        await tenant.scheduler.running_node.heartbeat.run_once()
 
     assert [node.name for node in await mine.scheduler.nodes()] == ["n"]
     await mine.scheduler.drain()
@@ -235,11 +235,11 @@ async def test_what_is_fetched_is_ones_own(two: Two) -> None:
     for tenant, payload in ((mine, b"mine"), (theirs, b"theirs")):
         await tenant.scheduler.schedule_job("disk", "backup", payload=payload, remote=True)
     async with theirs.scheduler.fetch("backup") as tasks:
-        await theirs.scheduler.works.dispatcher.run_once()
+        await theirs.scheduler.running_node.dispatcher.run_once()
         task = await tasks.read()
         assert task is not None
         assert (task.slug, task.payload) == ("disk", b"theirs")
-        assert len(theirs.scheduler.works.runs) == 1
+        assert len(theirs.scheduler.running_node.runs) == 1
 
     assert (await mine.scheduler.get_scheduled_job("disk")).attempt == 0
 

@@ -11,7 +11,7 @@ from duly.scheduler.testing import ManualClock, run_due
 from duly.stores import MemoryStore, Node
 from duly.triggers import Trigger
 from support.lives import Work
-from support.schedulers import HOUR, ScriptedStore, a_scheduler, broken, some_parts
+from support.schedulers import HOUR, ScriptedStore, a_scheduler, broken, some_services
 from support.waiting import wait_until_async
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -44,7 +44,7 @@ async def test_a_node_that_stops_says_so() -> None:
     async with scheduler:
         await scheduler.schedule_job("first", "work")
         await wait_until_async(lambda: work.began)
-        scheduler.works.dispatcher.is_locking = False
+        scheduler.running_node.dispatcher.is_locking = False
         await scheduler.schedule_job("second", "work")
         stopping = await scheduler.why("second")
         work.gate.set()
@@ -61,7 +61,7 @@ async def test_a_store_that_refuses_to_lock_is_named() -> None:
     store = ScriptedStore(*[broken] * 1000)
     async with a_scheduler(store, jobs) as scheduler:
         await scheduler.schedule_job("t", "work")
-        await wait_until_async(lambda: scheduler.works.dispatcher.loop.failure)
+        await wait_until_async(lambda: scheduler.running_node.dispatcher.loop.failure)
         sentence = await scheduler.why("t")
         store.script.answers.clear()
     assert sentence.endswith("but this node's last try to lock failed with RuntimeError: a fault of the store.")
@@ -81,12 +81,12 @@ async def test_other_nodes_are_known_by_what_they_announced() -> None:
 
 async def test_a_limit_of_its_kind_is_passed_on() -> None:
     """As a clause, by whoever counts."""
-    parts = some_parts(ManualClock(NOON))
-    async with parts.store, StdScheduler(parts.store.sibling(), clock=ManualClock(NOON)) as scheduler:
+    services = some_services(ManualClock(NOON))
+    async with services.store, StdScheduler(services.store.sibling(), clock=ManualClock(NOON)) as scheduler:
         await scheduler.schedule_job("t", "work", remote=True)
-        here = scheduler.works.here
+        here = scheduler.running_node.here
         scheduler.jobs.job("work")(lambda: None)
-        sentence = await ask_why("t", parts, scheduler.works.here, lambda kind: f"{kind} is at its limit of 3")
+        sentence = await ask_why("t", services, scheduler.running_node.here, lambda kind: f"{kind} is at its limit of 3")
     assert "work" not in here.kinds
     assert sentence.endswith("but work is at its limit of 3.")
 

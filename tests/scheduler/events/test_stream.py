@@ -11,11 +11,11 @@ from duly.scheduler import (
     BlockingScheduler,
     Event,
     EventsDropped,
-    HandedBack,
     LoopFailed,
     NodeStarted,
     NodeStopped,
     RunEnded,
+    RunReturned,
     RunStarted,
     StdScheduler,
     WrongThread,
@@ -28,9 +28,9 @@ from support.schedulers import HOUR, LEASE, a_scheduler
 from support.waiting import wait_until, wait_until_async
 
 
-def handed_back(number: int, slug: str = "t") -> HandedBack:
+def handed_back(number: int, slug: str = "t") -> RunReturned:
     """An event with a number."""
-    return HandedBack(node="n", slug=slug, reason=str(number))
+    return RunReturned(node="n", slug=slug, reason=str(number))
 
 
 class Told:
@@ -52,7 +52,7 @@ class Told:
 
 def shown(events: list[Event]) -> list[str]:
     """Return the numbers of events, and where some were dropped how many."""
-    return [event.reason if isinstance(event, HandedBack) else str(event) for event in events]
+    return [event.reason if isinstance(event, RunReturned) else str(event) for event in events]
 
 
 # -- reading
@@ -115,9 +115,9 @@ async def test_only_what_is_wanted_is_queued() -> None:
     failed = LoopFailed(node="n", loop="dispatch", error=ValueError())
     started = RunStarted(node="n", task=task_with(slug="u"), fire_time=NOON)
     with (
-        told.stream(HandedBack) as by_class,
+        told.stream(RunReturned) as by_class,
         told.stream(slug="u") as by_task,
-        told.stream(HandedBack, slug="u") as by_both,
+        told.stream(RunReturned, slug="u") as by_both,
         told.stream(LoopFailed, RunStarted) as by_classes,
     ):
         for event in (handed_back(1), handed_back(2, "u"), failed, started):
@@ -207,7 +207,7 @@ async def test_events_of_other_threads_wake_the_reader() -> None:
         threads = [threading.Thread(target=tell, args=(slug,)) for slug in "abc"]
         for thread in threads:
             thread.start()
-        seen = [event for _ in range(3 * each) if isinstance(event := await anext(events), HandedBack)]
+        seen = [event for _ in range(3 * each) if isinstance(event := await anext(events), RunReturned)]
         for thread in threads:
             thread.join()
     for slug in "abc":
@@ -292,7 +292,7 @@ async def test_runs_that_were_cut_short_are_counted_when_a_node_stops() -> None:
     jobs.job("long")(asyncio.Event().wait)
     async with a_scheduler(jobs=jobs, grace=timedelta(0)) as scheduler:
         await scheduler.schedule_job("t", "long")
-        await wait_until_async(lambda: [run for run in scheduler.works.runs if run.started])
+        await wait_until_async(lambda: [run for run in scheduler.running_node.runs if run.started])
         async with scheduler.events(types=(NodeStopped,)) as events:
             await scheduler.close()
             (stopped,) = [event async for event in events]

@@ -13,7 +13,7 @@ import pytest
 from duly.jobs import JobRegistry, RetryPolicy
 from duly.scheduler import RunAbandoned, RunEnded
 from duly.stores import Run, RunQuery
-from support import apart_jobs
+from support import remote_jobs
 from support.schedulers import SECOND, a_scheduler, heard
 from support.waiting import wait_until_async
 
@@ -54,7 +54,7 @@ async def runs_of(registry: JobRegistry, kind: str) -> list[Run]:
 async def test_a_job_runs_on_dask_and_its_result_is_kept(dask: Executor) -> None:
     """In the worker's process, with what the context can be there."""
     registry = JobRegistry()
-    registry.job("report", executor=dask)(apart_jobs.report)
+    registry.job("report", executor=dask)(remote_jobs.report)
     (run,) = await runs_of(registry, "report")
     slug, kind, *_, stop_reason, valid, pid, _ = json.loads(run.result or "")
     assert (run.status, slug, kind, stop_reason, valid) == ("done", "task", "report", None, True)
@@ -64,7 +64,7 @@ async def test_a_job_runs_on_dask_and_its_result_is_kept(dask: Executor) -> None
 async def test_a_coroutine_runs_on_dask(dask: Executor) -> None:
     """In a loop of its own."""
     registry = JobRegistry()
-    registry.job("async", executor=dask)(apart_jobs.report_async)
+    registry.job("async", executor=dask)(remote_jobs.report_async)
     (run,) = await runs_of(registry, "async")
     assert run.status == "done"
 
@@ -72,7 +72,7 @@ async def test_a_coroutine_runs_on_dask(dask: Executor) -> None:
 async def test_an_error_on_dask_is_the_runs(dask: Executor) -> None:
     """With the traceback from there."""
     registry = JobRegistry()
-    registry.register_job(apart_jobs.Raising(apart_jobs.no_luck), executor=dask, retry=RetryPolicy(limit=0))
+    registry.register_job(remote_jobs.Raising(remote_jobs.no_luck), executor=dask, retry=RetryPolicy(limit=0))
     (run,) = await runs_of(registry, "kind")
     assert run.status == "failed"
     assert "ValueError: no luck" in (run.error or "")
@@ -81,12 +81,12 @@ async def test_an_error_on_dask_is_the_runs(dask: Executor) -> None:
 async def test_a_job_on_dask_past_its_limit_is_given_up(dask: Executor, tmp_path: Path) -> None:
     """Dask calls it cancelled, but its worker goes on."""
     registry = JobRegistry()
-    registry.job("obedient", executor=dask, time_limit=SECOND, retry=RetryPolicy(limit=0))(apart_jobs.briefly)
+    registry.job("obedient", executor=dask, time_limit=SECOND, retry=RetryPolicy(limit=0))(remote_jobs.briefly)
     async with a_scheduler(jobs=registry) as scheduler:
         events = heard(scheduler)
         await scheduler.schedule_job("task", "obedient", payload=bytes(tmp_path / "began"))
         await wait_until_async(lambda: [event for event in events if isinstance(event, RunAbandoned)])
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: not scheduler.running_node.runs)
         (run,) = (await scheduler.runs(RunQuery())).items
     assert (run.error or "").endswith("it may still be at work: a possible double")
     await wait_until_async((tmp_path / "began").exists)

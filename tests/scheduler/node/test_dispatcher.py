@@ -51,7 +51,7 @@ async def test_an_outcome_without_an_answer_is_repeated_as_it_was(jobs: Noting, 
         assert await node.statuses() == [RunStatus.DONE]
         assert len(node.of(RunEnded)) == 1
         assert not node.of(LeaseLost)
-        assert len(node.scheduler.works.runs) == 0
+        assert len(node.scheduler.running_node.runs) == 0
 
 
 async def test_a_run_that_ends_in_an_outage_is_handed_in_with_the_repeated_call(jobs: Noting) -> None:
@@ -133,7 +133,7 @@ async def test_an_outcome_on_an_edited_row_is_decided_again(jobs: Noting) -> Non
         task = await node.scheduler.get_scheduled_job("t")
         assert (task.paused, task.metadata, task.fires, task.due_at) == (True, {"by": "hand"}, 1, None)
         assert (await node.statuses(), len(node.of(RunEnded))) == ([RunStatus.DONE], 1)
-        assert len(node.scheduler.works.runs) == 0
+        assert len(node.scheduler.running_node.runs) == 0
 
 
 async def test_an_outcome_on_an_edited_row_is_handed_in_again_at_once(jobs: Noting) -> None:
@@ -144,7 +144,7 @@ async def test_an_outcome_on_an_edited_row_is_handed_in_again_at_once(jobs: Noti
         await node.dispatcher.run_once()
         await edit(node.store, "t", NOON, metadata={"by": "hand"})
         gate.set()
-        await node.scheduler.works.runs.rest()
+        await node.scheduler.running_node.runs.rest()
         node.dispatcher.loop.wake.clear()
         await node.dispatcher.run_once()
         assert node.dispatcher.unwritten == 1
@@ -165,7 +165,7 @@ async def test_an_edit_that_this_node_cannot_read_sets_the_task_aside(jobs: Noti
         task, neighbour = await node.scheduler.get_scheduled_job("t"), await node.scheduler.get_scheduled_job("u")
         assert (task.state, neighbour.fires, jobs.noted) == (TaskState.FAILED, 1, ["t", "u", "v"])
         assert "@moon" in (task.last_error or "")
-        assert len(node.scheduler.works.runs) == 0
+        assert len(node.scheduler.running_node.runs) == 0
 
 
 async def test_an_outcome_on_a_busy_row_is_handed_in_again_soon(jobs: Noting) -> None:
@@ -191,4 +191,4 @@ async def test_an_outcome_that_comes_too_late_changes_nothing(jobs: Noting) -> N
         (event,) = node.of(LeaseLost)
         assert isinstance(event, LeaseLost)
         assert event.error.slug == "t"
-        assert (await node.statuses(), len(node.scheduler.works.runs)) == ([], 0)
+        assert (await node.statuses(), len(node.scheduler.running_node.runs)) == ([], 0)

@@ -103,7 +103,7 @@ async def test_what_was_locked_while_the_drain_began_is_handed_back(work: Work) 
     async with a_scheduler(store, work.registry) as scheduler:
         store.script.answers.append(after(answer))
         await scheduler.schedule_job("t", "work")
-        await wait_until_async(lambda: scheduler.works.dispatcher._unanswered)
+        await wait_until_async(lambda: scheduler.running_node.dispatcher._unanswered)
         draining = asyncio.create_task(scheduler.drain())
         await asyncio.sleep(0)
         answer.set()
@@ -126,7 +126,7 @@ async def test_what_was_locked_by_a_call_whose_answer_was_lost_as_the_drain_bega
     async with a_scheduler(store, work.registry) as scheduler:
         store.script.answers.extend([lost_after_the_gate, unreachable, silent])
         await scheduler.schedule_job("t", "work")
-        await wait_until_async(lambda: scheduler.works.dispatcher._unanswered)
+        await wait_until_async(lambda: scheduler.running_node.dispatcher._unanswered)
         draining = asyncio.create_task(scheduler.drain())
         await asyncio.sleep(0)
         gate.set()
@@ -173,7 +173,7 @@ async def test_the_last_call_does_not_wait_for_a_backoff(work: Work, monkeypatch
         await scheduler.schedule_job("t", "work")
         await wait_until_async(lambda: work.began)
         store.script.answers.append(unreachable)
-        scheduler.works.dispatcher.loop.wake.ring()
+        scheduler.running_node.dispatcher.loop.wake.ring()
         await wait_until_async(lambda: any(isinstance(event, LoopFailed) for event in events))
         await scheduler.drain(timedelta(0))
         assert [run.status for run in (await scheduler.runs(RunQuery())).items] == [RunStatus.CANCELLED]
@@ -211,8 +211,8 @@ async def test_an_idle_scheduler_drains_at_once_even_in_the_middle_of_an_exchang
     await scheduler.start()
     await wait_until_async(lambda: store.script.exchanges)
     store.script.answers.append(after(answer))
-    scheduler.works.dispatcher.loop.wake.ring()
-    await wait_until_async(lambda: scheduler.works.dispatcher._unanswered)
+    scheduler.running_node.dispatcher.loop.wake.ring()
+    await wait_until_async(lambda: scheduler.running_node.dispatcher._unanswered)
     async with takes_less_than(QUICK):
         draining = asyncio.create_task(scheduler.drain())
         await asyncio.sleep(0)
@@ -226,7 +226,7 @@ async def test_draining_does_not_spin_while_something_is_due(work: Work) -> None
     async with a_scheduler(jobs=work.registry) as scheduler:
         await scheduler.schedule_jobs([NewTask("t", "work"), NewTask("soon", "work", delay=0.1 * SECOND)])
         await wait_until_async(lambda: work.began)
-        dispatcher = scheduler.works.dispatcher
+        dispatcher = scheduler.running_node.dispatcher
         draining = asyncio.create_task(scheduler.drain(10 * SECOND))
         overdue = datetime.now(UTC) + 0.4 * SECOND
         await wait_until_async(lambda: datetime.now(UTC) > overdue)
@@ -238,13 +238,13 @@ async def test_draining_does_not_spin_while_something_is_due(work: Work) -> None
 async def test_hurrying_ends_the_grace(work: Work) -> None:
     """As a second Ctrl-C does."""
     async with a_scheduler(jobs=work.registry) as scheduler:
-        scheduler.hurry()  # nobody drains: without effect
+        scheduler.stop_now()  # nobody drains: without effect
         await scheduler.schedule_job("t", "work")
         await wait_until_async(lambda: work.began)
         draining = asyncio.create_task(scheduler.drain(HOUR))
         await asyncio.sleep(0)
         async with takes_less_than(2 * QUICK):
-            scheduler.hurry()
+            scheduler.stop_now()
             await draining
 
 
@@ -260,7 +260,7 @@ async def test_an_outage_holds_a_hurried_drain_up_for_seconds_only(work: Work) -
     async with takes_less_than(5 * QUICK):
         draining = asyncio.create_task(scheduler.drain(20 * SECOND))
         await asyncio.sleep(0)
-        scheduler.hurry()
+        scheduler.stop_now()
         await draining
     await scheduler.close()
     await nothing_is_left_of(scheduler)

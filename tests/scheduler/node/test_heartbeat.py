@@ -17,7 +17,7 @@ from duly.scheduler.testing import ManualClock
 from duly.stores import Extended, Held, LockRequest, MemoryStore, Node, RunQuery, RunStatus, StoreUnavailable
 from duly.stores.base import JobStore
 from support.contexts import task_with
-from support.schedulers import HOUR, LEASE, SECOND, ScriptedStore, a_scheduler, edit, heard, some_parts, threads_of
+from support.schedulers import HOUR, LEASE, SECOND, ScriptedStore, a_scheduler, edit, heard, some_services, threads_of
 from support.waiting import wait_until_async
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -49,7 +49,7 @@ async def test_a_job_that_blocks_the_event_loop_for_three_leases_runs_once() -> 
         await wait_until_async(lambda: any(isinstance(event, RunStarted) for event in events))
         await asyncio.to_thread(eager.start)  # the loop is free for a moment, and blocked while the other one starts
         try:
-            await wait_until_async(lambda: not scheduler.works.runs)
+            await wait_until_async(lambda: not scheduler.running_node.runs)
             (run,) = (await scheduler.runs(RunQuery())).items
         finally:
             await asyncio.to_thread(eager.close)
@@ -94,7 +94,7 @@ async def test_a_lost_lease_ends_the_run(*, in_thread: bool) -> None:
         (ctx,) = watched.contexts
         assert ctx.lease_valid()
         await take_over(store, "t")
-        await wait_until_async(lambda: watched.ends and not scheduler.works.runs)
+        await wait_until_async(lambda: watched.ends and not scheduler.running_node.runs)
         assert not ctx.lease_valid()
         task = await scheduler.get_scheduled_job("t")
         history = (await scheduler.runs(RunQuery())).items
@@ -113,7 +113,7 @@ async def test_a_request_to_stop_ends_the_run(*, in_thread: bool) -> None:
         await scheduler.schedule_job("t", "work")
         await wait_until_async(lambda: watched.contexts)
         await edit(store, "t", datetime.now(UTC), request=Request.STOP)
-        await wait_until_async(lambda: watched.ends and not scheduler.works.runs)
+        await wait_until_async(lambda: watched.ends and not scheduler.running_node.runs)
         (run,) = (await scheduler.runs(RunQuery())).items
     assert "somebody asked for it to be stopped" in watched.ends[0]
     assert run.status is (RunStatus.DONE if in_thread else RunStatus.CANCELLED)
@@ -237,11 +237,11 @@ class Beating:
 
     def __init__(self) -> None:
         self.clock, self.store = ManualClock(NOON), ScriptedStore()
-        self.parts = some_parts(self.clock, self.store, lease=30 * SECOND, grace=20 * SECOND)
+        self.services = some_services(self.clock, self.store, lease=30 * SECOND, grace=20 * SECOND)
         self.runs = LiveRuns(self.clock)
         self.events: list[Event] = []
-        self.parts.events.subscribe(self.events.append)
-        self.heartbeat = Heartbeat(self.parts, self.runs, Node(name="n", started_at=NOON, seen_at=NOON, until=NOON))
+        self.services.events.subscribe(self.events.append)
+        self.heartbeat = Heartbeat(self.services, self.runs, Node(name="n", started_at=NOON, seen_at=NOON, until=NOON))
 
     async def lock(self, slug: str, *, limit: timedelta | None = None, started: bool = True) -> LiveRun:
         """Return a run of a task that is locked now, and begun."""
@@ -351,7 +351,7 @@ async def test_a_busy_row_is_tried_again_well_before_the_lease_ends(beating: Bea
         return Extended(kept=[], lost=[], busy=list(held), store_now=None)
 
     beating.store.extend = extend  # type: ignore[method-assign]  # somebody else's transaction holds the row
-    assert await beating.heartbeat.turn() <= beating.parts.config.heartbeat / 3
+    assert await beating.heartbeat.turn() <= beating.services.config.heartbeat / 3
     assert not run.is_lost
     assert beating.events == []
 

@@ -9,7 +9,7 @@ from duly.jobs import RetryPolicy, TaskOptions, TaskState
 from duly.scheduler import NewTask
 from duly.scheduler.rules.firing import CRASH_LIMIT
 from duly.stores import RunStatus
-from support.fleet import ONCE, PATIENCE, SECOND, Fleet, FleetNode, a_fleet
+from support.fleet import DEADLINE, ONCE, SECOND, Fleet, FleetNode, a_fleet
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ async def test_at_most_once_no_node_runs_the_killed_fire_again(url: str, tmp_pat
         victim, other = await kill_one_of_two(fleet, one_off, schedule)
         await fleet.have_ended("one-off", RunStatus.LOST, RunStatus.FAILED)
         assert (await fleet.store.get("one-off")).state is TaskState.FAILED
-        await wait_until_async(lambda: other.told("ended", "schedule"), PATIENCE)
+        await wait_until_async(lambda: other.told("ended", "schedule"), DEADLINE)
         assert await other.stop() == 0
         assert other.told("began", "one-off") == []
         (killed,) = victim.told("began", "schedule")
@@ -86,8 +86,8 @@ async def test_a_job_that_kills_its_node_is_set_aside_after_three_and_its_neighb
                 nodes.append(await fleet.start())
             return (await fleet.store.get("crash")).state is TaskState.FAILED
 
-        await wait_until_async(is_set_aside, PATIENCE)
-        await wait_until_async(lambda: are_done(fleet), PATIENCE)
+        await wait_until_async(is_set_aside, DEADLINE)
+        await wait_until_async(lambda: are_done(fleet), DEADLINE)
         assert [await node.stop() for node in nodes] == [0, 0, 0]
         assert sorted(node.program.status or 0 for node in fleet.nodes) == [-signal.SIGKILL] * 3 + [0] * 3
 

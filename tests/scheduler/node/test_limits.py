@@ -48,7 +48,7 @@ async def test_no_more_runs_of_a_kind_than_its_limit() -> None:
         await schedule(node, 5)
         await exchange(node, 2)
         await exchange(node, 2)
-        assert len(node.scheduler.works.runs) == 2
+        assert len(node.scheduler.running_node.runs) == 2
         open_gates(jobs)
 
 
@@ -67,11 +67,11 @@ async def test_a_kind_with_both_limits_keeps_to_the_lower(here: int, over_all: i
         await schedule(node, 5, "both")
         await exchange(node, 1)
         await exchange(node, 1)
-        assert len(node.scheduler.works.runs) == 1
+        assert len(node.scheduler.running_node.runs) == 1
         gate.set()
 
 
-async def test_no_place_is_asked_for_a_kind_of_which_nothing_is_due_beside_one_that_is() -> None:
+async def test_no_slot_is_asked_for_a_kind_of_which_nothing_is_due_beside_one_that_is() -> None:
     """Whether it has a task for later or none at all."""
     jobs = Noting()
     for kind in ("due", "later", "none"):
@@ -108,7 +108,7 @@ async def test_a_kind_at_its_limit_is_asked_for_again_in_the_exchange_that_write
         await wait_until_async(lambda: node.dispatcher.unwritten)
         await exchange(node, 2)
         call = node.store.script.exchanges[-1]
-        assert (len(call.outcomes), len(node.scheduler.works.runs)) == (1, 1)
+        assert (len(call.outcomes), len(node.scheduler.running_node.runs)) == (1, 1)
         open_gates(jobs)
 
 
@@ -123,7 +123,7 @@ async def test_a_kind_at_its_limit_leaves_its_share_to_the_others() -> None:
         open_gates(jobs)
 
 
-async def test_a_waiting_retry_holds_no_place() -> None:
+async def test_a_waiting_retry_holds_no_slot() -> None:
     """It is not locked: others of its kind run meanwhile."""
     jobs, ran = JobRegistry(), list[str]()
 
@@ -141,7 +141,7 @@ async def test_a_waiting_retry_holds_no_place() -> None:
         assert (ran, set(await node.statuses())) == (["fails", "other"], {RunStatus.RETRIED, RunStatus.DONE})
 
 
-async def test_a_thread_that_was_given_up_holds_its_place_until_it_ends() -> None:
+async def test_a_thread_that_was_given_up_holds_its_slot_until_it_ends() -> None:
     """It cannot be killed, and still works."""
     jobs, gate, began = JobRegistry(), threading.Event(), list[str]()
 
@@ -157,9 +157,9 @@ async def test_a_thread_that_was_given_up_holds_its_place_until_it_ends() -> Non
         node.clock.advance(SECOND)
         await wait_until_async(lambda: node.dispatcher.unwritten)
         await node.turn(2)
-        assert (len(began), len(node.scheduler.works.runs)) == (1, 0)
+        assert (len(began), len(node.scheduler.running_node.runs)) == (1, 0)
         gate.set()
-        await wait_until_async(lambda: not node.scheduler.works.limits.taken("capped"))
+        await wait_until_async(lambda: not node.scheduler.running_node.limits.taken("capped"))
         await node.turn(2)
         assert len(began) == 2
 
@@ -168,11 +168,11 @@ async def test_it_says_at_which_limit_a_kind_is() -> None:
     """In the part of a sentence that tells why a task does not run."""
     jobs = Capped(limit=1)
     async with driven(jobs) as node:
-        limits = node.scheduler.works.limits
+        limits = node.scheduler.running_node.limits
         await schedule(node, 2)
         assert limits.is_full("capped") is None
         await exchange(node, 1)
-        assert limits.is_full("capped") == "1 of 1 places of its kind are taken on this node"
+        assert limits.is_full("capped") == "1 of 1 slots of its kind are taken on this node"
         assert (limits.is_full("note"), limits.is_full("unknown")) == (None, None)
         open_gates(jobs)
 
@@ -208,7 +208,7 @@ async def test_a_running_scheduler_keeps_the_limit_and_does_not_spin() -> None:
     store = ScriptedStore()
     async with a_scheduler(store, jobs) as scheduler:
         await scheduler.schedule_jobs([NewTask(str(number), "capped") for number in range(20)])
-        await wait_until_async(lambda: len(seen) == 20 and not scheduler.works.runs)
+        await wait_until_async(lambda: len(seen) == 20 and not scheduler.running_node.runs)
     assert max(seen) == 2
     assert len(store.script.exchanges) <= 3 * 20
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from duly.jobs import JobContext, JobRegistry, Task
-from duly.scheduler import HandedBack, NewTask, RunStarted, StdScheduler
+from duly.scheduler import NewTask, RunReturned, RunStarted, StdScheduler
 from duly.scheduler.node.dispatcher import SUSPECT_PAUSE, SUSPECT_STEP
 from duly.scheduler.node.outbox import UNREADABLE_PAUSE
 from duly.stores import LockRequest
@@ -102,7 +102,7 @@ async def test_with_less_room_than_kinds_each_kind_is_asked_for_without_delay(jo
             await scheduler.schedule_job(f"of {number}", str(number))
             await wait_until_async(lambda number=number: f"of {number}" in jobs.noted)  # binds the number
             assert len(store.script.exchanges) - before <= 3 * kinds
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: not scheduler.running_node.runs)
         await scheduler.schedule_job("soon", "0", delay=0.5 * SECOND)
         before = len(store.script.exchanges)
         await wait_until_async(lambda: "soon" in jobs.noted)
@@ -201,7 +201,7 @@ async def test_suspects_run_one_at_a_time() -> None:
             await node.dispatcher.run_once()
             node.clock.advance(SUSPECT_PAUSE)
         assert sorted(ran) == ["a", "b", "c"]
-        assert len(node.of(HandedBack)) == 3 + 2
+        assert len(node.of(RunReturned)) == 3 + 2
         started = [event for event in node.of(RunStarted) if isinstance(event, RunStarted)]
         assert {event.task.slug: event.task.attempt for event in started} == {"a": 3, "b": 3, "c": 3, "sound": 1}
         gates["sound"].set()
@@ -234,7 +234,7 @@ async def test_a_task_whose_trigger_this_node_cannot_read_is_handed_back(jobs: N
         task = await node.scheduler.get_scheduled_job("t")
         assert (jobs.noted, task.attempt, task.due_at) == (["u"], 0, NOON + UNREADABLE_PAUSE)
         assert "@moon" in (task.last_error or "")
-        assert len(node.of(HandedBack)) == 1
+        assert len(node.of(RunReturned)) == 1
 
 
 async def test_a_trigger_that_fails_harms_no_neighbour(jobs: Noting) -> None:
@@ -256,7 +256,7 @@ async def test_a_trigger_that_fails_harms_no_neighbour(jobs: Noting) -> None:
         await node.scheduler.schedule_job("u", "note")
         await node.turn(2)
         assert sorted(jobs.noted) == ["t", "u"]
-        assert len(node.scheduler.works.runs) == 0
+        assert len(node.scheduler.running_node.runs) == 0
         assert "ZeroDivisionError" in ((await node.scheduler.get_scheduled_job("t")).last_error or "")
 
 
@@ -285,8 +285,8 @@ async def test_a_trigger_that_cannot_even_be_asked_is_handed_back_and_harms_no_n
         await node.turn(2)
 
         assert jobs.noted == ["u"]
-        (handed_back,) = node.of(HandedBack)
-        assert isinstance(handed_back, HandedBack)
+        (handed_back,) = node.of(RunReturned)
+        assert isinstance(handed_back, RunReturned)
         assert "cannot follow its trigger" in handed_back.reason
         assert (await node.scheduler.get_scheduled_job("t")).attempt == 0
 
@@ -306,9 +306,9 @@ async def test_runs_that_end_during_an_exchange_ride_on_the_next(jobs: Noting) -
         await wait_until_async(lambda: not store.script.answers)
         held_up = len(store.script.exchanges)
         gate.set()
-        await wait_until_async(lambda: scheduler.works.dispatcher.unwritten == 5 + 1)
+        await wait_until_async(lambda: scheduler.running_node.dispatcher.unwritten == 5 + 1)
         answer.set()
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: not scheduler.running_node.runs)
         assert [len(call.outcomes) for call in store.script.exchanges[held_up - 1 : held_up + 1]] == [0, 5]
 
 
@@ -318,11 +318,11 @@ async def test_a_full_node_asks_for_nothing_until_a_run_ends(jobs: Noting) -> No
     async with a_scheduler(store, jobs, concurrency=1) as scheduler:
         await scheduler.schedule_jobs([NewTask("first", "gated"), NewTask("second", "gated")])
         await wait_until_async(lambda: jobs.noted)
-        turns, exchanges = scheduler.works.dispatcher.limits.turns, len(store.script.exchanges)
+        turns, exchanges = scheduler.running_node.dispatcher.limits.turns, len(store.script.exchanges)
         await scheduler.schedule_job("soon", "note", delay=0.2 * SECOND)
         overdue = datetime.now(UTC) + 0.4 * SECOND
         await wait_until_async(lambda: datetime.now(UTC) > overdue)
-        assert scheduler.works.dispatcher.limits.turns - turns <= 5
+        assert scheduler.running_node.dispatcher.limits.turns - turns <= 5
         assert len(store.script.exchanges) - exchanges <= 2
         gate.set()
         await wait_until_async(lambda: len(jobs.noted) == 3)
@@ -344,7 +344,7 @@ async def _nothing() -> AsyncIterator[None]:
 
 async def falls_asleep(scheduler: StdScheduler) -> None:
     """Wait until the dispatcher has asked, and waits to be woken."""
-    await wait_until_async(lambda: scheduler.works.dispatcher.loop.wake._sleeper is not None)
+    await wait_until_async(lambda: scheduler.running_node.dispatcher.loop.wake._sleeper is not None)
 
 
 async def create_soon(store: JobStore) -> None:

@@ -10,7 +10,7 @@ from duly.scheduler import Event, LoopFailed
 from duly.scheduler.node.loop import Loop, backoff, jittered
 from duly.scheduler.testing import ManualClock
 from duly.stores import StoreUnavailable
-from support.schedulers import HOUR, SECOND, some_parts
+from support.schedulers import HOUR, SECOND, some_services
 from support.waiting import wait_until_async
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -21,11 +21,11 @@ class Turning:
 
     def __init__(self, *answers: timedelta | Exception) -> None:
         self.clock = ManualClock(NOON)
-        parts = some_parts(self.clock)
+        services = some_services(self.clock)
         self.events: list[Event] = []
-        parts.events.subscribe(self.events.append)
+        services.events.subscribe(self.events.append)
         self.answers, self.turns = deque(answers), 0
-        self.loop = Loop("test", self._turn, parts)
+        self.loop = Loop("test", self._turn, services)
         self.running = asyncio.create_task(self.loop.run())
 
     async def _turn(self) -> timedelta:
@@ -75,7 +75,7 @@ async def test_a_ring_ends_the_pause() -> None:
 async def test_a_ring_during_a_turn_makes_another_one() -> None:
     """It may be about what the turn had seen before."""
     turning = Turning()
-    parts = some_parts(turning.clock)
+    services = some_services(turning.clock)
     turns: list[int] = []
 
     async def turn() -> timedelta:
@@ -84,7 +84,7 @@ async def test_a_ring_during_a_turn_makes_another_one() -> None:
             loop.wake.ring()
         return HOUR
 
-    loop = Loop("test", turn, parts)
+    loop = Loop("test", turn, services)
     running = asyncio.create_task(loop.run())
     await turning.rest()
     assert len(turns) == 2
@@ -147,7 +147,7 @@ async def test_stopping_lets_the_turn_that_is_under_way_finish() -> None:
         finished.append("turn")
         return timedelta(0)
 
-    loop = Loop("test", turn, some_parts(ManualClock(NOON)))
+    loop = Loop("test", turn, some_services(ManualClock(NOON)))
     running = asyncio.create_task(loop.run())
     await asyncio.sleep(0)
     loop.stop()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from duly.jobs import JobContext
-from duly.scheduler import HandedBack, RunLost
+from duly.scheduler import RunLost, RunReturned
 from duly.scheduler.node.dispatcher import SUSPECT_PAUSE
 from duly.stores import LockRequest
 from support.driven import NOON, Driven, Noting, driven
@@ -80,6 +80,6 @@ async def test_a_suspect_that_is_handed_back_is_told_once() -> None:
         for _ in range(3):
             await node.turn(2)
             node.clock.advance(SUSPECT_PAUSE)
-        handed_back, lost = node.of(HandedBack), [event.slug for event in node.of(RunLost)]
+        handed_back, lost = node.of(RunReturned), [event.slug for event in node.of(RunLost)]
     assert len(handed_back) == 3
     assert sorted(filter(None, lost)) == ["g", "t"]

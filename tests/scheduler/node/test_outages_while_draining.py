@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from duly.stores import RunStatus
-from support.fleet import PATIENCE, SECOND, a_fleet
+from support.fleet import DEADLINE, SECOND, a_fleet
 from support.postgres import OwnServer
 from support.waiting import wait_until_async
 
@@ -22,8 +22,8 @@ async def test_a_drain_outlives_an_outage_of_its_store(postgres_server: OwnServe
         node.program.send(signal.SIGTERM)
         postgres_server.stop()
         fleet.gate.touch()
-        await wait_until_async(lambda: node.told("ended", "t"), PATIENCE)
-        await wait_until_async(lambda: any("dispatch: StoreUnavailable" in line for line in list(node.program.log)), PATIENCE)
+        await wait_until_async(lambda: node.told("ended", "t"), DEADLINE)
+        await wait_until_async(lambda: any("dispatch: StoreUnavailable" in line for line in list(node.program.log)), DEADLINE)
         postgres_server.start()
         assert await node.end() == 0
         (run,) = await fleet.have_ended("t", RunStatus.DONE)

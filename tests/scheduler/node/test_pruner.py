@@ -35,7 +35,7 @@ async def test_a_turn_asks_for_what_the_settings_keep() -> None:
     """Counted from now, a bounded batch at once."""
     store, clock = PruningStore(7), ManualClock(NOON)
     async with StdScheduler(store, clock=clock, keep_runs_for=3 * DAY, keep_runs=5) as scheduler:
-        assert await scheduler.works.pruner.run_once() == 7
+        assert await scheduler.running_node.pruner.run_once() == 7
     assert store.asked == [(NOON - 3 * DAY, 5, BATCH)]
 
 
@@ -48,7 +48,7 @@ async def test_what_is_kept_for_ever_is_not_pruned(
     """Without any bound the store is not even asked."""
     store = PruningStore()
     async with StdScheduler(store, clock=ManualClock(NOON), keep_runs_for=keep_for, keep_runs=keep) as scheduler:
-        await scheduler.works.pruner.run_once()
+        await scheduler.running_node.pruner.run_once()
     assert store.asked == asked
 
 
@@ -66,7 +66,7 @@ async def test_old_runs_go_and_new_ones_stay() -> None:
     async with StdScheduler(store, clock=clock, keep_runs_for=HOUR) as scheduler:
         await ended_at(store, "old", NOON - HOUR - SECOND)
         await ended_at(store, "new", NOON - HOUR)
-        assert await scheduler.works.pruner.run_once() == 1
+        assert await scheduler.running_node.pruner.run_once() == 1
         assert [run.slug for run in (await scheduler.runs(RunQuery())).items] == ["new"]
 
 

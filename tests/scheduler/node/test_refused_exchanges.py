@@ -59,7 +59,7 @@ async def test_an_outcome_that_the_store_cannot_keep_does_not_hold_up_the_others
         assert await node.statuses() == [RunStatus.DONE]
         assert await node.scheduler.get_job_slugs() == ["poison"]
         assert [event.error.slug for event in node.of(LeaseLost) if isinstance(event, LeaseLost)] == ["poison"]
-        assert (node.dispatcher.unwritten, len(node.scheduler.works.runs)) == (0, 0)
+        assert (node.dispatcher.unwritten, len(node.scheduler.running_node.runs)) == (0, 0)
 
 
 async def test_a_task_that_was_paused_while_its_node_died_does_not_run(jobs: Noting) -> None:

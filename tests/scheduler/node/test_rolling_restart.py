@@ -9,7 +9,7 @@ import pytest
 from duly.jobs import TaskState
 from duly.scheduler import NewTask
 from duly.stores import RunStatus
-from support.fleet import ONCE, PATIENCE, SECOND, Fleet, FleetNode, a_fleet
+from support.fleet import DEADLINE, ONCE, SECOND, Fleet, FleetNode, a_fleet
 from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.postgres
@@ -27,7 +27,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_burns_nothing(post
         load: dict[str, int] = {}
         for number in range(RESTARTS):
             load |= await restart(fleet, nodes, number)
-        await wait_until_async(lambda: is_done(fleet), PATIENCE)
+        await wait_until_async(lambda: is_done(fleet), DEADLINE)
         for node in nodes:
             node.program.send(signal.SIGTERM)
         assert [await node.end() for node in fleet.nodes] == [0] * (RESTARTS + 3)
@@ -62,7 +62,7 @@ async def restart(fleet: Fleet, nodes: list[FleetNode], number: int) -> dict[str
             for each, (slug, failures) in enumerate(load.items())
         )
     )
-    await wait_until_async(lambda: leaving.is_busy and load.keys() & {each.slug for each in leaving.told("began")}, PATIENCE)
+    await wait_until_async(lambda: leaving.is_busy and load.keys() & {each.slug for each in leaving.told("began")}, DEADLINE)
     leaving.program.send(signal.SIGTERM)
     if not is_first:
         nodes.append(await fleet.start())
@@ -128,7 +128,7 @@ async def test_a_run_that_drains_keeps_its_lease_until_its_end(postgres_url: str
         async def is_long_ago() -> bool:
             return await fleet.now() - asked > 3 * fleet.lease
 
-        await wait_until_async(is_long_ago, PATIENCE)
+        await wait_until_async(is_long_ago, DEADLINE)
         assert first.program.status is None
         assert first.name in {node.name for node in await fleet.store.nodes()}
         fleet.gate.touch()

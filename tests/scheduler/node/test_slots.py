@@ -23,9 +23,9 @@ PAUSE = timedelta(seconds=5)
 
 
 def limits_of(node: Driven) -> tuple[str | None, int]:
-    """Return what a node says of its limit, and how many places it believes to hold."""
-    limits = node.scheduler.works.limits
-    return limits.is_full(KIND), limits.places.held(KIND)
+    """Return what a node says of its limit, and how many slots it believes to hold."""
+    limits = node.scheduler.running_node.limits
+    return limits.is_full(KIND), limits.slots.held(KIND)
 
 
 # -- the limit
@@ -38,11 +38,11 @@ async def test_all_nodes_together_run_no_more_than_the_limit() -> None:
         for number in (0, 1, 2, 0, 1, 2):
             await sharers.exchange(number)
         assert (sharers.live(0), await sharers.leased()) == (2, 2)
-        assert limits_of(sharers.nodes[0])[0] == limits_of(sharers.nodes[1])[0] == "2 of 2 places of its kind are taken over all nodes"
+        assert limits_of(sharers.nodes[0])[0] == limits_of(sharers.nodes[1])[0] == "2 of 2 slots of its kind are taken over all nodes"
 
 
 async def test_a_successor_is_locked_in_the_exchange_that_writes_the_run() -> None:
-    """Its place is handed on."""
+    """Its slot is handed on."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(2)
         await sharers.exchange(0)
@@ -52,7 +52,7 @@ async def test_a_successor_is_locked_in_the_exchange_that_writes_the_run() -> No
         assert (len(call.outcomes), sharers.ran, sharers.live(0)) == (1, [(0, "t000"), (0, "t001")], 1)
 
 
-async def test_a_place_is_not_asked_for_when_nothing_is_due() -> None:
+async def test_a_slot_is_not_asked_for_when_nothing_is_due() -> None:
     """It would cost a round trip, and a bill."""
     async with sharing(1, limit=2) as sharers:
         await sharers.nodes[0].scheduler.schedule_job("later", KIND, delay=SECOND)
@@ -61,7 +61,7 @@ async def test_a_place_is_not_asked_for_when_nothing_is_due() -> None:
         assert await sharers.nodes[0].dispatcher._turn() == SECOND
 
 
-async def test_places_that_a_lock_did_not_use_are_given_back_at_once() -> None:
+async def test_slots_that_a_lock_did_not_use_are_given_back_at_once() -> None:
     """Another node has them at its next exchange."""
     async with sharing(2, limit=3) as sharers:
         await sharers.schedule(1)
@@ -72,7 +72,7 @@ async def test_places_that_a_lock_did_not_use_are_given_back_at_once() -> None:
         assert (sharers.live(0), sharers.live(1)) == (1, 2)
 
 
-async def test_the_place_of_a_run_without_a_successor_is_given_back_when_it_is_written() -> None:
+async def test_the_slot_of_a_run_without_a_successor_is_given_back_when_it_is_written() -> None:
     """A node holds none for what may come."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(1)
@@ -84,7 +84,7 @@ async def test_the_place_of_a_run_without_a_successor_is_given_back_when_it_is_w
         assert sharers.ran == [(0, "t000"), (1, "u000")]
 
 
-async def test_an_outcome_that_is_still_to_be_written_keeps_its_place() -> None:
+async def test_an_outcome_that_is_still_to_be_written_keeps_its_slot() -> None:
     """Its lease is held until then."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(2)
@@ -95,7 +95,7 @@ async def test_an_outcome_that_is_still_to_be_written_keeps_its_place() -> None:
         assert (sharers.live(1), await sharers.leased()) == (0, 1)
 
 
-async def test_what_a_lock_without_an_answer_may_have_locked_keeps_its_place_until_the_lease_ends() -> None:
+async def test_what_a_lock_without_an_answer_may_have_locked_keeps_its_slot_until_the_lease_ends() -> None:
     """The node has given the call up before, because it would not trust what it locked any more."""
     async with sharing(1, limit=1) as sharers:
         (node,) = sharers.nodes
@@ -111,7 +111,7 @@ async def test_what_a_lock_without_an_answer_may_have_locked_keeps_its_place_unt
         assert (sharers.live(0), await sharers.leased()) == (1, 1)
 
 
-async def test_a_closed_node_leaves_its_places_to_the_others() -> None:
+async def test_a_closed_node_leaves_its_slots_to_the_others() -> None:
     """Without the wait for the end of a lease."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(2)
@@ -124,7 +124,7 @@ async def test_a_closed_node_leaves_its_places_to_the_others() -> None:
 # -- waiting
 
 
-async def test_a_node_without_a_place_asks_again_after_a_pause() -> None:
+async def test_a_node_without_a_slot_asks_again_after_a_pause() -> None:
     """It does not spin meanwhile, and its other kinds are not held up."""
     async with sharing(2, limit=1) as sharers:
         waiting = sharers.nodes[1]
@@ -144,7 +144,7 @@ async def test_a_node_without_a_place_asks_again_after_a_pause() -> None:
         assert len(waiting.store.script.wishes) - before == 2
 
 
-async def test_a_node_that_has_some_places_waits_for_more_as_well() -> None:
+async def test_a_node_that_has_some_slots_waits_for_more_as_well() -> None:
     """It asks again after a pause, not in between."""
     async with sharing(2, limit=2) as sharers:
         for number in (0, 1):
@@ -158,7 +158,7 @@ async def test_a_node_that_has_some_places_waits_for_more_as_well() -> None:
         assert len(sharers.nodes[1].store.script.wishes) == asked
 
 
-async def test_a_node_that_waited_and_has_its_place_does_not_ask_any_more() -> None:
+async def test_a_node_that_waited_and_has_its_slot_does_not_ask_any_more() -> None:
     """An instant that has passed is nothing to wait for."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(2)
@@ -168,10 +168,10 @@ async def test_a_node_that_waited_and_has_its_place_does_not_ask_any_more() -> N
         sharers.nodes[1].clock.advance(PAUSE)
         await sharers.exchange(1)
         assert sharers.live(1) == 1
-        assert sharers.nodes[1].scheduler.works.limits.next_ask is None
+        assert sharers.nodes[1].scheduler.running_node.limits.next_ask is None
 
 
-async def test_a_kind_whose_places_cannot_be_asked_for_holds_up_no_other() -> None:
+async def test_a_kind_whose_slots_cannot_be_asked_for_holds_up_no_other() -> None:
     """It is told, and tried again after a pause."""
     async with sharing(1, limit=1) as sharers:
         (node,) = sharers.nodes
@@ -179,22 +179,22 @@ async def test_a_kind_whose_places_cannot_be_asked_for_holds_up_no_other() -> No
         async def unavailable() -> None:
             raise StoreUnavailable("contended")
 
-        node.store.script.places.append(unavailable)
+        node.store.script.slots.append(unavailable)
         await sharers.schedule(1)
         await node.scheduler.schedule_job("f", "free")
         await sharers.exchange(0)
         assert [slug for _, slug in sharers.ran] == ["f"]
-        assert [event.loop for event in node.events if isinstance(event, LoopFailed)] == ["places"]
-        node.store.script.places.clear()
+        assert [event.loop for event in node.events if isinstance(event, LoopFailed)] == ["slots"]
+        node.store.script.slots.clear()
         node.clock.advance(PAUSE)
         await sharers.exchange(0)
         assert [slug for _, slug in sharers.ran] == ["f", "t000"]
 
 
-# -- leases of places
+# -- leases of slots
 
 
-async def test_a_place_is_kept_for_as_long_as_its_run_works() -> None:
+async def test_a_slot_is_kept_for_as_long_as_its_run_works() -> None:
     """It is renewed at every heartbeat."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(2)
@@ -206,12 +206,12 @@ async def test_a_place_is_kept_for_as_long_as_its_run_works() -> None:
         assert (sharers.live(0), sharers.live(1)) == (1, 0)
 
 
-async def test_the_places_of_a_node_that_died_are_free_within_a_lease() -> None:
+async def test_the_slots_of_a_node_that_died_are_free_within_a_lease() -> None:
     """Nobody renews them."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(2)
         await sharers.exchange(0)
-        await sharers.nodes[0].scheduler.works.cut_off()
+        await sharers.nodes[0].scheduler.running_node.kill()
         sharers.nodes[0].clock.advance(LEASE - SECOND)
         await sharers.exchange(1)
         assert sharers.live(1) == 0
@@ -220,8 +220,8 @@ async def test_the_places_of_a_node_that_died_are_free_within_a_lease() -> None:
         assert sharers.live(1) == 1
 
 
-async def test_a_run_whose_place_cannot_be_renewed_is_cut_short_with_its_lease() -> None:
-    """Its lease is not extended either: whoever gets the place next finds no run with a lease under it."""
+async def test_a_run_whose_slot_cannot_be_renewed_is_cut_short_with_its_lease() -> None:
+    """Its lease is not extended either: whoever gets the slot next finds no run with a lease under it."""
     async with sharing(2, limit=1) as sharers:
         first = sharers.nodes[0]
         failing = True
@@ -232,7 +232,7 @@ async def test_a_run_whose_place_cannot_be_renewed_is_cut_short_with_its_lease()
 
         await sharers.schedule(2)
         await sharers.exchange(0)
-        first.store.script.places.append(unavailable)
+        first.store.script.slots.append(unavailable)
         for _ in range(3):
             first.clock.advance(BEAT)
             await sharers.beat(0)
@@ -243,23 +243,23 @@ async def test_a_run_whose_place_cannot_be_renewed_is_cut_short_with_its_lease()
         assert sharers.live(1) == 1
 
 
-async def test_the_end_of_a_place_is_never_moved_back() -> None:
+async def test_the_end_of_a_slot_is_never_moved_back() -> None:
     """A lock that was planned before a heartbeat, and asked for after it, keeps what that one gave."""
     async with sharing(1, limit=2) as sharers:
         (node,) = sharers.nodes
-        places = node.scheduler.works.limits.places
+        slots = node.scheduler.running_node.limits.slots
         await sharers.schedule(1)
         await sharers.exchange(0)
         planned = node.clock.now()
         node.clock.advance(BEAT)
         await sharers.beat(0)
-        await places.get(planned, [KIND])
+        await slots.get(planned, [KIND])
         node.clock.advance(LEASE - SECOND)
-        assert await node.store.places(node.clock.now(), "other", KIND, 2, 2, LEASE) == 1
+        assert await node.store.slots(node.clock.now(), "other", KIND, 2, 2, LEASE) == 1
 
 
-async def test_a_job_that_blocks_its_event_loop_keeps_its_place() -> None:
-    """Places are renewed beside the loop, as leases are."""
+async def test_a_job_that_blocks_its_event_loop_keeps_its_slot() -> None:
+    """Slots are renewed beside the loop, as leases are."""
     began, gate, ran = threading.Event(), threading.Event(), list[str]()
     store, blocking, other = MemoryStore(), JobRegistry(), JobRegistry()
 
@@ -287,7 +287,7 @@ async def test_a_job_that_blocks_its_event_loop_keeps_its_place() -> None:
 # -- fairness
 
 
-async def test_a_node_with_an_endless_backlog_lets_others_have_places() -> None:
+async def test_a_node_with_an_endless_backlog_lets_others_have_slots() -> None:
     """Each node runs its part within a few leases, and no second passes without a run."""
     async with sharing(3, limit=1) as sharers:
         await live(sharers, seconds=300)
@@ -296,7 +296,7 @@ async def test_a_node_with_an_endless_backlog_lets_others_have_places() -> None:
         assert sum(shares) >= 300 * 0.8
 
 
-async def test_a_node_that_had_a_place_for_a_lease_leaves_the_next_one_to_others() -> None:
+async def test_a_node_that_had_a_slot_for_a_lease_leaves_the_next_one_to_others() -> None:
     """And says so."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(3)
@@ -304,16 +304,16 @@ async def test_a_node_that_had_a_place_for_a_lease_leaves_the_next_one_to_others
         for _ in range(3):
             sharers.nodes[0].clock.advance(BEAT)
             for node in sharers.nodes:
-                await node.scheduler.works.heartbeat.run_once()
+                await node.scheduler.running_node.heartbeat.run_once()
         await sharers.end(0)
         await sharers.exchange(0)
-        assert limits_of(sharers.nodes[0]) == ("this node leaves the places of its kind to other nodes for a moment", 0)
+        assert limits_of(sharers.nodes[0]) == ("this node leaves the slots of its kind to other nodes for a moment", 0)
         await sharers.exchange(1)
         assert (sharers.live(0), sharers.live(1)) == (0, 1)
 
 
 async def test_a_node_alone_never_rests() -> None:
-    """There is nobody to leave a place to."""
+    """There is nobody to leave a slot to."""
     async with sharing(1, limit=1) as sharers:
         await live(sharers, seconds=200)
         assert len(sharers.ran) == 200
@@ -327,7 +327,7 @@ async def live(sharers: Sharers, *, seconds: int) -> None:
             await sharers.end(number)
             await sharers.exchange(number)
             if second % 10 == 0:
-                await sharers.nodes[number].scheduler.works.heartbeat.run_once()
+                await sharers.nodes[number].scheduler.running_node.heartbeat.run_once()
         assert await sharers.leased() <= 1
         sharers.nodes[0].clock.advance(SECOND)
 
@@ -337,7 +337,7 @@ async def live(sharers: Sharers, *, seconds: int) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_whatever_happens_no_more_leases_are_valid_at_once_than_the_limit(seed: int) -> None:
-    """Runs that end or hang, heartbeats that come or not, answers that are lost, places that cannot be asked for, nodes that die."""
+    """Runs that end or hang, heartbeats that come or not, answers that are lost, slots that cannot be asked for, nodes that die."""
     chance = random.Random(seed)  # noqa: S311 - a test's
     reached = set[int]()
     async with sharing(4, limit=3, concurrency=4) as sharers:
@@ -348,7 +348,7 @@ async def test_whatever_happens_no_more_leases_are_valid_at_once_than_the_limit(
             if chance.random() < 0.2:
                 raise StoreUnavailable("contended")
 
-        store.script.places.append(moody)
+        store.script.slots.append(moody)
         await sharers.schedule(200)
         for _ in range(250):
             number = chance.choice(alive)
@@ -360,13 +360,13 @@ async def test_whatever_happens_no_more_leases_are_valid_at_once_than_the_limit(
             elif deed == "end":
                 await end_one(sharers, number, chance)
             elif deed == "beat":
-                await sharers.nodes[number].scheduler.works.heartbeat.run_once()
+                await sharers.nodes[number].scheduler.running_node.heartbeat.run_once()
                 await asyncio.sleep(0)
             elif deed == "wait":
                 clock.advance(SECOND * chance.choice([0.1, 1, 4]))
             elif len(alive) > 1:
                 alive.remove(number)
-                await sharers.nodes[number].scheduler.works.cut_off()
+                await sharers.nodes[number].scheduler.running_node.kill()
             store.script.answers.clear()
             reached.add(await sharers.leased())
     assert max(reached) == 3
@@ -374,12 +374,12 @@ async def test_whatever_happens_no_more_leases_are_valid_at_once_than_the_limit(
 
 async def end_one(sharers: Sharers, number: int, chance: random.Random) -> None:
     """Let one of a node's runs end, if it has any at work."""
-    runs = [run.task.slug for run in sharers.nodes[number].scheduler.works.runs if not run.has_ended]
+    runs = [run.task.slug for run in sharers.nodes[number].scheduler.running_node.runs if not run.has_ended]
     if runs:
         await sharers.end(number, chance.choice(runs))
 
 
-async def test_tasks_that_wait_for_a_place_stay_untouched() -> None:
+async def test_tasks_that_wait_for_a_slot_stay_untouched() -> None:
     """No attempt is counted, and nothing is written to them."""
     async with sharing(2, limit=1) as sharers:
         await sharers.schedule(1)

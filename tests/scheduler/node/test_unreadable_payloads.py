@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from duly.jobs import JobContext, JobRegistry, PayloadKeys
-from duly.scheduler import HandedBack, InvalidPayload, StdScheduler
+from duly.scheduler import InvalidPayload, RunReturned, StdScheduler
 from duly.scheduler.node.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from duly.scheduler.testing import ManualClock
 from duly.stores import JobStore, MemoryStore, RunQuery, RunStatus
@@ -38,14 +38,14 @@ class Node:
     async def turn(self) -> None:
         """Lock what is due, run it, and write how it ended."""
         for _ in range(2):
-            await self.scheduler.works.dispatcher.run_once()
-            await self.scheduler.works.runs.rest()
-        await self.scheduler.works.dispatcher.run_once()
+            await self.scheduler.running_node.dispatcher.run_once()
+            await self.scheduler.running_node.runs.rest()
+        await self.scheduler.running_node.dispatcher.run_once()
 
     @property
     def reasons(self) -> list[str]:
         """Why it handed tasks back."""
-        return [event.reason for event in self.events if isinstance(event, HandedBack)]
+        return [event.reason for event in self.events if isinstance(event, RunReturned)]
 
     async def statuses(self) -> list[RunStatus]:
         """How the runs in the history ended."""
@@ -220,7 +220,7 @@ async def test_the_object_reaches_the_job_wherever_it_runs(place: Any) -> None: 
     async with StdScheduler(MemoryStore(), jobs=jobs) as scheduler:
         await scheduler.schedule_job("t", Shipping, payload=Order("anvil", 3))
         await scheduler.schedule_job("u", "later", payload=Order("anvil"))
-        await scheduler.works.dispatcher.run_once()
+        await scheduler.running_node.dispatcher.run_once()
         await scheduler.drain()
         runs = (await scheduler.runs(RunQuery())).items
 
@@ -271,8 +271,8 @@ async def test_a_fire_that_is_to_live_on_as_a_task_waits_for_a_node_with_the_key
         await old.turn()
         assert await old.scheduler.get_job_slugs() == ["t"]
         clock.advance(UNREADABLE_PAUSE)
-        await new.scheduler.works.dispatcher.run_once()
-        await new.scheduler.works.dispatcher.run_once()
+        await new.scheduler.running_node.dispatcher.run_once()
+        await new.scheduler.running_node.dispatcher.run_once()
 
         spawned = await new.scheduler.get_scheduled_job("t@2030-01-01T12:02:00+00:00")
         assert spawned.payload == b"anvil"
@@ -284,7 +284,7 @@ async def test_a_fire_whose_schedule_was_given_another_key_meanwhile_is_not_copi
         old.scheduler.jobs.job("each", trigger="@every 1m", overlap="allow")(lambda: None)
         await old.scheduler.schedule_job("t", "each", payload=b"anvil")
         clock.advance(UNREADABLE_PAUSE)
-        await old.scheduler.works.dispatcher.run_once()
+        await old.scheduler.running_node.dispatcher.run_once()
         await new.scheduler.update_job("t", payload=b"hammer")
         await old.turn()
 

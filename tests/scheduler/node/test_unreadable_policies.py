@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from duly.jobs import JobContext, JobRegistry, Task
-from duly.scheduler import HandedBack, NewTask, StdScheduler
+from duly.scheduler import NewTask, RunReturned, StdScheduler
 from duly.scheduler.node.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from duly.scheduler.testing import ManualClock
 from duly.stores import JobNotFound, JobStore, MemoryStore, RunQuery
@@ -29,7 +29,7 @@ class Node:
 
     async def turn(self) -> None:
         """Run what is due now, and what comes of it."""
-        await self.scheduler.works.turn_by_hand()
+        await self.scheduler.running_node.turn_by_hand()
 
     async def task(self) -> Task:
         """The task `t`."""
@@ -212,14 +212,14 @@ async def test_what_cannot_be_read_does_not_starve_what_can(store: MemoryStore, 
         await old.turn()
 
         assert [slug for slug, _ in old.got] == ["old"]
-        assert len([event for event in events if isinstance(event, HandedBack)]) == 95
+        assert len([event for event in events if isinstance(event, RunReturned)]) == 95
 
 
 async def test_what_one_of_two_nodes_cannot_read_is_run_by_the_other(store: MemoryStore, clock: ManualClock) -> None:
     """Whichever of them is first, each is run once, by the one; and within the longest pause."""
     async with two_releases(store, clock) as (old, new):
         await new.scheduler.schedule_jobs([NewTask(f"{number:02}", "k", payload=Order("anvil")) for number in range(100)])
-        await old.scheduler.works.dispatcher.run_once()  # locks as many as it has room for
+        await old.scheduler.running_node.dispatcher.run_once()  # locks as many as it has room for
         await new.turn()
         await old.turn()
         clock.advance(UNREADABLE_PAUSE_MAX)

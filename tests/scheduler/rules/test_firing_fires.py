@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Consistency, JobRegistry, Overlap, Request, Task, TaskOptions, TriggerSource
-from duly.scheduler.rules.endings import Ending, Finish, Missed, Raised, Stopped
+from duly.scheduler.rules.endings import EndedRun, Ending, Missed, Raised, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, is_suspect, plan_fire, trigger_of
 from duly.scheduler.rules.outcomes import decide
 from duly.stores import MemoryStore
@@ -156,7 +156,7 @@ async def test_a_one_off_that_came_too_late_is_known_as_done_when_its_outcome_is
         (task,) = await store.lock(NOON + HOUR, request({"k": 1}))
         fire = plan_fire(task, None)
         assert fire.instead == Missed()
-        finish = Finish(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=Missed())
+        finish = EndedRun(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=Missed())
         outcome = decide(task, finish, None)
 
         assert await store.reschedule(NOON + HOUR, [outcome]) == []

@@ -8,7 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from duly.jobs import Consistency, Misfire, Overlap, RetryPolicy, Task, TaskOptions, TaskState
-from duly.scheduler.rules.endings import Ending, Finish, Interrupted, Missed, Raised, Returned, Stopped
+from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Missed, Raised, Returned, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, plan_fire
 from duly.scheduler.rules.outcomes import decide
 from duly.stores import Outcome, RunStatus
@@ -88,10 +88,10 @@ class Life:
             return
         started_at, self.now = self.now, self.now + step.lasts
         if fire.instead is not None:
-            self._settle(row, Finish(task=row, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=fire.instead))
+            self._settle(row, EndedRun(task=row, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=fire.instead))
         else:
             ending = self._ending(row, step)
-            self._settle(row, Finish(task=row, fire_time=fire.fire_time, started_at=started_at, ended_at=self.now, ending=ending))
+            self._settle(row, EndedRun(task=row, fire_time=fire.fire_time, started_at=started_at, ended_at=self.now, ending=ending))
 
     def _ending(self, row: Task, step: Step) -> Ending:
         match step.end:
@@ -115,7 +115,7 @@ class Life:
             assert latest is None or latest <= fire_time, "of several missed ones the latest is run"
         assert self.attempts.setdefault((row.fires, row.first_run_at), fire_time) == fire_time, "every attempt is for the same fire"
 
-    def _settle(self, row: Task, finish: Finish) -> None:
+    def _settle(self, row: Task, finish: EndedRun) -> None:
         outcome = decide(row, finish, self.trigger)
         assert outcome == decide(row, finish, self.trigger), "the same question has the same answer"
         check(row, finish, outcome, self.trigger)
@@ -141,7 +141,7 @@ class Life:
     def _is_fire(self, instant: datetime) -> bool:
         return self.trigger is not None and missed(self.trigger, NOON, instant).latest == instant
 
-    def _count(self, row: Task, finish: Finish, outcome: Outcome) -> None:
+    def _count(self, row: Task, finish: EndedRun, outcome: Outcome) -> None:
         """A run counts for a fire of the trigger, unless the job had moved it to a time of its own."""
         fire_time = finish.fire_time
         is_over = outcome.next is None or outcome.next.fires > row.fires
@@ -154,7 +154,7 @@ class Life:
         self.skipped += sum(run.count for run in outcome.runs if run.status is RunStatus.SKIPPED)
 
 
-def check(row: Task, finish: Finish, outcome: Outcome, trigger: Trigger | None) -> None:
+def check(row: Task, finish: EndedRun, outcome: Outcome, trigger: Trigger | None) -> None:
     """What holds for every decision."""
     assert outcome.task == row
     if finish.ending != Missed():
@@ -186,7 +186,7 @@ def check(row: Task, finish: Finish, outcome: Outcome, trigger: Trigger | None) 
         assert after.owed or missed(trigger, after.anchor, after.run_at).count == 1, "the next fire is the first after the anchor"
 
 
-def is_moved(finish: Finish) -> bool:
+def is_moved(finish: EndedRun) -> bool:
     """Whether the job set the next run itself."""
     ending = finish.ending
     return isinstance(ending, Returned) and ending.task is not None and ending.task.run_at != finish.task.run_at

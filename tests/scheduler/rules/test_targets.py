@@ -264,7 +264,7 @@ async def test_a_task_that_is_just_being_locked_when_its_handler_goes_is_handed_
         assert (registry.noted, task.lease_id, task.attempt) == ([], None, 0)
 
 
-async def test_a_running_task_of_a_kind_with_a_limit_keeps_its_place_when_the_kind_is_deregistered() -> None:
+async def test_a_running_task_of_a_kind_with_a_limit_keeps_its_slot_when_the_kind_is_deregistered() -> None:
     """Or another node could begin one more than there may be."""
     registry = Noting()
 
@@ -279,20 +279,20 @@ async def test_a_running_task_of_a_kind_with_a_limit_keeps_its_place_when_the_ki
         lease = node.scheduler.config.lease
         for _ in range(4):
             node.clock.advance(lease / 2)
-            await node.scheduler.works.heartbeat.run_once()
-        other = await node.store.places(node.clock.now(), "other", "shared", 1, 1, lease)
-        assert (len(node.scheduler.works.runs), other) == (1, 0)
+            await node.scheduler.running_node.heartbeat.run_once()
+        other = await node.store.slots(node.clock.now(), "other", "shared", 1, 1, lease)
+        assert (len(node.scheduler.running_node.runs), other) == (1, 0)
 
 
 async def test_the_kinds_that_a_node_announces_follow_its_handlers() -> None:
     """At its next announcement."""
     async with driven(Noting()) as node:
         leave = node.scheduler.handle("mail", lambda: None)
-        await node.scheduler.works.heartbeat.run_once()
+        await node.scheduler.running_node.heartbeat.run_once()
         assert (await node.scheduler.nodes())[0].kinds == ("note", "mail")
         leave()
         node.clock.advance(node.scheduler.config.lease)
-        await node.scheduler.works.heartbeat.run_once()
+        await node.scheduler.running_node.heartbeat.run_once()
         assert (await node.scheduler.nodes())[0].kinds == ("note",)
 
 

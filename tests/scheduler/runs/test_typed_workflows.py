@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from duly.jobs import InvalidPayload, InvalidValue, JobContext, JobRegistry, PayloadKeys, Place, RetryPolicy, Task
+from duly.jobs import ExecutorChoice, InvalidPayload, InvalidValue, JobContext, JobRegistry, PayloadKeys, RetryPolicy, Task
 from duly.jobs.cipher import MARK
 from duly.scheduler import Cron, StdScheduler
 from duly.scheduler.testing import ManualClock, run_due
@@ -47,7 +47,7 @@ async def scheduler(store: MemoryStore, jobs: JobRegistry) -> AsyncIterator[StdS
 
 
 @pytest.fixture(params=["auto", "thread", "process", "pool of threads", "pool of processes"])
-def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest) -> Iterator[ExecutorChoice]:
     """Where a job runs."""
     if request.param.startswith("pool"):
         with ThreadPoolExecutor(1) if request.param.endswith("threads") else ProcessPoolExecutor(1, get_context("spawn")) as pool:
@@ -62,10 +62,10 @@ async def _nothing(ctx: JobContext, payload: object) -> None:
 
 async def turned(scheduler: StdScheduler) -> None:
     """Run what is due now, and write how it ended, but not what comes of it."""
-    await scheduler.works.dispatcher.run_once()
-    await scheduler.works.runs.rest()
-    scheduler.works.dispatcher.is_locking = False
-    await scheduler.works.dispatcher.run_once()
+    await scheduler.running_node.dispatcher.run_once()
+    await scheduler.running_node.runs.rest()
+    scheduler.running_node.dispatcher.is_locking = False
+    await scheduler.running_node.dispatcher.run_once()
 
 
 async def stored(store: MemoryStore) -> dict[str, bytes]:
@@ -80,7 +80,7 @@ async def errors(scheduler: StdScheduler) -> str:
 
 @pytest.mark.parametrize("job", [typed_jobs.ship_on, typed_jobs.ship_on_async])
 async def test_objects_are_spawned_and_gone_on_with_from_wherever_a_job_runs(
-    scheduler: StdScheduler, store: MemoryStore, job: Callable[..., object], place: Place
+    scheduler: StdScheduler, store: MemoryStore, job: Callable[..., object], place: ExecutorChoice
 ) -> None:
     """And the store has ciphertext of each of them."""
     scheduler.job("work", payload_type=Order, executor=place)(job)
@@ -97,7 +97,7 @@ async def test_objects_are_spawned_and_gone_on_with_from_wherever_a_job_runs(
         assert (type(payload), payload.startswith(MARK)) == (bytes, True)
 
 
-async def test_an_object_of_another_class_fails_the_run_that_spawns_it(scheduler: StdScheduler, place: Place) -> None:
+async def test_an_object_of_another_class_fails_the_run_that_spawns_it(scheduler: StdScheduler, place: ExecutorChoice) -> None:
     """By both names, and without what is in it."""
     scheduler.job("work", payload_type=Order, executor=place, retry=RetryPolicy(limit=0))(typed_jobs.spawn_another_class)
     await scheduler.schedule_job("w", "work", payload=Order("4111 1111"))
@@ -109,7 +109,7 @@ async def test_an_object_of_another_class_fails_the_run_that_spawns_it(scheduler
     assert await scheduler.get_job_slugs() == ["w"]
 
 
-async def test_what_is_spawned_is_what_was_given_at_the_call(scheduler: StdScheduler, place: Place) -> None:
+async def test_what_is_spawned_is_what_was_given_at_the_call(scheduler: StdScheduler, place: ExecutorChoice) -> None:
     """Although it is created at the end of the run, and the job may have changed it by then."""
     scheduler.job("work", payload_type=Order, executor=place)(typed_jobs.spawn_and_change)
     await scheduler.schedule_job("w", "work", payload=Order("anvil"))
@@ -119,7 +119,9 @@ async def test_what_is_spawned_is_what_was_given_at_the_call(scheduler: StdSched
     assert (basket.payload, basket.metadata) == (b'{"items":["anvil"]}', {"for": "ada"})
 
 
-async def test_a_step_that_keeps_its_payload_keeps_its_stored_form(scheduler: StdScheduler, store: MemoryStore, place: Place) -> None:
+async def test_a_step_that_keeps_its_payload_keeps_its_stored_form(
+    scheduler: StdScheduler, store: MemoryStore, place: ExecutorChoice
+) -> None:
     """Also when it comes back from another process, as plain bytes."""
     scheduler.job("work", executor=place)(typed_jobs.go_on)
     await scheduler.schedule_job("w", "work", payload=b"anvil")
@@ -142,7 +144,7 @@ async def test_what_fires_fetches_and_retries_leave_is_encrypted(scheduler: StdS
         bytes_or_object: Any = b"anvil" if kind == "fetched" else Order("anvil")
         await scheduler.schedule_job(kind, kind, payload=bytes_or_object, trigger="@every 1h", at=NOON, remote=True)
     async with scheduler.fetch("fetched") as tasks:
-        await scheduler.works.dispatcher.run_once()
+        await scheduler.running_node.dispatcher.run_once()
         task = await anext(tasks)
         assert task.payload == b"anvil"
         await _committed(scheduler, task.commit(payload=b"hammer"))
@@ -156,9 +158,9 @@ async def test_what_fires_fetches_and_retries_leave_is_encrypted(scheduler: StdS
 
 async def _committed(scheduler: StdScheduler, acknowledging: Coroutine[Any, Any, None]) -> None:
     writing = asyncio.create_task(acknowledging)
-    await scheduler.works.runs.rest()
-    scheduler.works.dispatcher.is_locking = False
-    await scheduler.works.dispatcher.run_once()
+    await scheduler.running_node.runs.rest()
+    scheduler.running_node.dispatcher.is_locking = False
+    await scheduler.running_node.dispatcher.run_once()
     await writing
 
 
@@ -166,7 +168,7 @@ async def test_a_fetched_task_takes_bytes(scheduler: StdScheduler) -> None:
     """A subscription has no class; the run goes on."""
     await scheduler.schedule_job("f", "fetched", payload=b"anvil", remote=True)
     async with scheduler.fetch("fetched") as tasks:
-        await scheduler.works.dispatcher.run_once()
+        await scheduler.running_node.dispatcher.run_once()
         task = await anext(tasks)
         wrong: Any = Order("anvil")
         with pytest.raises(InvalidPayload, match="registered here with no class of payloads"):

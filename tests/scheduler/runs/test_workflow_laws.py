@@ -12,7 +12,7 @@ from attrs import evolve
 
 from duly.jobs import Fail, JobContext, JobRegistry, RetryPolicy, Task
 from duly.scheduler import JobNotFound, StdScheduler
-from duly.scheduler.testing import ManualClock, cut_off, run_due
+from duly.scheduler.testing import ManualClock, kill, run_due
 from duly.stores import MemoryStore, RunQuery, RunStatus
 from support.tasks import LEASE, MINUTE, NOON, SECOND
 
@@ -74,7 +74,7 @@ class Life:
             "stop": lambda: scheduler.stop_job("w"),
             "restart": lambda: scheduler.restart_job("w"),
             "move": lambda: scheduler.reschedule_job("w", delay=self._one_of(ZERO, SECOND, MINUTE)),
-            "kill": lambda: cut_off(scheduler),
+            "kill": lambda: kill(scheduler),
             "close": scheduler.close,
         }
         what = self._random.choice([*happens, *["run"] * 4, *["resume"] * 2, "stand still"])

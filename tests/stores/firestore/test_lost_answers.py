@@ -215,12 +215,12 @@ async def test_a_deletion_whose_answer_was_lost_is_done(store: FirestoreStore) -
         await store.delete("task")
 
 
-async def test_places_whose_answer_was_lost_are_given_once(store: FirestoreStore) -> None:
+async def test_slots_whose_answer_was_lost_are_given_once(store: FirestoreStore) -> None:
     """The same node asks again, and holds the same."""
     with answers_lost(store):
-        assert await store.places(NOON, "a", "work", 2, 3, LEASE) == 2
+        assert await store.slots(NOON, "a", "work", 2, 3, LEASE) == 2
 
-    assert await store.places(NOON, "b", "work", 2, 3, LEASE) == 1
+    assert await store.slots(NOON, "b", "work", 2, 3, LEASE) == 1
 
 
 class DeafeningProxy:

@@ -283,12 +283,12 @@ async def test_a_large_creation_takes_back_its_parts_when_a_slug_comes_in_betwee
     """What was looked up is no longer true: nothing of the call stays but what a node has locked already."""
     monkeypatch.setattr(creating, "ATOMIC_BYTES", 10_000)
     api: Any = store._open.tenant.connection.api
-    commit, parts = api.commit, 0
+    commit, services = api.commit, 0
 
     async def disturbed(**options: object) -> object:
-        nonlocal parts
-        parts += 1
-        if parts == 3:
+        nonlocal services
+        services += 1
+        if services == 3:
             monkeypatch.undo()
             await store.create(NOON, [a_task("t17", payload=b"theirs")])
             await store.lock(NOON, request({"work": 1}))

@@ -59,7 +59,7 @@ async def _everything(store: JobStore) -> None:
         await store.count(query)
     await store.get_slugs(prefix="s")
     await store.next_run(["work"])
-    await store.places(NOON, "n", "work", 1, 2, LEASE)
+    await store.slots(NOON, "n", "work", 1, 2, LEASE)
     await store.announce(Node(name="n", started_at=NOON, seen_at=NOON, until=NOON + LEASE))
     await store.nodes()
     await store.runs(RunQuery())

@@ -30,8 +30,8 @@ async def test_a_database_that_cannot_be_reached_is_named_without_the_password(
     postgres_url: str, url: str, database: str, reason: str
 ) -> None:
     """In one line; nor is the password in what led to it."""
-    parts = urlsplit(postgres_url)
-    server = f"{parts.hostname}:{parts.port}"
+    services = urlsplit(postgres_url)
+    server = f"{services.hostname}:{services.port}"
     store = open_store(url.format(server=server, url=f"postgresql://postgres:sesame@{server}") + f"/{database}")
     with pytest.raises(StoreUnavailable, match=reason) as refused:
         await store.open()

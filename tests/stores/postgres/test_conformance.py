@@ -39,7 +39,7 @@ def _migrated(url: str) -> str:
 def _on(url: str) -> Iterator[MakeStore]:
     yield lambda namespace: PostgresStore(url, namespace=namespace, schema=_SCHEMA)
     with psycopg.connect(url, autocommit=True) as connection:
-        for table in ("tasks", "runs", "nodes", "places"):
+        for table in ("tasks", "runs", "nodes", "slots"):
             # Faster than TRUNCATE, of so few rows.
             connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(_SCHEMA, table)))
 

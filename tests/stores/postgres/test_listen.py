@@ -20,7 +20,7 @@ from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.postgres
 
-PATIENCE = 10.0
+DEADLINE = 10.0
 
 
 @pytest_asyncio.fixture
@@ -42,7 +42,7 @@ async def heard(ear: psycopg.AsyncConnection, store: PostgresStore) -> int:
     """Return how many hints came in so far, by sending a mark behind them."""
     mark, count = uuid4().hex, 0
     await store._session.ask(store._session.sql.notify, payload=mark)
-    async for notification in ear.notifies(timeout=PATIENCE):
+    async for notification in ear.notifies(timeout=DEADLINE):
         if notification.payload == mark:
             return count
         assert not notification.payload
@@ -115,10 +115,10 @@ async def test_a_listener_that_lost_its_line_hears_again(store: PostgresStore, e
     async with store.listen() as rings:
         await _cut_listeners(store, ear)
         await store.create(NOON, [a_task("while deaf")])
-        await asyncio.wait_for(anext(rings), PATIENCE)
+        await asyncio.wait_for(anext(rings), DEADLINE)
 
         await store.create(NOON, [a_task("afterwards")])
-        await asyncio.wait_for(anext(rings), PATIENCE)
+        await asyncio.wait_for(anext(rings), DEADLINE)
 
 
 async def test_a_line_that_hears_nothing_is_noticed(

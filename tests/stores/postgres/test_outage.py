@@ -83,8 +83,8 @@ class Proxy:
 @pytest_asyncio.fixture
 async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
     """A way to the shared server."""
-    parts = urlsplit(postgres_url)
-    proxy = Proxy(parts.hostname or "", parts.port or 0)
+    services = urlsplit(postgres_url)
+    proxy = Proxy(services.hostname or "", services.port or 0)
     yield proxy
     await proxy.stop()
 

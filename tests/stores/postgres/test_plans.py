@@ -37,7 +37,7 @@ HISTORIES = {
 }
 
 
-class Desk:
+class DeliveryQueue:
     """A connection as the store's are, on a schema of its own, that plans statements and explains how they run."""
 
     def __init__(self, connection: psycopg.Connection, session: Session) -> None:
@@ -102,7 +102,7 @@ def _touched(node: Mapping[str, Any]) -> float:
 
 
 @pytest.fixture
-def desk(each_postgres_url: str) -> Iterator[Desk]:
+def desk(each_postgres_url: str) -> Iterator[DeliveryQueue]:
     """A fresh schema."""
     schema = f"plans_{uuid4().hex[:8]}"
 
@@ -113,11 +113,11 @@ def desk(each_postgres_url: str) -> Iterator[Desk]:
     parameters = parse_address(each_postgres_url, schema).connect_parameters(timedelta(seconds=10))
     parameters["options"] += f" -c search_path={schema}"
     with psycopg.connect(autocommit=True, **parameters) as connection:
-        yield Desk(connection, asyncio.run(session()))
+        yield DeliveryQueue(connection, asyncio.run(session()))
         connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
 
 
-def _steps(desk: Desk) -> dict[str, Step]:
+def _steps(desk: DeliveryQueue) -> dict[str, Step]:
     """The statements that a node lives on, for a batch of ten that fits no row."""
     session = desk.session
     asked = request({"work": BATCH})
@@ -132,7 +132,7 @@ def _steps(desk: Desk) -> dict[str, Step]:
     leases = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": NOON + LEASE}
     return {
         "lock": holding._lock(session, NOON, asked),
-        "next_due": holding._next_due(session, asked),
+        "next_run": holding._next_run(session, asked),
         "reschedule": reschedule,
         "extend": session.step(session.sql.extend, leases),
         "create_missing": session.step(session.sql.create_missing, new),
@@ -142,7 +142,7 @@ def _steps(desk: Desk) -> dict[str, Step]:
 
 @pytest.mark.parametrize("planned", ["at the start", "at the end"])
 @pytest.mark.parametrize("history", HISTORIES)
-def test_no_statement_reads_more_than_its_batch(desk: Desk, history: str, planned: str) -> None:
+def test_no_statement_reads_more_than_its_batch(desk: DeliveryQueue, history: str, planned: str) -> None:
     """No table is read through and none is sorted: by the index or by place, a few rows for each of the batch."""
     before, after = HISTORIES[history]
     steps = _steps(desk)
@@ -161,7 +161,7 @@ def test_no_statement_reads_more_than_its_batch(desk: Desk, history: str, planne
             assert _touched(node) <= 3 * BATCH, (name, node)
 
 
-def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: Desk) -> None:
+def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: DeliveryQueue) -> None:
     """Sixty-one rows in a table that had one when it was analysed: other shapes of this statement take all of them."""
     desk.fill(1)
     desk.execute("ANALYZE tasks")
@@ -185,7 +185,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: Desk, history: str) -> None:
+def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: DeliveryQueue, history: str) -> None:
     """Read from its beginning to its end, and neither the table nor the rest of the namespace."""
     before, after = HISTORIES[history]
     desk.fill(before or 0)
@@ -201,7 +201,7 @@ def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: Desk, history: st
             assert _touched(node) <= 3 * BATCH, (name, node)
 
 
-def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: Desk) -> None:
+def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: DeliveryQueue) -> None:
     """A kind of which there are few, among many of others: what is not due of it, and what is of them, is not read."""
     desk.fill(MANY)
     desk.fill(BATCH, "rare")
@@ -215,7 +215,7 @@ def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: Desk) -> N
 @pytest.mark.parametrize(
     "conditions", [{}, {"kinds": ("work",)}, {"states": (TaskState.RUNNING,)}, {"contains": "a"}, {"metadata": {"a": "b"}}]
 )
-def test_a_count_reads_its_own_namespace_and_no_other(desk: Desk, conditions: dict[str, Any]) -> None:
+def test_a_count_reads_its_own_namespace_and_no_other(desk: DeliveryQueue, conditions: dict[str, Any]) -> None:
     """Each of its tasks at most once."""
     desk.fill(MANY, namespace="other")
     desk.fill(BATCH)
@@ -226,7 +226,7 @@ def test_a_count_reads_its_own_namespace_and_no_other(desk: Desk, conditions: di
         assert _touched(node) <= BATCH, node
 
 
-def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: Desk) -> None:
+def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: DeliveryQueue) -> None:
     """Those that one schedule started beside each other, in a long history of others."""
     query = """INSERT INTO runs SELECT 'default', name || g, name || g, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
                  FROM generate_series(1, %s) AS g, (VALUES (%s)) AS given (name)"""
@@ -239,25 +239,25 @@ def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: Desk) -> 
         assert _touched(node) <= 3 * BATCH, node
 
 
-def _search(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+def _search(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
     return _explain(desk, desk.session.sql.search, keeping.search_values(TaskQuery(limit=BATCH, **conditions)))
 
 
-def _count(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+def _count(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
     return _explain(desk, desk.session.sql.count, keeping.count_values(TaskQuery(**conditions)))
 
 
-def _runs(desk: Desk, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
+def _runs(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
     sql = desk.session.sql.runs_of_task if "slug" in conditions else desk.session.sql.runs
     return _explain(desk, sql, history.runs_values(RunQuery(limit=BATCH, **conditions)))
 
 
-def _explain(desk: Desk, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
+def _explain(desk: DeliveryQueue, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
     *before, step = desk.session.by_values(query, values)
     return desk.explain(step, before=before)
 
 
-def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: Desk) -> None:
+def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: DeliveryQueue) -> None:
     """A page of the history, a page of one task's, and the question whether a run is in it."""
     query = """INSERT INTO runs SELECT 'default', 'r' || g, 's' || g %% 7, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
                  FROM generate_series(1, %s) AS g"""

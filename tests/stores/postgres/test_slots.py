@@ -85,7 +85,7 @@ async def test_all_processes_together_run_no_more_than_the_limit(scheduler: StdS
     assert most_at_once(runs) == 2
 
 
-async def test_every_process_has_its_part_though_two_could_have_all_places_for_ever(scheduler: StdScheduler, log: Log) -> None:
+async def test_every_process_has_its_part_though_two_could_have_all_slots_for_ever(scheduler: StdScheduler, log: Log) -> None:
     """There is more to do than this test waits for, so that no node gets its part because the others have none left."""
     with ExitStack() as stack:
         for node in [stack.enter_context(program("sharing.py", *log.arguments, "2")) for _ in range(3)]:
@@ -97,7 +97,7 @@ async def test_every_process_has_its_part_though_two_could_have_all_places_for_e
     assert most_at_once(runs) == 2
 
 
-async def test_the_places_of_a_killed_node_are_free_within_about_a_lease(scheduler: StdScheduler, log: Log) -> None:
+async def test_the_slots_of_a_killed_node_are_free_within_about_a_lease(scheduler: StdScheduler, log: Log) -> None:
     """Nobody else runs while it lives, although more is due."""
     with program("sharing.py", *log.arguments, "1") as first, program("sharing.py", *log.arguments, "1") as second:
         for node in (first, second):

@@ -231,7 +231,7 @@ async def test_a_time_that_is_ahead_of_the_servers_changes_nothing(store: Postgr
         store.update(ahead, transitions.pause(held)),
         store.reschedule(ahead, [advanced(held, run_at=ahead)]),
         store.extend(ahead, [held_of(held)], LEASE),
-        store.places(ahead, "n", "work", 1, 1, LEASE),
+        store.slots(ahead, "n", "work", 1, 1, LEASE),
     )
     for call in calls:
         with pytest.raises(ClockSkew) as refused:

@@ -32,7 +32,7 @@ def tell(event: Event) -> None:
 
 def watch(scheduler: StdScheduler) -> None:
     """Tell when the scheduler begins to drain."""
-    while scheduler._works is None or scheduler._works.dispatcher.is_locking:
+    while scheduler._running_node is None or scheduler._running_node.dispatcher.is_locking:
         time.sleep(0.01)
     say("draining")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from duly.scheduler import FetchedTask, StdScheduler
 from duly.stores import open_store
 from support.fetching import KIND
-from support.fleet import PATIENCE
+from support.fleet import DEADLINE
 from support.programs import end_with_the_test, say
 from support.waiting import wait_until_async
 
@@ -19,7 +19,7 @@ async def work(task: FetchedTask) -> None:
     """Wait for a file of the payload's name, and commit."""
     told = f"{task.slug} {task.fire_time.isoformat()} {task.attempt}"
     say(f"began {told}")
-    await wait_until_async(Path(task.payload.decode()).exists, PATIENCE)
+    await wait_until_async(Path(task.payload.decode()).exists, DEADLINE)
     await task.commit()
     say(f"ended {told}")
 

@@ -8,25 +8,25 @@ from duly.jobs import JobRegistry, Task
 from duly.jobs.context import JobContext
 from duly.scheduler import BlockingScheduler
 from duly.stores import MemoryStore
-from support import apart_jobs
+from support import remote_jobs
 from support.programs import say, stuck
 
 
 def idle(_: JobContext, task: Task) -> None:
     """Begin, and end."""
-    apart_jobs.began(task)
+    remote_jobs.began(task)
 
 
 def main(_: JobContext, task: Task) -> None:
     """Tell under which name this module goes."""
     say(__name__)
-    apart_jobs.began(task)
+    remote_jobs.began(task)
 
 
 def run(job: str, file: Path) -> None:
     """Run the job, and then nothing, for ever."""
     jobs = JobRegistry()
-    jobs.job("job", executor="process")({"idle": idle, "main": main}.get(job) or getattr(apart_jobs, job))
+    jobs.job("job", executor="process")({"idle": idle, "main": main}.get(job) or getattr(remote_jobs, job))
     with BlockingScheduler(MemoryStore(), jobs=jobs) as scheduler:
         scheduler.schedule_job("job", "job", payload=bytes(file))
         while not file.exists() or (job == "idle" and scheduler.get_job_slugs()):

@@ -139,9 +139,9 @@ def test_every_word_of_up_to_three_letters_is_a_unit_where_postgresql_has_one(se
 def test_every_character_of_ascii_separates_or_spoils_as_in_postgresql(server: Connection) -> None:
     """Before, within and after a part, and in the ISO 8601 form."""
     characters = [chr(code) for code in range(1, 128)]
-    places = ("{}1h", "1{}h", "1 {} h", "1h{}", "1h{}1s", "1h {}2", "P1{}D", "PT1H{}", "P{}1D")
+    slots = ("{}1h", "1{}h", "1 {} h", "1h{}", "1h{}1s", "1h {}2", "P1{}D", "PT1H{}", "P{}1D")
 
-    assert compare(server, [place.replace("{}", character) for character in characters for place in places])[1] == []
+    assert compare(server, [place.replace("{}", character) for character in characters for place in slots])[1] == []
 
 
 def random_intervals(random: Random, count: int) -> list[Interval]:

@@ -7,12 +7,12 @@ import pytest
 
 from duly.jobs import JobRegistry, PayloadTooLarge, RetryPolicy, TaskOptions, TaskState
 from duly.scheduler import (
+    AlreadyAcknowledged,
     InvalidValue,
     JobAlreadyRegistered,
     KindFetched,
     LockLost,
     RunEnded,
-    RunOver,
     RunStarted,
     SchedulerClosed,
     StdScheduler,
@@ -121,7 +121,7 @@ async def test_what_was_edited_meanwhile_and_what_is_acknowledged_are_both_kept(
         node.clock.advance(HOUR)
         task = await read(node, tasks)
         acking = asyncio.ensure_future(task.commit(payload=b"mine"))
-        await node.scheduler.works.runs.rest()
+        await node.scheduler.running_node.runs.rest()
         await edit(node.store, "a", node.clock.now(), metadata={"by": "another"})
         await node.turn(2)
         await acking
@@ -177,8 +177,8 @@ async def test_a_second_acknowledgement_is_refused() -> None:
         task = await read(node, tasks)
         first, second = await written(node, task.commit(), task.fail("no"))
         assert first is None
-        assert isinstance(second, RunOver)
-        with pytest.raises(RunOver, match="acknowledged before"):
+        assert isinstance(second, AlreadyAcknowledged)
+        with pytest.raises(AlreadyAcknowledged, match="acknowledged before"):
             await task.commit()
         assert await node.statuses() == [RunStatus.DONE]
 
@@ -192,8 +192,8 @@ async def test_an_acknowledgement_after_the_lease_was_lost_says_so(*, is_noticed
         task = await read(node, tasks)
         node.clock.advance(HOUR)
         if is_noticed:
-            node.scheduler.works.heartbeat.cut_untrusted()
-            await node.scheduler.works.runs.rest()
+            node.scheduler.running_node.heartbeat.cut_untrusted()
+            await node.scheduler.running_node.runs.rest()
         assert not task.lease_valid()
         with pytest.raises(LockLost):
             await task.commit()
@@ -221,7 +221,7 @@ async def test_no_acknowledgement_is_taken_by_another_subscriptions_flusher() ->
         assert sorted(task.slug for task in fetched) == ["a", "b", "c"]
         for index, tasks in enumerate(streams):
             for other in {0, 1, 2} - {index}:
-                with pytest.raises(RunOver, match="not in the hands of this subscription"):
+                with pytest.raises(AlreadyAcknowledged, match="not in the hands of this subscription"):
                     tasks._subscription.acknowledge(fetched[other]._handout, Ack(payload_limit=1))
         assert await written(node, *(task.commit(result=f"by {index}") for index, task in enumerate(fetched))) == [None] * 3
         runs = (await node.scheduler.runs(RunQuery())).items
@@ -256,7 +256,7 @@ async def test_a_bound_that_is_none_is_refused(most: int) -> None:
     async with a_node() as node:
         with pytest.raises(InvalidValue, match="max_in_flight"):
             node.scheduler.fetch(KIND, max_in_flight=most)
-        assert KIND not in node.scheduler.works.here.kinds
+        assert KIND not in node.scheduler.running_node.here.kinds
 
 
 async def test_a_scheduler_that_is_not_running_fetches_nothing() -> None:
@@ -275,9 +275,9 @@ async def test_no_more_are_locked_than_may_be_in_flight() -> None:
         tasks = node.scheduler.fetch(KIND, max_in_flight=2)
         task = await read(node, tasks)
         await node.turn()
-        assert len(node.scheduler.works.runs) == 2
+        assert len(node.scheduler.running_node.runs) == 2
         assert await written(node, task.commit()) == [None]
-        assert sorted(run.task.slug for run in node.scheduler.works.runs) == ["b", "c"]
+        assert sorted(run.task.slug for run in node.scheduler.running_node.runs) == ["b", "c"]
 
 
 async def test_subscriptions_of_one_kind_share_its_tasks_each_within_its_own_bound() -> None:
@@ -286,7 +286,7 @@ async def test_subscriptions_of_one_kind_share_its_tasks_each_within_its_own_bou
         await schedule(node, *"abcde")
         small, great = node.scheduler.fetch(KIND, max_in_flight=1), node.scheduler.fetch(KIND, max_in_flight=3)
         one = await read(node, small)
-        assert len(node.scheduler.works.runs) == 4
+        assert len(node.scheduler.running_node.runs) == 4
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(small.read(), 0.01)
         others = [await read(node, great) for _ in range(3)]
@@ -310,7 +310,7 @@ async def test_a_scheduler_with_the_same_registry_leaves_what_another_one_fetche
         tasks = node.scheduler.fetch(KIND)
         await schedule(node, "a")
         await other.turn()
-        assert not other.scheduler.works.runs
+        assert not other.scheduler.running_node.runs
         assert (await read(node, tasks)).slug == "a"
 
 
@@ -337,7 +337,7 @@ async def test_a_time_limit_counts_from_the_reading() -> None:
             await run_due(node.scheduler, until=node.clock.now() + span)
             reasons.append(task.stop_reason)
         assert reasons == [None, "stopped at its time limit of 0:01:00"]
-        with pytest.raises(RunOver, match="time limit"):
+        with pytest.raises(AlreadyAcknowledged, match="time limit"):
             await task.commit()
         assert await node.statuses() == [RunStatus.RETRIED]
 
@@ -354,5 +354,5 @@ async def test_a_task_that_is_stopped_is_over_read_or_not(*, is_read: bool) -> N
         await node.turn(3)  # ended, decided on, and decided anew, because the request was an edit
         assert await node.statuses() == [RunStatus.CANCELLED]
         if task is not None:
-            with pytest.raises(RunOver, match="somebody asked for it to be stopped"):
+            with pytest.raises(AlreadyAcknowledged, match="somebody asked for it to be stopped"):
                 await task.commit()

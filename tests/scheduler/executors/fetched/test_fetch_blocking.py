@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from duly.scheduler import BlockingFetchedTask, BlockingScheduler, NewTask, RunOver
+from duly.scheduler import AlreadyAcknowledged, BlockingFetchedTask, BlockingScheduler, NewTask
 from duly.stores import MemoryStore, RunQuery, RunStatus
 from support.fetching import KIND
 from support.schedulers import HOUR, LEASE
@@ -76,7 +76,7 @@ def test_a_break_gives_back_what_was_read(scheduler: BlockingScheduler) -> None:
         kept = task
         break
     wait_until(lambda: statuses(scheduler) == [RunStatus.CANCELLED])
-    with pytest.raises(RunOver):
+    with pytest.raises(AlreadyAcknowledged):
         kept.commit()
     assert scheduler.get_scheduled_job("a").attempt == 0
 

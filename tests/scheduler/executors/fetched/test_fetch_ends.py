@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 
 from duly.jobs import Consistency, TaskOptions, TaskState
-from duly.scheduler import FetchedTask, HandedBack, LeaseLost, NewTask, RunOver, RunStarted, StdScheduler
+from duly.scheduler import AlreadyAcknowledged, FetchedTask, LeaseLost, NewTask, RunReturned, RunStarted, StdScheduler
 from duly.scheduler.testing import run_due
 from duly.stores import Exchange, JobStore, MemoryStore, RunQuery, RunStatus
 from duly.stores.firestore import FirestoreStore, Target
@@ -41,12 +41,12 @@ async def test_what_nobody_reads_for_three_leases_is_handed_back_as_if_it_had_ne
         tasks = node.scheduler.fetch(KIND)
         await schedule(node, "a")
         await run_due(node.scheduler, until=NOON + 3 * lease - SECOND)
-        assert [run.task.slug for run in node.scheduler.works.runs] == ["a"]
+        assert [run.task.slug for run in node.scheduler.running_node.runs] == ["a"]
         await run_due(node.scheduler, until=NOON + 4 * lease)
         task = await node.scheduler.get_scheduled_job("a")
         assert (task.lease_id, task.attempt, task.first_run_at, task.crashes) == (None, 0, None, 0)
         assert (node.of(RunStarted), node.of(LeaseLost), await node.statuses()) == ([], [], [])
-        assert [str(event).rpartition(": ")[2] for event in node.of(HandedBack)] == ["nobody read it for 3 leases"]
+        assert [str(event).rpartition(": ")[2] for event in node.of(RunReturned)] == ["nobody read it for 3 leases"]
         elsewhere = other.scheduler.fetch(KIND)
         assert (await read(other, elsewhere)).attempt == 1
         await schedule(node, "b")
@@ -62,7 +62,7 @@ async def test_what_was_read_keeps_its_lease_although_nobody_reads_on() -> None:
         await schedule(node, "a", "b")
         task = await read(node, tasks)
         await run_due(node.scheduler, until=NOON + 10 * node.scheduler.config.lease)
-        assert [run.task.slug for run in node.scheduler.works.runs] == ["a"]
+        assert [run.task.slug for run in node.scheduler.running_node.runs] == ["a"]
         assert task.lease_valid()
         assert await written(node, task.commit()) == [None]
         assert (await node.scheduler.get_scheduled_job("b")).attempt == 0
@@ -168,13 +168,13 @@ async def test_a_stream_that_is_left_gives_back_what_is_unread_and_what_is_in_ha
         await node.turn()
         await asyncio.wait_for(leaving, 5)
         await settled(node)
-        with pytest.raises(RunOver, match="its subscription ended before it was acknowledged"):
+        with pytest.raises(AlreadyAcknowledged, match="its subscription ended before it was acknowledged"):
             await kept[0].commit()
         stored = [await node.scheduler.get_scheduled_job(slug) for slug in "abc"]
         assert [(task.lease_id, task.attempt) for task in stored] == [(None, 0)] * 3
         assert await node.statuses() == [RunStatus.CANCELLED]
-        assert KIND not in node.scheduler.works.here.kinds
-        assert not node.scheduler.works.runs
+        assert KIND not in node.scheduler.running_node.here.kinds
+        assert not node.scheduler.running_node.runs
 
 
 async def test_a_subscription_that_is_left_leaves_to_the_others_what_they_have_room_for() -> None:
@@ -185,9 +185,9 @@ async def test_a_subscription_that_is_left_leaves_to_the_others_what_they_have_r
         await node.turn()
         await first.aclose()
         await settled(node)
-        assert len(node.scheduler.works.runs) == 2
+        assert len(node.scheduler.running_node.runs) == 2
         assert [await read(node, second), await read(node, second)]
-        assert len(node.of(HandedBack)) == 3
+        assert len(node.of(RunReturned)) == 3
 
 
 async def test_what_a_lock_on_its_way_brings_after_the_last_subscription_ended_is_handed_back() -> None:
@@ -219,7 +219,7 @@ async def test_a_drain_ends_the_stream_and_lets_what_is_in_hand_be_acknowledged(
         await scheduler.schedule_jobs([NewTask(slug, KIND, remote=True) for slug in "ab"])
         tasks = scheduler.fetch(KIND)
         task = await anext(tasks)
-        await wait_until_async(lambda: len(scheduler.works.runs) == 2)
+        await wait_until_async(lambda: len(scheduler.running_node.runs) == 2)
         draining = asyncio.ensure_future(scheduler.drain())
         await asyncio.sleep(0)
         assert [each async for each in tasks] == []
@@ -241,7 +241,7 @@ async def test_what_outlasts_the_grace_is_interrupted_and_can_be_fetched_after_t
         tasks = scheduler.fetch(KIND)
         task = await anext(tasks)
         await scheduler.drain(timedelta(0))
-        with pytest.raises(RunOver):
+        with pytest.raises(AlreadyAcknowledged):
             await task.commit()
         await scheduler.start()
         assert (await anext(scheduler.fetch(KIND))).attempt == 1

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from duly.jobs import TaskOptions
-from duly.scheduler import FetchedTask, Fetching, LockLost, NodeStopped, RunOver, StdScheduler
+from duly.scheduler import AlreadyAcknowledged, FetchedTask, Fetching, LockLost, NodeStopped, StdScheduler
 from duly.scheduler.rules.endings import Interrupted
 from duly.scheduler.testing import ManualClock, run_due
 from duly.stores import Held, MemoryStore, RunQuery, RunStatus, StoreUnavailable
@@ -75,9 +75,9 @@ async def test_a_run_that_is_cut_short_at_the_moment_of_its_reading_cannot_be_ac
         tasks = node.scheduler.fetch(KIND)
         await node.turn()
         task = await anext(tasks)
-        (run,) = node.scheduler.works.runs
+        (run,) = node.scheduler.running_node.runs
         run.end_early(Interrupted("the test says so"))
-        with pytest.raises(RunOver, match="the test says so"):
+        with pytest.raises(AlreadyAcknowledged, match="the test says so"):
             await task.fail("no")
         await node.turn(2)
         assert await node.statuses() == [RunStatus.CANCELLED]
@@ -105,7 +105,7 @@ async def test_an_acknowledgement_long_after_the_run_was_over_still_says_why() -
         tasks = node.scheduler.fetch(KIND)
         task = await read(node, tasks)
         await run_due(node.scheduler, until=NOON + 10 * MINUTE)
-        with pytest.raises(RunOver, match="stopped at its time limit of 0:01:00"):
+        with pytest.raises(AlreadyAcknowledged, match="stopped at its time limit of 0:01:00"):
             await task.commit()
 
 
@@ -119,12 +119,12 @@ async def acknowledged_in_an_outage(node: Driven, tasks: Fetching) -> "asyncio.F
     node.store.script.answers.append(unreachable)
     node.store.script.extend.append(down)
     acknowledging = asyncio.ensure_future(task.commit())
-    await node.scheduler.works.runs.rest()
+    await node.scheduler.running_node.runs.rest()
     with suppress(StoreUnavailable):
         await node.turn()
     node.clock.advance(2 * node.scheduler.config.lease)
     with suppress(StoreUnavailable):
-        await node.scheduler.works.heartbeat.run_once()
+        await node.scheduler.running_node.heartbeat.run_once()
     await asyncio.sleep(0)
     assert not acknowledging.done()
     return acknowledging
@@ -162,11 +162,11 @@ async def test_a_payload_that_is_kept_may_be_larger_than_this_node_allows() -> N
     async with StdScheduler(store.sibling(), clock=clock) as publisher, StdScheduler(store, clock=clock, payload_limit=10) as scheduler:
         await publisher.schedule_job("a", KIND, payload=bytes(100), remote=True)
         tasks = scheduler.fetch(KIND)
-        await scheduler.works.turn_by_hand()
+        await scheduler.running_node.turn_by_hand()
         task = await anext(tasks)
         acknowledging = asyncio.ensure_future(task.commit())
         await asyncio.sleep(0)
-        await scheduler.works.turn_by_hand()
+        await scheduler.running_node.turn_by_hand()
         await acknowledging
         assert [run.status for run in (await scheduler.runs(RunQuery())).items] == [RunStatus.DONE]
 

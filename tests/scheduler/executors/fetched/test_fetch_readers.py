@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from duly.scheduler import HandedBack, NewTask, SchedulerClosed
+from duly.scheduler import NewTask, RunReturned, SchedulerClosed
 from duly.stores import Exchange
 from support.fetching import KIND, a_node, read, read_in_vain, schedule, written
 from support.schedulers import Call, ScriptedStore, a_scheduler, heard
@@ -20,7 +20,7 @@ async def test_what_comes_to_be_read_when_its_lease_cannot_be_trusted_goes_back_
         await node.turn()
         node.clock.advance(node.scheduler.config.lease - node.scheduler.config.margin)
         await read_in_vain(tasks)
-        await node.scheduler.works.heartbeat.run_once()
+        await node.scheduler.running_node.heartbeat.run_once()
         await node.turn()
         task = await read(node, tasks)
         assert (task.slug, task.attempt, await node.statuses()) == ("a", 1, [])
@@ -41,7 +41,7 @@ async def test_a_reader_does_not_stumble_over_a_run_that_other_code_of_the_progr
         tasks = node.scheduler.fetch(KIND)
         await node.turn()
         reading = asyncio.ensure_future(tasks.read())
-        (run,) = node.scheduler.works.runs
+        (run,) = node.scheduler.running_node.runs
         assert run.working is not None
         run.working.cancel()
         await asyncio.sleep(0)
@@ -64,9 +64,9 @@ async def test_what_a_lock_on_its_way_brings_beyond_the_room_that_is_left_is_han
 
         node.store.script.answers.append(locked_and_left)
         await node.turn(2)
-        assert len(node.scheduler.works.runs) == 1
+        assert len(node.scheduler.running_node.runs) == 1
         assert (await read(node, staying)).slug in "abc"
-        assert len(node.of(HandedBack)) == 2
+        assert len(node.of(RunReturned)) == 2
 
 
 async def test_a_reader_who_holds_as_many_as_he_may_goes_on_when_one_of_them_is_over() -> None:
@@ -96,8 +96,8 @@ async def test_what_was_handed_back_takes_up_no_room() -> None:
         for _ in range(2):
             task = await read(node, staying)
             assert await written(node, task.commit()) == [None]
-        assert len(node.scheduler.works.runs) == 2
-        assert len(node.of(HandedBack)) == 2
+        assert len(node.scheduler.running_node.runs) == 2
+        assert len(node.of(RunReturned)) == 2
 
 
 async def test_who_reads_again_after_a_while_need_not_wait_for_the_poll() -> None:
@@ -106,8 +106,8 @@ async def test_who_reads_again_after_a_while_need_not_wait_for_the_poll() -> Non
         events = heard(scheduler)
         tasks = scheduler.fetch(KIND)
         await scheduler.schedule_job("a", KIND, remote=True)
-        await wait_until_async(lambda: any(isinstance(event, HandedBack) for event in events))
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: any(isinstance(event, RunReturned) for event in events))
+        await wait_until_async(lambda: not scheduler.running_node.runs)
         assert (await asyncio.wait_for(anext(tasks), 5)).slug == "a"
 
 
@@ -132,9 +132,9 @@ async def test_what_is_unread_at_the_beginning_of_a_drain_is_handed_back_at_once
         tasks = node.scheduler.fetch(KIND)
         await node.dispatcher.run_once()
         if is_offered:
-            await node.scheduler.works.runs.rest()
+            await node.scheduler.running_node.runs.rest()
         await node.scheduler.drain()
-        assert [str(event).rpartition(": ")[2] for event in node.of(HandedBack)] == ["this node is stopping, and nobody had read it"]
+        assert [str(event).rpartition(": ")[2] for event in node.of(RunReturned)] == ["this node is stopping, and nobody had read it"]
         assert ((await after.get("a")).attempt, [each async for each in tasks]) == (0, [])
 
 

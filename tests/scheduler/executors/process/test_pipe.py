@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from duly.scheduler.executors.process.pipe import Line
+from duly.scheduler.executors.process.pipe import Pipe
 from support.waiting import wait_until_async
 
 
@@ -18,7 +18,7 @@ class Ends:
         ours, self.other = socket.socketpair()
         self.messages: list[bytes] = []
         self.ends = 0
-        self.line = Line(ours, self.messages.append, self._end)
+        self.line = Pipe(ours, self.messages.append, self._end)
 
     def _end(self) -> None:
         self.ends += 1

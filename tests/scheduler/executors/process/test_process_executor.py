@@ -17,12 +17,12 @@ from duly.scheduler.rules.endings import Interrupted, RemoteError, Returned, Sto
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.testing import run_due
 from duly.stores import RunQuery
-from support import apart_jobs
-from support.apart import Apart, apart, began, children, ended, error_of, is_gone, result_of, task_of, word_in
+from support import remote_jobs
 from support.contexts import context, task_with
 from support.driven import driven
 from support.lives import takes_less_than
 from support.programs import program
+from support.remote import Remote, apart, began, children, ended, error_of, is_gone, result_of, task_of, word_in
 from support.schedulers import SECOND, a_scheduler, heard
 from support.waiting import wait_until, wait_until_async
 
@@ -30,7 +30,7 @@ LIMIT = SECOND / 2
 
 
 @pytest.fixture
-async def runner() -> AsyncIterator[Apart]:
+async def runner() -> AsyncIterator[Remote]:
     """A runner, of which no process is left afterwards."""
     before = set(children())
     async with apart() as runner:
@@ -47,97 +47,97 @@ def file(tmp_path: Path) -> Path:
 # -- what comes back
 
 
-async def test_a_job_in_a_process_is_told_which_run_it_is_in(runner: Apart) -> None:
+async def test_a_job_in_a_process_is_told_which_run_it_is_in(runner: Remote) -> None:
     """The context is that of any other job; the thread is the process' main one."""
-    *told, pid, thread = json.loads(await runner.result(apart_jobs.report, "process"))
+    *told, pid, thread = json.loads(await runner.result(remote_jobs.report, "process"))
     noon = "2030-01-01T12:00:00+00:00"
     assert told == ["task", "kind", "n", noon, 3, "lease.0", f"task@{noon}", None, True]
     assert pid != os.getpid()
     assert thread == "MainThread"
 
 
-async def test_a_coroutine_in_a_process_has_a_loop_of_its_own(runner: Apart) -> None:
+async def test_a_coroutine_in_a_process_has_a_loop_of_its_own(runner: Remote) -> None:
     """It can sleep and bound its waits there."""
-    pid, thread = (await runner.result(apart_jobs.report_async, "process")).split()
+    pid, thread = (await runner.result(remote_jobs.report_async, "process")).split()
     assert int(pid) != os.getpid()
     assert thread == "MainThread"
 
 
-async def test_a_child_serves_one_job_after_another(runner: Apart) -> None:
+async def test_a_child_serves_one_job_after_another(runner: Remote) -> None:
     """Starting one costs more than most jobs."""
-    pids = [await runner.result(apart_jobs.pid, "process") for _ in range(5)]
+    pids = [await runner.result(remote_jobs.pid, "process") for _ in range(5)]
     assert len(set(pids)) == 1
 
 
-async def test_jobs_at_once_have_a_process_each(runner: Apart, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_jobs_at_once_have_a_process_each(runner: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no more are kept idle than there are processors; here, one."""
     monkeypatch.setattr(runner.runner._in_processes, "_most_idle", 1)
-    pids = await asyncio.gather(*(runner.result(apart_jobs.pid, "process") for _ in range(3)))
+    pids = await asyncio.gather(*(runner.result(remote_jobs.pid, "process") for _ in range(3)))
     assert len(set(pids)) == 3
     await wait_until_async(lambda: len(runner.runner._in_processes._children) == 1)
-    assert await runner.result(apart_jobs.pid, "process") in pids
+    assert await runner.result(remote_jobs.pid, "process") in pids
 
 
-async def test_a_payload_of_any_size_goes_both_ways(runner: Apart) -> None:
+async def test_a_payload_of_any_size_goes_both_ways(runner: Remote) -> None:
     """More than the line holds at once."""
-    ending = await runner.run(apart_jobs.echo, "process", payload=b"x" * 200_000)
+    ending = await runner.run(remote_jobs.echo, "process", payload=b"x" * 200_000)
     assert task_of(ending).payload == b"x" * 400_000
 
 
-async def test_what_is_no_task_is_refused_there(runner: Apart) -> None:
+async def test_what_is_no_task_is_refused_there(runner: Remote) -> None:
     """As from any job."""
-    assert "returned str: expected its Task" in error_of(await runner.run(apart_jobs.Wrong(), "process"))
+    assert "returned str: expected its Task" in error_of(await runner.run(remote_jobs.Wrong(), "process"))
 
 
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (apart_jobs.no_luck, "ValueError: no luck"),
-        (apart_jobs.leave, "SystemExit(3)"),
-        (apart_jobs.Unsendable, "Unsendable: no pickle takes"),
+        (remote_jobs.no_luck, "ValueError: no luck"),
+        (remote_jobs.leave, "SystemExit(3)"),
+        (remote_jobs.Unsendable, "Unsendable: no pickle takes"),
     ],
 )
-async def test_an_error_comes_back_with_its_traceback(runner: Apart, make: Callable[[], BaseException], expected: str) -> None:
+async def test_an_error_comes_back_with_its_traceback(runner: Remote, make: Callable[[], BaseException], expected: str) -> None:
     """Also one that cannot be pickled, or that would end a process; the child goes on."""
-    pid = await runner.result(apart_jobs.pid, "process")
-    text = error_of(await runner.run(apart_jobs.Raising(make), "process"))
+    pid = await runner.result(remote_jobs.pid, "process")
+    text = error_of(await runner.run(remote_jobs.Raising(make), "process"))
     assert expected in text
     assert "in execute" in text
     assert "RemoteError" not in text
-    assert await runner.result(apart_jobs.pid, "process") == pid
+    assert await runner.result(remote_jobs.pid, "process") == pid
 
 
-async def execute(runner: Apart, job: Job) -> Task | None:
+async def execute(runner: Remote, job: Job) -> Task | None:
     """Call the executor itself."""
     task = task_with(b"")
     live = LiveRun(task, locked=0.0, trusted_until=runner.clock.monotonic() + 60)
     return await runner.runner._in_processes.execute(job, context(task), task, live)
 
 
-async def test_an_error_tells_what_it_is_an_instance_of(runner: Apart) -> None:
+async def test_an_error_tells_what_it_is_an_instance_of(runner: Remote) -> None:
     """By qualified names, for a retry policy to compare."""
     with pytest.raises(RemoteError, match="no luck") as caught:
-        await execute(runner, apart_jobs.Raising(apart_jobs.no_luck))
+        await execute(runner, remote_jobs.Raising(remote_jobs.no_luck))
     assert caught.value.names[:3] == ("builtins.ValueError", "builtins.Exception", "builtins.BaseException")
 
 
-@pytest.mark.parametrize("make", [apart_jobs.retry, apart_jobs.fail, apart_jobs.cancel, apart_jobs.NotBefore])
-async def test_how_a_job_wants_to_end_comes_back_as_itself(runner: Apart, make: Callable[[], JobEnding]) -> None:
+@pytest.mark.parametrize("make", [remote_jobs.retry, remote_jobs.fail, remote_jobs.cancel, remote_jobs.NotBefore])
+async def test_how_a_job_wants_to_end_comes_back_as_itself(runner: Remote, make: Callable[[], JobEnding]) -> None:
     """With its arguments; of a class of the user's own, as the library's class."""
     expected = make()
     with pytest.raises(JobEnding) as caught:
-        await execute(runner, apart_jobs.Raising(make))
+        await execute(runner, remote_jobs.Raising(make))
     assert isinstance(expected, type(caught.value))
     assert caught.value.reason == expected.reason
     assert getattr(caught.value, "after", None) == getattr(expected, "after", None)
     assert "in execute" in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize(("job", "expected"), [(apart_jobs.Locked(), "cannot pickle"), (apart_jobs.Unloadable(), "JSONDecodeError")])
-async def test_a_job_that_cannot_be_sent_fails_its_run(runner: Apart, job: Job, expected: str) -> None:
+@pytest.mark.parametrize(("job", "expected"), [(remote_jobs.Locked(), "cannot pickle"), (remote_jobs.Unloadable(), "JSONDecodeError")])
+async def test_a_job_that_cannot_be_sent_fails_its_run(runner: Remote, job: Job, expected: str) -> None:
     """On either side; the next is run."""
     assert expected in error_of(await runner.run(job, "process"))
-    assert isinstance(await runner.run(apart_jobs.nothing, "process"), Returned)
+    assert isinstance(await runner.run(remote_jobs.nothing, "process"), Returned)
 
 
 def test_no_field_of_a_context_is_forgotten_on_the_way() -> None:
@@ -148,25 +148,25 @@ def test_no_field_of_a_context_is_forgotten_on_the_way() -> None:
 # -- its end
 
 
-@pytest.mark.parametrize(("job", "expected"), [(apart_jobs.dies, "exit status 3"), (apart_jobs.crashes, "killed by SIGSEGV")])
-async def test_a_process_that_dies_is_an_error_of_its_run(runner: Apart, job: Callable[..., object], expected: str) -> None:
+@pytest.mark.parametrize(("job", "expected"), [(remote_jobs.dies, "exit status 3"), (remote_jobs.crashes, "killed by SIGSEGV")])
+async def test_a_process_that_dies_is_an_error_of_its_run(runner: Remote, job: Callable[..., object], expected: str) -> None:
     """The next run has another process."""
-    before = await runner.result(apart_jobs.pid, "process")
+    before = await runner.result(remote_jobs.pid, "process")
     assert f"({before}) ended before the job did: {expected}" in error_of(await runner.run(job, "process"))
-    assert await runner.result(apart_jobs.pid, "process") != before
+    assert await runner.result(remote_jobs.pid, "process") != before
 
 
-async def test_a_process_that_dies_takes_what_it_started_along(runner: Apart, file: Path) -> None:
+async def test_a_process_that_dies_takes_what_it_started_along(runner: Remote, file: Path) -> None:
     """Even if that holds the line to the node open."""
-    assert "exit status 4" in error_of(await runner.run(apart_jobs.forks_and_dies, "process", payload=file))
+    assert "exit status 4" in error_of(await runner.run(remote_jobs.forks_and_dies, "process", payload=file))
     _, fork = await began(file)
     await wait_until_async(lambda: is_gone(fork))
 
 
-async def test_a_job_past_its_limit_is_killed_with_what_it_started(runner: Apart, file: Path) -> None:
+async def test_a_job_past_its_limit_is_killed_with_what_it_started(runner: Remote, file: Path) -> None:
     """After its grace, with a word in the record; nobody counts as abandoned."""
-    await runner.result(apart_jobs.pid, "process")
-    text = error_of(await ended(runner.start(apart_jobs.parent, "process", limit=3 * SECOND, payload=file)))
+    await runner.result(remote_jobs.pid, "process")
+    text = error_of(await ended(runner.start(remote_jobs.parent, "process", limit=3 * SECOND, payload=file)))
     assert text.endswith("stopped at its time limit of 0:00:03; its process was killed")
     assert runner.runner.abandoned == 0
     assert runner.events == []
@@ -174,41 +174,41 @@ async def test_a_job_past_its_limit_is_killed_with_what_it_started(runner: Apart
         await wait_until_async(lambda pid=pid: is_gone(pid))
 
 
-async def test_a_job_that_obeys_at_its_limit_keeps_its_process(runner: Apart, file: Path) -> None:
+async def test_a_job_that_obeys_at_its_limit_keeps_its_process(runner: Remote, file: Path) -> None:
     """What it still answers counts, as from a coroutine that is cancelled."""
-    pid = await runner.result(apart_jobs.pid, "process")
-    live = runner.start(apart_jobs.obedient, "process", limit=LIMIT, payload=file)
+    pid = await runner.result(remote_jobs.pid, "process")
+    live = runner.start(remote_jobs.obedient, "process", limit=LIMIT, payload=file)
     assert json.loads(result_of(await ended(live))) == [f"stopped at its time limit of {LIMIT}", True]
-    assert await runner.result(apart_jobs.pid, "process") == pid
+    assert await runner.result(remote_jobs.pid, "process") == pid
 
 
-async def test_a_coroutine_past_its_limit_is_cancelled_there(runner: Apart, file: Path) -> None:
+async def test_a_coroutine_past_its_limit_is_cancelled_there(runner: Remote, file: Path) -> None:
     """It cleans up, and the run has failed."""
-    await runner.result(apart_jobs.pid, "process")
-    text = error_of(await ended(runner.start(apart_jobs.obedient_async, "process", limit=LIMIT, payload=file)))
+    await runner.result(remote_jobs.pid, "process")
+    text = error_of(await ended(runner.start(remote_jobs.obedient_async, "process", limit=LIMIT, payload=file)))
     assert text.endswith(f"stopped at its time limit of {LIMIT}")
     assert word_in(file) == f"cleaned up: stopped at its time limit of {LIMIT}"
 
 
-async def test_a_coroutine_that_cancels_itself_there_has_failed(runner: Apart) -> None:
+async def test_a_coroutine_that_cancels_itself_there_has_failed(runner: Remote) -> None:
     """Nobody else wanted it to end."""
-    assert "CancelledError" in error_of(await runner.run(apart_jobs.cancels_itself, "process"))
+    assert "CancelledError" in error_of(await runner.run(remote_jobs.cancels_itself, "process"))
 
 
 @pytest.mark.parametrize("ending", [Stopped("asked to"), Interrupted("the end")])
-async def test_a_job_that_is_ended_early_is_told_and_then_killed(runner: Apart, file: Path, ending: Stopped | Interrupted) -> None:
+async def test_a_job_that_is_ended_early_is_told_and_then_killed(runner: Remote, file: Path, ending: Stopped | Interrupted) -> None:
     """Its run counts as what it was ended for."""
-    live = runner.start(apart_jobs.stuck, "process", payload=file)
+    live = runner.start(remote_jobs.stuck, "process", payload=file)
     (pid,) = await began(file)
     live.end_early(ending)
     assert await ended(live) == type(ending)(f"{ending.reason}; its process was killed")
     assert is_gone(pid)
 
 
-async def test_a_run_that_is_abandoned_is_killed_at_once(runner: Apart, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_run_that_is_abandoned_is_killed_at_once(runner: Remote, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever abandons it has no time for another grace."""
     monkeypatch.setattr("duly.scheduler.executors.process.executor.GRACE", 60 * SECOND)
-    live = runner.start(apart_jobs.stuck, "process", payload=file)
+    live = runner.start(remote_jobs.stuck, "process", payload=file)
     (pid,) = await began(file)
     async with takes_less_than(10 * SECOND):
         live.end_early(Interrupted("the end"))
@@ -218,9 +218,9 @@ async def test_a_run_that_is_abandoned_is_killed_at_once(runner: Apart, file: Pa
     await wait_until_async(lambda: is_gone(pid))
 
 
-async def test_a_coroutine_that_is_ended_early_is_cancelled_there(runner: Apart, file: Path) -> None:
+async def test_a_coroutine_that_is_ended_early_is_cancelled_there(runner: Remote, file: Path) -> None:
     """With the reason in its context."""
-    live = runner.start(apart_jobs.obedient_async, "process", payload=file)
+    live = runner.start(remote_jobs.obedient_async, "process", payload=file)
     await began(file)
     live.end_early(Stopped("asked to"))
     assert await ended(live) == Stopped("asked to")
@@ -230,18 +230,18 @@ async def test_a_coroutine_that_is_ended_early_is_cancelled_there(runner: Apart,
 # -- the lease
 
 
-async def test_a_job_hears_that_its_lease_is_lost(runner: Apart, file: Path) -> None:
+async def test_a_job_hears_that_its_lease_is_lost(runner: Remote, file: Path) -> None:
     """As soon as the node knows."""
-    live = runner.start(apart_jobs.lease_lasts, "process", payload=file)
+    live = runner.start(remote_jobs.lease_lasts, "process", payload=file)
     await began(file)
     live.is_lost = True
     live.trust_changed()
     assert json.loads(result_of(await ended(live))) == [None, False]
 
 
-async def test_a_lease_ends_for_a_job_by_the_clock_alone(runner: Apart, file: Path) -> None:
+async def test_a_lease_ends_for_a_job_by_the_clock_alone(runner: Remote, file: Path) -> None:
     """As when the node hangs, and cannot say so."""
-    live = runner.start(apart_jobs.lease_lasts, "process", payload=file)
+    live = runner.start(remote_jobs.lease_lasts, "process", payload=file)
     await began(file)
     live.trusted_until = runner.clock.monotonic() + 0.3
     live.trust_changed()
@@ -249,10 +249,10 @@ async def test_a_lease_ends_for_a_job_by_the_clock_alone(runner: Apart, file: Pa
     assert not runner.runs.is_trusted(live)
 
 
-async def test_a_lease_that_is_extended_goes_on_for_its_job(runner: Apart, file: Path) -> None:
+async def test_a_lease_that_is_extended_goes_on_for_its_job(runner: Remote, file: Path) -> None:
     """Beyond the instant that was known at first."""
-    await runner.result(apart_jobs.pid, "process")
-    live = runner.start(apart_jobs.lease_lasts, "process", payload=file)
+    await runner.result(remote_jobs.pid, "process")
+    live = runner.start(remote_jobs.lease_lasts, "process", payload=file)
     first = live.trusted_until = runner.clock.monotonic() + 1
     await began(file)
     live.trusted_until = first + 60
@@ -268,11 +268,11 @@ async def test_a_lease_that_is_extended_goes_on_for_its_job(runner: Apart, file:
 def the_jobs() -> JobRegistry:
     """A stuck job with a limit, and two good neighbours."""
     registry = JobRegistry()
-    registry.job("stuck", executor="process", time_limit=4 * SECOND, retry=RetryPolicy(limit=0))(apart_jobs.stuck)
-    registry.job("obedient", executor="process")(apart_jobs.obedient)
-    registry.job("patient")(apart_jobs.obedient_async)
-    registry.job("deaf", executor="process")(apart_jobs.stuck)
-    registry.job("nothing", executor="process")(apart_jobs.nothing)
+    registry.job("stuck", executor="process", time_limit=4 * SECOND, retry=RetryPolicy(limit=0))(remote_jobs.stuck)
+    registry.job("obedient", executor="process")(remote_jobs.obedient)
+    registry.job("patient")(remote_jobs.obedient_async)
+    registry.job("deaf", executor="process")(remote_jobs.stuck)
+    registry.job("nothing", executor="process")(remote_jobs.nothing)
     return registry
 
 
@@ -293,9 +293,9 @@ async def test_a_job_that_is_killed_does_not_touch_its_neighbours(tmp_path: Path
         await wait_until_async(lambda: is_gone(pid))
         assert not is_gone(beside)
         gate.set()
-        live = next(run for run in scheduler.works.runs if run.task.slug == "process")
+        live = next(run for run in scheduler.running_node.runs if run.task.slug == "process")
         live.stop.set("the end of the test")
-        await wait_until_async(lambda: not scheduler.works.runs)
+        await wait_until_async(lambda: not scheduler.running_node.runs)
         history = {run.slug: run for run in (await scheduler.runs(RunQuery())).items}
     assert {slug: run.status for slug, run in history.items()} == {"process": "done", "coroutine": "done", "stuck": "failed"}
     assert (history["stuck"].error or "").endswith("its process was killed")
@@ -325,14 +325,14 @@ async def test_a_scheduler_that_is_cut_off_leaves_no_process(tmp_path: Path, mon
         await scheduler.schedule_job("deaf", "deaf", payload=bytes(tmp_path / "began"))
         await began(tmp_path / "began")
         async with takes_less_than(10 * SECOND):
-            await scheduler.works.cut_off()
+            await scheduler.running_node.kill()
         assert set(children()) <= before
 
 
 async def test_a_job_in_a_process_runs_on_a_clock_that_is_moved_by_hand() -> None:
     """The driver waits for it in real time."""
     registry = JobRegistry()
-    registry.job("nothing", executor="process")(apart_jobs.nothing)
+    registry.job("nothing", executor="process")(remote_jobs.nothing)
     async with driven(registry) as node:
         await node.scheduler.schedule_job("later", "nothing", delay=timedelta(hours=1))
         await run_due(node.scheduler, until=node.clock.now() + timedelta(hours=2))

@@ -12,13 +12,13 @@ from duly.jobs import (
     Then,
 )
 from duly.scheduler.rules.endings import Returned
-from support import apart_jobs
-from support.apart import Apart, apart, error_of
+from support import remote_jobs
+from support.remote import Remote, apart, error_of
 from support.tasks import HOUR, MINUTE
 
 
 @pytest.fixture
-async def runner() -> AsyncIterator[Apart]:
+async def runner() -> AsyncIterator[Remote]:
     """A runner whose registry has the kind `kind`."""
     async with apart() as runner:
         yield runner
@@ -34,8 +34,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield request.param
 
 
-@pytest.mark.parametrize("job", [apart_jobs.go_on, apart_jobs.go_on_async])
-async def test_a_step_and_what_it_spawns_come_from_wherever_it_runs(runner: Apart, place: Any, job: Callable[..., object]) -> None:  # noqa: ANN401
+@pytest.mark.parametrize("job", [remote_jobs.go_on, remote_jobs.go_on_async])
+async def test_a_step_and_what_it_spawns_come_from_wherever_it_runs(runner: Remote, place: Any, job: Callable[..., object]) -> None:  # noqa: ANN401
     """The wait, the state, and the child, which is checked by the node."""
     ending = await runner.run(job, place)
     assert isinstance(ending, Returned), ending
@@ -46,11 +46,11 @@ async def test_a_step_and_what_it_spawns_come_from_wherever_it_runs(runner: Apar
     assert timedelta(0) < child.run_at - runner.clock.now() <= MINUTE
 
 
-async def test_what_cannot_be_scheduled_fails_the_run_wherever_it_runs(runner: Apart, place: Any) -> None:  # noqa: ANN401
+async def test_what_cannot_be_scheduled_fails_the_run_wherever_it_runs(runner: Remote, place: Any) -> None:  # noqa: ANN401
     """At the call, or when the job has returned to the node, which alone knows its kinds."""
-    assert 'job kind "nobody\'s" is not registered here' in error_of(await runner.run(apart_jobs.spawn_what_is_unknown, place))
+    assert 'job kind "nobody\'s" is not registered here' in error_of(await runner.run(remote_jobs.spawn_what_is_unknown, place))
 
 
-async def test_a_run_that_fails_elsewhere_spawns_nothing(runner: Apart, place: Any) -> None:  # noqa: ANN401
+async def test_a_run_that_fails_elsewhere_spawns_nothing(runner: Remote, place: Any) -> None:  # noqa: ANN401
     """There is no room for it in how it ended."""
-    assert "after all" in error_of(await runner.run(apart_jobs.spawn_and_fail, place))
+    assert "after all" in error_of(await runner.run(remote_jobs.spawn_and_fail, place))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from duly.jobs import FunctionJob, Job, JobRegistry, Place, Task, TaskOptions
+from duly.jobs import ExecutorChoice, FunctionJob, Job, JobRegistry, Task, TaskOptions
 from duly.jobs.registry import RegisteredJob
 from duly.scheduler import Event, SystemClock
 from duly.scheduler.node.runner import Runner
@@ -28,7 +28,7 @@ def _nothing() -> None:
     pass
 
 
-class Apart:
+class Remote:
     """A runner, and runs on it."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Apart:
         self._numbers = count()
 
     def start(
-        self, job: Callable[..., object] | Job, place: Place, *, limit: timedelta | None = None, payload: bytes | Path = b""
+        self, job: Callable[..., object] | Job, place: ExecutorChoice, *, limit: timedelta | None = None, payload: bytes | Path = b""
     ) -> LiveRun:
         """Start a job."""
         raw = payload if isinstance(payload, bytes) else bytes(payload)
@@ -53,19 +53,19 @@ class Apart:
         live.working = asyncio.create_task(self.runner.run(live, registered, NOON))
         return live
 
-    async def run(self, job: Callable[..., object] | Job, place: Place, *, payload: bytes | Path = b"") -> Ending:
+    async def run(self, job: Callable[..., object] | Job, place: ExecutorChoice, *, payload: bytes | Path = b"") -> Ending:
         """Run a job to its end."""
         return await ended(self.start(job, place, payload=payload))
 
-    async def result(self, job: Callable[..., object], place: Place) -> str:
+    async def result(self, job: Callable[..., object], place: ExecutorChoice) -> str:
         """Return the result of a job that comes to a good end."""
         return result_of(await self.run(job, place))
 
 
 @asynccontextmanager
-async def apart() -> AsyncIterator[Apart]:
+async def apart() -> AsyncIterator[Remote]:
     """Yield a runner; afterwards no child of it may be left."""
-    runner = Apart()
+    runner = Remote()
     yield runner
     runner.runner.close()
     await runner.runner.wait_closed()

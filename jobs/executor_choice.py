@@ -12,24 +12,24 @@ from typing import Literal, TypeAlias
 from duly.jobs.base import FunctionJob, Job, TypedCall
 from duly.jobs.errors import InvalidValue, JobNotPicklable
 
-Place: TypeAlias = Literal["auto", "thread", "process"] | Executor
+ExecutorChoice: TypeAlias = Literal["auto", "thread", "process"] | Executor
 """`auto`: an `async def` job in the event loop, a `def` job in a thread. An executor is the user's, and stays it."""
 
 
-def check_place(place: object, job: Job) -> None:
+def check_executor(executor: object, job: Job) -> None:
     """Refuse what is no place, and a job that can be seen not to reach it.
 
     Raises:
-        InvalidValue: `place` is none of those.
+        InvalidValue: `executor` is none of those.
         JobNotPicklable: another process is to run the job, and it could never be sent there.
 
     """
-    if isinstance(place, Executor) or place in ("auto", "thread"):
+    if isinstance(executor, Executor) or executor in ("auto", "thread"):
         return
-    if place != "process":
-        raise InvalidValue("executor", place, "'auto', 'thread', 'process' or a concurrent.futures.Executor")
+    if executor != "process":
+        raise InvalidValue("executor", executor, "'auto', 'thread', 'process' or a concurrent.futures.Executor")
     if os.name != "posix":
-        raise InvalidValue("executor", place, "another place on this system: processes of jobs need POSIX")
+        raise InvalidValue("executor", executor, "another place on this system: processes of jobs need POSIX")
     function = job.function if isinstance(job, FunctionJob | TypedCall) else None
     if isinstance(function, FunctionType):
         # A decorator registers a function before its module has it, so that pickling it could only fail as yet.

@@ -16,18 +16,18 @@ from attrs import evolve
 from duly.jobs import Job, JobContext, RegisteredJob, Task, TaskOptions
 from duly.scheduler import waiting
 from duly.scheduler.clock import Clock
-from duly.scheduler.errors import RunOver
-from duly.scheduler.executors.fetched.delivery import Ack, Handout
+from duly.scheduler.errors import AlreadyAcknowledged
+from duly.scheduler.executors.fetched.delivery import Ack, Delivery
 from duly.scheduler.rules.endings import Interrupted, Stopped
 from duly.scheduler.runs.live_run import LiveRun, LiveRuns
 
-PATIENCE = 3
+UNREAD_LEASES = 3
 """Leases for which a task waits to be read before it is handed back, for other nodes."""
 
 _STOPPING = "this node is stopping, and nobody had read it"
 
 
-class Desk(Job):
+class DeliveryQueue(Job):
     """Hands the tasks of one kind out to its subscriptions."""
 
     def __init__(self, kind: str, runs: LiveRuns, clock: Clock, lease: timedelta) -> None:
@@ -35,7 +35,7 @@ class Desk(Job):
         self.kind = kind
         self._runs, self._clock, self.lease = runs, clock, lease
         self.subscriptions: list[Subscription] = []
-        self._unread: deque[Handout] = deque()
+        self._unread: deque[Delivery] = deque()
         self._is_ending = False
         self.is_stalled = False
         """Whether a task waited in vain to be read: then no more are locked until somebody reads again."""
@@ -50,7 +50,7 @@ class Desk(Job):
 
     # -- the node's side
 
-    async def hand_out(self, live: LiveRun, ctx: JobContext) -> Task:
+    async def deliver(self, live: LiveRun, ctx: JobContext) -> Task:
         """Wait until a subscriber has read the task and said how its run ended, and end so.
 
         Raises:
@@ -58,33 +58,33 @@ class Desk(Job):
             TimeLimitExceeded: he took longer for that, from his reading on, than the task's options allow.
 
         """
-        handout, task = Handout(live, ctx), live.task
-        live.patience, live.on_removed = PATIENCE, handout.settle
-        timer = self._clock.call_later(PATIENCE * self.lease, lambda: self._put_back(handout))
-        self._offer(handout)
+        delivery, task = Delivery(live, ctx), live.task
+        live.leases_to_begin, live.on_removed = UNREAD_LEASES, delivery.settle
+        timer = self._clock.call_later(UNREAD_LEASES * self.lease, lambda: self._put_back(delivery))
+        self._offer(delivery)
         try:
-            await handout.is_read
-            ack = await waiting.within(self._clock, task.options.time_limit, handout.ack, on_limit=live.note_limit)
+            await delivery.is_read
+            ack = await waiting.within(self._clock, task.options.time_limit, delivery.ack, on_limit=live.note_limit)
         except asyncio.CancelledError:
             if not live.is_decided:
                 if isinstance(live.cut_short, Stopped) and live.started_at is None:
                     live.begin(self._clock)  # it is over, and on record, though nobody had read it
                 raise
-            ack = handout.ack.result()  # said just before
+            ack = delivery.ack.result()  # said just before
         finally:
             timer.cancel()
-            self._let_go(handout)
+            self._let_go(delivery)
         if ack.error is not None:
             raise ack.error
         return task if ack.result is None else evolve(task, result=ack.result)
 
-    def _offer(self, handout: Handout) -> None:
+    def _offer(self, delivery: Delivery) -> None:
         if self._is_ending:
-            handout.live.end_early(Interrupted(_STOPPING))
+            delivery.live.end_early(Interrupted(_STOPPING))
         elif self._taken >= self._room:
-            handout.live.end_early(Interrupted("nobody fetches it any more"))
+            delivery.live.end_early(Interrupted("nobody fetches it any more"))
         else:
-            self._unread.append(handout)
+            self._unread.append(delivery)
             self._runs.changed.ring()
             self.wake()
 
@@ -96,25 +96,25 @@ class Desk(Job):
     def _taken(self) -> int:
         return len(self._unread) + sum(len(each.in_hand) for each in self.subscriptions)
 
-    def _put_back(self, handout: Handout) -> None:
-        if handout in self._unread:
+    def _put_back(self, delivery: Delivery) -> None:
+        if delivery in self._unread:
             self.is_stalled = True
-            handout.live.end_early(Interrupted(f"nobody read it for {PATIENCE} leases"))
+            delivery.live.end_early(Interrupted(f"nobody read it for {UNREAD_LEASES} leases"))
 
-    def _let_go(self, handout: Handout) -> None:
-        handout.wake()
-        handout.ack.cancel()
-        if handout in self._unread:
-            self._unread.remove(handout)
+    def _let_go(self, delivery: Delivery) -> None:
+        delivery.wake()
+        delivery.ack.cancel()
+        if delivery in self._unread:
+            self._unread.remove(delivery)
         for each in self.subscriptions:
-            each.in_hand.pop(handout.live.lease_id, None)
+            each.in_hand.pop(delivery.live.lease_id, None)
         self.wake()
 
     def stop_reading(self) -> None:
         """Hand back what nobody has read, and give out no more; what was read may still be acknowledged."""
         self._is_ending = True
-        for handout in self._unread:
-            handout.live.end_early(Interrupted(_STOPPING))
+        for delivery in self._unread:
+            delivery.live.end_early(Interrupted(_STOPPING))
         self.wake()
 
     def close(self) -> None:
@@ -135,8 +135,8 @@ class Desk(Job):
         """Serve a subscription no more; what is unread, and more than the others may hold, goes back."""
         self.subscriptions.remove(subscription)
         self._resize()
-        for handout in tuple(self._unread)[max(0, len(self._unread) - max(0, self._taken - self._room)) :]:
-            handout.live.end_early(Interrupted("its subscription ended before it was read"))
+        for delivery in tuple(self._unread)[max(0, len(self._unread) - max(0, self._taken - self._room)) :]:
+            delivery.live.end_early(Interrupted("its subscription ended before it was read"))
         self.wake()
 
     def _resize(self) -> None:
@@ -145,32 +145,32 @@ class Desk(Job):
         self.registered = RegisteredJob(job=self, trigger=None, options=TaskOptions(), max_concurrency=room) if self.subscriptions else None
         self.on_change()
 
-    def take(self) -> Handout | None:
+    def take(self) -> Delivery | None:
         """Begin the run that has waited longest to be read, and return it; None if none waits."""
         if self.is_stalled:
             self.is_stalled = False
             self.on_change()
         while self._unread:
-            handout = self._unread.popleft()
-            if not self._runs.is_trusted(handout.live):  # its lease may be extended yet, when it is in nobody's hands
-                handout.live.end_early(Interrupted("its lease could not be trusted when it was to be read"))
-            elif not handout.is_over:
-                handout.live.begin(self._clock)
-                handout.is_read.set_result(None)
-                return handout
+            delivery = self._unread.popleft()
+            if not self._runs.is_trusted(delivery.live):  # its lease may be extended yet, when it is in nobody's hands
+                delivery.live.end_early(Interrupted("its lease could not be trusted when it was to be read"))
+            elif not delivery.is_over:
+                delivery.live.begin(self._clock)
+                delivery.is_read.set_result(None)
+                return delivery
         return None
 
-    def acknowledge(self, handout: Handout, ack: Ack) -> "asyncio.Future[None]":
+    def acknowledge(self, delivery: Delivery, ack: Ack) -> "asyncio.Future[None]":
         """Let the run end as `ack` says; return what is done when that is written.
 
         Raises:
             DulyError: what `ack` changes cannot be kept; the run goes on.
 
         """
-        ack.amend(handout.live.task, self._clock.now())
-        handout.live.amend, handout.live.is_decided = ack.amend, True
-        handout.ack.set_result(ack)
-        return handout.written
+        ack.amend(delivery.live.task, self._clock.now())
+        delivery.live.amend, delivery.live.is_decided = ack.amend, True
+        delivery.ack.set_result(ack)
+        return delivery.written
 
     @property
     def is_ending(self) -> bool:
@@ -186,26 +186,26 @@ class Desk(Job):
 class Subscription:
     """One reader's share of a desk: the tasks in his hands, which nobody else can acknowledge."""
 
-    def __init__(self, desk: Desk, max_in_flight: int) -> None:
+    def __init__(self, queue: DeliveryQueue, max_in_flight: int) -> None:
         """Hold nothing."""
-        self._desk, self.max_in_flight = desk, max_in_flight
-        self.in_hand: dict[str, Handout] = {}
+        self._queue, self.max_in_flight = queue, max_in_flight
+        self.in_hand: dict[str, Delivery] = {}
         """Read and not acknowledged, by lease id."""
         self.is_over = False
         self._waiters: set[asyncio.Future[None]] = set()
 
-    def take(self) -> Handout | None:
+    def take(self) -> Delivery | None:
         """Return the next task that waits, None if none does or this subscription holds as many as it may."""
-        if len(self.in_hand) >= self.max_in_flight or (handout := self._desk.take()) is None:
+        if len(self.in_hand) >= self.max_in_flight or (delivery := self._queue.take()) is None:
             return None
-        self.in_hand[handout.live.lease_id] = handout
-        return handout
+        self.in_hand[delivery.live.lease_id] = delivery
+        return delivery
 
-    async def next(self) -> Handout | None:
+    async def next(self) -> Delivery | None:
         """Return the next task as soon as there is one; None when there will be no more."""
-        while not self.is_over and not self._desk.is_ending:
-            if (handout := self.take()) is not None:
-                return handout
+        while not self.is_over and not self._queue.is_ending:
+            if (delivery := self.take()) is not None:
+                return delivery
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
             try:
@@ -220,37 +220,37 @@ class Subscription:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def acknowledge(self, handout: Handout, ack: Ack) -> "asyncio.Future[None]":
+    def acknowledge(self, delivery: Delivery, ack: Ack) -> "asyncio.Future[None]":
         """Let a run in this subscription's hands end as `ack` says; return what is done when that is written.
 
         It fails with `LockLost` if the lease was lost before. Shield it, if you may be cancelled.
 
         Raises:
-            RunOver: it is not in this subscription's hands: it is another's, was acknowledged, or was cut short.
+            AlreadyAcknowledged: it is not in this subscription's hands: it is another's, was acknowledged, or was cut short.
             LockLost: its lease was lost.
             DulyError: what `ack` changes cannot be kept; the run goes on.
 
         """
-        if (refusal := handout.refusal()) is not None:
+        if (refusal := delivery.refusal()) is not None:
             raise refusal
-        if (lease_id := handout.live.lease_id) not in self.in_hand:
-            raise RunOver(lease_id, "it is not in the hands of this subscription")
-        return self._desk.acknowledge(handout, ack)
+        if (lease_id := delivery.live.lease_id) not in self.in_hand:
+            raise AlreadyAcknowledged(lease_id, "it is not in the hands of this subscription")
+        return self._queue.acknowledge(delivery, ack)
 
     def drop(self, lease_id: str) -> None:
         """Give up a run that nobody will acknowledge; without effect on one that is not in hand.
 
         It comes again after a lease, as if its reader had died: one who drops it each time does not do so without a pause.
         """
-        if (handout := self.in_hand.get(lease_id)) is not None:
-            handout.live.end_early(Interrupted("its subscriber dropped it without an acknowledgement", pause=self._desk.lease))
+        if (delivery := self.in_hand.get(lease_id)) is not None:
+            delivery.live.end_early(Interrupted("its subscriber dropped it without an acknowledgement", pause=self._queue.lease))
 
     def end(self) -> None:
         """Give up what is in hand, and read no more. Safe to call twice."""
         if self.is_over:
             return
         self.is_over = True
-        for handout in tuple(self.in_hand.values()):
-            handout.live.end_early(Interrupted("its subscription ended before it was acknowledged"))
-        self._desk.leave(self)
+        for delivery in tuple(self.in_hand.values()):
+            delivery.live.end_early(Interrupted("its subscription ended before it was acknowledged"))
+        self._queue.leave(self)
         self.look_again()
