@@ -10,7 +10,7 @@ from duly.jobs.cipher import sealed_problem
 from duly.scheduler.events.events import LeaseLost, RunEnded, RunReturned
 from duly.scheduler.rules.endings import EndedRun, Raised, Returned, Spawned
 from duly.scheduler.rules.firing import trigger_of
-from duly.scheduler.rules.outcomes import decide, without_next
+from duly.scheduler.rules.outcomes import outcome_of, without_next
 from duly.scheduler.runs.live_run import LiveRun, LiveRuns
 from duly.scheduler.services import Services
 from duly.scheduler.wording import handed_back_note
@@ -75,9 +75,9 @@ class Outbox:
                 return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
             try:
                 if live.amend is None:
-                    return decide(row, finish, trigger_of(row, live.registered))
+                    return outcome_of(row, finish, trigger_of(row, live.registered))
                 amended = live.amend(row, finish.ended_at)
-                return evolve(decide(amended, finish, trigger_of(amended, live.registered)), task=row)
+                return evolve(outcome_of(amended, finish, trigger_of(amended, live.registered)), task=row)
             except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
                 return without_next(row, finish, f"this node cannot follow its trigger: {error}")
 

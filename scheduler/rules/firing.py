@@ -1,4 +1,4 @@
-"""Which fire a locked task is run for, or that there must be no run: a pure decision on the row. What comes after it is for `decide`."""
+"""Which fire a locked task is run for, or that there must be no run: a pure decision on the row. What comes after it is for `outcomes`."""
 
 from datetime import datetime
 
@@ -69,7 +69,7 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
         due = fires_due(trigger, task, at)
         cut_at = cancel_at(task, trigger, due)
     except Exception:  # noqa: BLE001 - a trigger may be anybody's code
-        # It is due all the same; unless it has passed when it ends, `decide` meets the error and says so.
+        # It is due all the same; unless it has passed when it ends, `outcome_of` meets the error and says so.
         return Fire(fire_time=task.run_at, instead=_instead(task), at=lost_at)
     if _is_spawning(task, trigger):
         return Fire(fire_time=task.run_at, instead=Spawned(), at=at)

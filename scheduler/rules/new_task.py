@@ -17,6 +17,7 @@ from duly.jobs.spawning import When
 from duly.jobs.typed import KindOrJob, Payload, encode_payload
 from duly.jobs.validators import NAME_LIMIT
 from duly.scheduler.errors import InvalidSchedule, TriggerNeverFires
+from duly.scheduler.rules.spawned_fires import spawned_slug
 from duly.triggers import (
     END_OF_TIME,
     Between,
@@ -134,11 +135,6 @@ def check_spawning(task: Task) -> None:
     most = NAME_LIMIT - len(spawned_slug("", END_OF_TIME))
     if task.options.overlap is Overlap.ALLOW and task.recurring and len(task.slug) > most:
         raise InvalidSlug("slug", task.slug, f"text of at most {most} characters, because overlap='allow' adds the fire time")
-
-
-def spawned_slug(slug: str, fire: datetime) -> str:
-    """Return the slug of the one-off task in which a fire of a schedule with `Overlap.ALLOW` lives."""
-    return f"{slug}@{fire.isoformat()}"
 
 
 def own_trigger(trigger: Trigger | str, slug: str) -> tuple[Trigger, str]:

@@ -7,38 +7,38 @@ from duly.stores import Run, RunStatus
 from duly.stores.rules.misfires import Dropped
 
 
-def run_of(row: Task, finish: EndedRun, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
+def run_of(row: Task, ended: EndedRun, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
     """Return the record of a run; its id is that of its lease."""
     return Run(
         id=row.lease_id or "",
         slug=row.slug,
         kind=row.kind,
         namespace=row.namespace,
-        fire_time=finish.fire_time,
+        fire_time=ended.fire_time,
         attempt=row.attempt,
         node=row.node,
-        started_at=finish.started_at,
-        finished_at=finish.ended_at,
+        started_at=ended.started_at,
+        finished_at=ended.ended_at,
         status=status,
         error=error,
         result=result,
     )
 
 
-def skipped_of(row: Task, finish: EndedRun, dropped: tuple[Dropped, ...], *, is_instead: bool = False) -> tuple[Run, ...]:
+def skipped_of(row: Task, ended: EndedRun, dropped: tuple[Dropped, ...], *, is_instead: bool = False) -> tuple[Run, ...]:
     """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence.
 
     Where they stand instead of a run, the first is recorded under the lease itself: so the write is known when it is repeated.
     """
     if not dropped:
         return ()
-    run = run_of(row, finish, RunStatus.SKIPPED)
+    run = run_of(row, ended, RunStatus.SKIPPED)
     return tuple(
         with_changes(
             run,
             id=run.id if is_instead and each is dropped[0] else f"{row.lease_id}.{each.reason}",
             fire_time=each.first,
-            started_at=finish.ended_at,
+            started_at=ended.ended_at,
             count=each.count,
             error=str(each),
             attempt=0,

@@ -14,7 +14,7 @@ from datetime import datetime
 from attrs import evolve, frozen
 
 from duly.jobs import Misfire, Overlap, Task, TaskOptions
-from duly.stores.rules.misfires import MISFIRE, OVERLAP, Dropped, fires_due, first_locked, is_owed, missed_fires, passed_fires
+from duly.stores.rules.misfires import MISFIRE, OVERLAP, Dropped, Due, is_owed, missed_fires, passed_fires
 from duly.triggers import CountsFrom, Trigger, next_fire_after
 
 
@@ -31,13 +31,12 @@ class Following:
     """Fires that have passed and are to be run; `run_at` is the first of them."""
 
 
-def follow(trigger: Trigger | None, task: Task, *, fire_time: datetime, until: datetime) -> Following:
-    """Go on from a task whose run for `fire_time` ended at `until`: to its oldest owed fire, else to the first one after `until`."""
-    if trigger is None and not task.owed and task.options.misfire_grace_time is None:
-        return Following(task.anchor, None)  # a plain one-off, as most are: it is over
+def follow(trigger: Trigger | None, task: Task, due: Due, *, fire_time: datetime, until: datetime) -> Following:
+    """Go on from a task whose run for `fire_time` ended at `until`: to its oldest owed fire, else to the first one after `until`.
+
+    `due` is what `fires_due` found when the fire was first locked.
+    """
     until = max(until, fire_time)  # a clock that went back must not fire twice
-    at = first_locked(task)
-    due = fires_due(trigger, task, at)
     waiting, dropped = set(task.owed) - {fire_time}, due.dropped
     if is_owed(task):
         kept, too_many = _as_there_is_room(task.options, due.kept, len(waiting))

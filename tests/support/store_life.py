@@ -11,7 +11,7 @@ from duly.jobs import Consistency, Misfire, Overlap, Request, RetryPolicy, Task,
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.endings import Cancelled, EndedRun, Ending, Interrupted, Raised, Returned, Stopped
 from duly.scheduler.rules.firing import plan_fire
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome
 from duly.stores.rules import transitions
 from duly.triggers import SimpleTrigger, Trigger, next_fire_after, parse_trigger
@@ -129,7 +129,7 @@ class End:
         finish = EndedRun(
             task=locked, fire_time=fire.fire_time, started_at=min(locked.locked_at, ended_at), ended_at=ended_at, ending=ending
         )
-        outcome = decide(row, finish, trigger_of(row))
+        outcome = outcome_of(row, finish, trigger_of(row))
         return evolve(outcome, spawn=(*outcome.spawn, *(each.at(now) for each in self.follow_ups)))
 
 

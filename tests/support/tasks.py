@@ -9,6 +9,8 @@ from duly.jobs import Consistency, RetryPolicy, Task, TaskOptions
 from duly.scheduler.rules.endings import EndedRun, Ending
 from duly.scheduler.rules.firing import plan_fire
 from duly.stores.rules import transitions
+from duly.stores.rules.misfires import fires_due, first_locked
+from duly.stores.rules.overlaps import Following, follow
 from duly.triggers import CronTrigger, SimpleTrigger, Trigger, next_fire_after, parse_trigger
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -54,6 +56,11 @@ def finish(task: Task, ending: Ending, *, after: timedelta = SECOND) -> EndedRun
     assert task.locked_at is not None
     fire_time = plan_fire(task, trigger_of(task)).fire_time
     return EndedRun(task=task, fire_time=fire_time, started_at=task.locked_at, ended_at=task.locked_at + after, ending=ending)
+
+
+def followed(trigger: Trigger | None, task: Task, *, fire_time: datetime, until: datetime) -> Following:
+    """Where the schedule stands after that run, by what was due at its first lock."""
+    return follow(trigger, task, fires_due(trigger, task, first_locked(task)), fire_time=fire_time, until=until)
 
 
 class Broken(Trigger):

@@ -10,7 +10,7 @@ from attrs import evolve
 from duly.jobs import Consistency, RetryPolicy, Task, TaskOptions, TaskState
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome, RunStatus
 from duly.stores.rules import transitions
 from duly.triggers import CronTrigger, SimpleTrigger, Trigger
@@ -26,7 +26,7 @@ THREE_FIRES = f"START={NOON:%Y-%m-%dT%H:%M:%SZ} TIMES=3 @every 1h"
 
 def decided(row: Task, ending: Ending, *, after: timedelta = SECOND) -> Outcome:
     """What becomes of a task, just locked, when its run ends so."""
-    return decide(row, finish(row, ending, after=after), tasks.trigger_of(row))
+    return outcome_of(row, finish(row, ending, after=after), tasks.trigger_of(row))
 
 
 def carried_on(row: Task, *, after: timedelta = SECOND, **returned: Any) -> Outcome:  # noqa: ANN401 - any field of Task
@@ -326,7 +326,7 @@ def test_a_trigger_that_fails_after_the_run_sets_its_task_aside(trigger: Trigger
     """It must not be lost, nor locked for ever; the run is recorded as it ended."""
     row = held(a_schedule(options=NO_RETRY))
 
-    outcome = decide(row, finish(row, ending), trigger)
+    outcome = outcome_of(row, finish(row, ending), trigger)
 
     assert outcome.next is not None
     assert (outcome.next.state, outcome.next.due_at, outcome.next.lease_id) == (TaskState.FAILED, None, None)
@@ -338,7 +338,7 @@ def test_what_a_job_returned_is_kept_also_when_its_trigger_fails() -> None:
     """Its payload for the next run, whenever somebody restarts it, and its result."""
     row = held(a_schedule())
 
-    outcome = decide(row, finish(row, Returned(evolve(row, payload=b"new", result="precious"))), Broken())
+    outcome = outcome_of(row, finish(row, Returned(evolve(row, payload=b"new", result="precious"))), Broken())
 
     assert outcome.next is not None
     assert (outcome.next.payload, outcome.next.result, outcome.runs[0].result) == (b"new", "precious", "precious")

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from duly.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskState
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome
 from duly.stores.rules import transitions
 from support.tasks import HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, finish, held, trigger_of
@@ -25,7 +25,7 @@ def edited(change: Change, row: Task = LOCKED) -> Task:
 
 def decided(row: Task, ending: Ending, locked: Task = LOCKED) -> Outcome:
     """What becomes of the row, when the run that began before the edit ends."""
-    return decide(row, finish(locked, ending), trigger_of(row))
+    return outcome_of(row, finish(locked, ending), trigger_of(row))
 
 
 PAYLOADS: list[tuple[str, bytes, bytes, bytes]] = [

@@ -8,7 +8,7 @@ from attrs import evolve
 from duly.jobs import Consistency, JobRegistry, Overlap, Request, Task, TaskOptions, TriggerSource
 from duly.scheduler.rules.endings import EndedRun, Ending, Missed, Raised, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, is_suspect, plan_fire, trigger_of
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import MemoryStore
 from duly.stores.conformance.values import request
 from duly.stores.rules import transitions
@@ -157,7 +157,7 @@ async def test_a_one_off_that_came_too_late_is_known_as_done_when_its_outcome_is
         fire = plan_fire(task, None)
         assert fire.instead == Missed()
         finish = EndedRun(task=task, fire_time=fire.fire_time, started_at=fire.at, ended_at=fire.at, ending=Missed())
-        outcome = decide(task, finish, None)
+        outcome = outcome_of(task, finish, None)
 
         assert await store.reschedule(NOON + HOUR, [outcome]) == []
         assert await store.reschedule(NOON + HOUR, [outcome]) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from duly.jobs import Consistency, Misfire, Overlap, RetryPolicy, Task, TaskOptions, TaskState
 from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Missed, Raised, Returned, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, plan_fire
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome, RunStatus
 from duly.stores.rules import transitions
 from duly.triggers import Trigger, missed
@@ -116,8 +116,8 @@ class Life:
         assert self.attempts.setdefault((row.fires, row.first_run_at), fire_time) == fire_time, "every attempt is for the same fire"
 
     def _settle(self, row: Task, finish: EndedRun) -> None:
-        outcome = decide(row, finish, self.trigger)
-        assert outcome == decide(row, finish, self.trigger), "the same question has the same answer"
+        outcome = outcome_of(row, finish, self.trigger)
+        assert outcome == outcome_of(row, finish, self.trigger), "the same question has the same answer"
         check(row, finish, outcome, self.trigger)
         after = outcome.next
         self.is_too_late = finish.ending == Missed()

@@ -9,7 +9,7 @@ from attrs import evolve
 from duly.jobs import Cancel, Consistency, Fail, Misfire, Overlap, Retry, RetryPolicy, Task, TaskOptions, TaskState
 from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped, ending_of
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, Fire, plan_fire
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome, RunStatus
 from duly.stores.rules import transitions
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, crashed, held, trigger_of
@@ -37,7 +37,7 @@ def ended(row: Task, ending: Ending | None = None, *, after: timedelta = SECOND,
     assert (ending is None) == (fire.instead is not None), "a task is either run, or accounted for"
     at = row.locked_at + after if ending is not None else fire.at
     finish = EndedRun(task=row, fire_time=fire.fire_time, started_at=fire.at, ended_at=at, ending=ending or fire.instead or Missed())
-    return decide(row if now is None else now, finish, trigger_of(row))
+    return outcome_of(row if now is None else now, finish, trigger_of(row))
 
 
 def summary(outcome: Outcome) -> list[tuple[str, int]]:
@@ -255,7 +255,7 @@ def test_a_schedule_that_lost_its_trigger_before_it_spawned_is_over_when_it_has(
     """It has become a one-off, and this was its fire."""
     row = held(hourly(overlap=Overlap.ALLOW))
     finish = EndedRun(task=row, fire_time=NOON, started_at=NOON, ended_at=NOON, ending=Spawned())
-    outcome = decide(evolve(row, trigger=None), finish, None)
+    outcome = outcome_of(evolve(row, trigger=None), finish, None)
 
     assert (outcome.next, [task.run_at for task in outcome.spawn]) == (None, [NOON])
 

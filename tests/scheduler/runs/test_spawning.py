@@ -23,7 +23,7 @@ from duly.jobs import (
 )
 from duly.scheduler import InvalidSchedule, RunEnded
 from duly.scheduler.rules.endings import Interrupted, Raised, Returned
-from duly.scheduler.rules.outcomes import decide, without_next
+from duly.scheduler.rules.outcomes import outcome_of, without_next
 from duly.scheduler.testing import run_due
 from duly.stores import RunStatus
 from duly.triggers import TICK, NaiveDatetime, TriggerError
@@ -105,7 +105,7 @@ async def test_a_run_that_is_not_done_spawns_nothing(error: Exception, status: R
 def test_a_run_that_is_cut_short_spawns_nothing() -> None:
     """Only an ending that says what the job returned has anything to create."""
     row = held(a_one_off())
-    assert [decide(row, finish(row, ending), None).spawn for ending in (Interrupted("shutdown"), Raised("boom"))] == [(), ()]
+    assert [outcome_of(row, finish(row, ending), None).spawn for ending in (Interrupted("shutdown"), Raised("boom"))] == [(), ()]
 
 
 async def test_a_slug_that_exists_is_kept() -> None:
@@ -134,7 +134,7 @@ def test_what_was_spawned_is_not_lost_when_the_trigger_fails() -> None:
 def test_a_schedule_that_ends_a_fire_spawns() -> None:
     """With each of its fires, if its job says so."""
     row = held(a_schedule())
-    assert decide(row, finish(row, Returned(row, (CHILD,))), trigger_of(row)).spawn == (CHILD,)
+    assert outcome_of(row, finish(row, Returned(row, (CHILD,))), trigger_of(row)).spawn == (CHILD,)
 
 
 async def test_what_was_spawned_is_not_lost_by_an_edit_in_between() -> None:

@@ -13,7 +13,7 @@ from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Task, TaskOpti
 from duly.scheduler import NewTask, StdScheduler
 from duly.scheduler.rules.edits import run_now
 from duly.scheduler.rules.endings import Returned
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.scheduler.testing import run_due
 from duly.stores import RunStatus
 from duly.stores.rules import transitions
@@ -148,7 +148,7 @@ def test_a_step_that_was_asked_for_by_a_slow_clock_has_a_key_of_its_own() -> Non
     """Later than that of the step within which it was asked for."""
     row = held(a_one_off())
     asked = transitions.edit(row, run_now(row, None, row.run_at - SECOND), now=row.run_at)
-    following = decide(asked, finish(row, Returned(row.then(after=HOUR))), None).next
+    following = outcome_of(asked, finish(row, Returned(row.then(after=HOUR))), None).next
     assert following is not None
     assert (following.run_at, following.owed) == (row.run_at + TICK, ())
 

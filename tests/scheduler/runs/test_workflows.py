@@ -19,7 +19,7 @@ from duly.jobs import (
     Then,
 )
 from duly.scheduler.rules.endings import Returned
-from duly.scheduler.rules.outcomes import decide
+from duly.scheduler.rules.outcomes import outcome_of
 from duly.scheduler.testing import run_due
 from duly.stores import RunStatus
 from duly.triggers import END_OF_TIME, TICK
@@ -145,7 +145,7 @@ def test_a_step_is_later_than_the_one_before_when_the_clock_went_back() -> None:
     """Or its key would be that one's."""
     row = held(a_one_off(), now=a_one_off().run_at)
     ended = evolve(finish(row, Returned(row.then())), ended_at=row.run_at - HOUR)
-    following = decide(row, ended, None).next
+    following = outcome_of(row, ended, None).next
     assert following is not None
     assert following.run_at == row.run_at + TICK
 
@@ -154,7 +154,7 @@ def test_a_step_after_the_end_of_time_is_at_it() -> None:
     """As a retry is."""
     row = held(a_one_off())
     ended = evolve(finish(row, Returned(row.then(after=HOUR))), ended_at=END_OF_TIME - MINUTE)
-    following = decide(row, ended, None).next
+    following = outcome_of(row, ended, None).next
     assert following is not None
     assert following.run_at == END_OF_TIME
 
@@ -167,7 +167,7 @@ def test_a_step_may_leave_an_empty_state() -> None:
 def test_what_is_stored_is_a_task() -> None:
     """Not what the job returned to say so."""
     row = held(a_one_off())
-    following = decide(row, finish(row, Returned(row.then(after=HOUR))), None).next
+    following = outcome_of(row, finish(row, Returned(row.then(after=HOUR))), None).next
     assert type(following) is Task
 
 

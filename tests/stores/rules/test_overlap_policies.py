@@ -9,9 +9,9 @@ from attrs import evolve
 
 from duly.jobs import Misfire, Overlap, Task, TaskOptions
 from duly.stores.rules.misfires import LIMIT, MISFIRE, OVERLAP, Dropped, Due, fires_due
-from duly.stores.rules.overlaps import Following, follow
+from duly.stores.rules.overlaps import Following
 from duly.triggers import SimpleTrigger, Trigger, parse_trigger
-from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
+from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, followed, held
 
 HOURLY = SimpleTrigger(HOUR)
 ONCE, ALL, SKIP = Misfire.FIRE_ONCE, Misfire.FIRE_ALL, Misfire.SKIP
@@ -136,7 +136,7 @@ def test_of_the_fires_that_passed_during_a_run(
 ) -> None:
     """As many wait as there is room for, the latest of them; the others are dropped as overlaps."""
     task = evolve(hourly(overlap=overlap, queue_limit=limit), first_run_at=NOON, owed=tuple(map(at, waited)))
-    following = follow(HOURLY, task, fire_time=NOON, until=at(3.5))
+    following = followed(HOURLY, task, fire_time=NOON, until=at(3.5))
 
     overlaps = (dropped(OVERLAP, count, 1),) if count else ()
     assert following == Following(at(3), at(waits[0] if waits else 4), overlaps, tuple(map(at, waits)))
@@ -147,7 +147,7 @@ def test_an_owed_fire_is_run_first_and_what_was_missed_meanwhile_is_chosen_from(
     task = evolve(hourly(), anchor=at(0), owed=(at(-1), at(0)), run_at=at(-1), first_run_at=at(5.5))
 
     assert fires_due(HOURLY, task, at(5.5)).kept == (at(5),)
-    following = follow(HOURLY, task, fire_time=at(-1), until=at(5.6))
+    following = followed(HOURLY, task, fire_time=at(-1), until=at(5.6))
     assert following == Following(at(5), at(0), (dropped(MISFIRE, 4, 1),), (at(0), at(5)))
 
 
@@ -155,7 +155,7 @@ def test_a_fire_that_was_late_when_somebody_asked_for_a_run_comes_after_that_run
     """Though its time was before."""
     task = evolve(hourly(), owed=(at(0.5),), run_at=at(0.5), first_run_at=at(0.6))
 
-    assert follow(HOURLY, task, fire_time=at(0.5), until=at(0.7)) == Following(at(0), at(0), (), (at(0),))
+    assert followed(HOURLY, task, fire_time=at(0.5), until=at(0.7)) == Following(at(0), at(0), (), (at(0),))
 
 
 def test_a_run_that_was_moved_goes_before_the_fires_that_wait() -> None:
@@ -163,7 +163,7 @@ def test_a_run_that_was_moved_goes_before_the_fires_that_wait() -> None:
     task = evolve(hourly(), anchor=at(0), owed=(at(0),), run_at=at(0.5), first_run_at=at(0.5))
 
     assert fires_due(HOURLY, task, at(0.5)).kept == (at(0.5),)
-    assert follow(HOURLY, task, fire_time=at(0.5), until=at(0.6)) == Following(at(0), at(0), (), (at(0),))
+    assert followed(HOURLY, task, fire_time=at(0.5), until=at(0.6)) == Following(at(0), at(0), (), (at(0),))
 
 
 @pytest.mark.parametrize("trigger", [SimpleTrigger(HOUR, start=NOON, times=1), SimpleTrigger(HOUR, fixed_delay=True), None])
@@ -177,7 +177,7 @@ def test_beside_a_fire_that_waited_nothing_passes_where_no_other_comes_before_it
 def test_catching_up_goes_on_through_the_fires_that_wait() -> None:
     """Each in turn; what passes while it does is an overlap."""
     task = evolve(hourly(misfire=ALL), first_run_at=at(2.5))
-    following = follow(HOURLY, task, fire_time=at(0), until=at(4.5))
+    following = followed(HOURLY, task, fire_time=at(0), until=at(4.5))
 
     assert following == Following(at(4), at(1), (dropped(OVERLAP, 2, 3),), (at(1), at(2)))
 
@@ -190,11 +190,11 @@ def crashed_at_half_past_two(overlap: Overlap, misfire: Misfire) -> Task:
 
 def test_fires_after_a_lease_ended_are_misfires_and_those_before_it_overlaps() -> None:
     """1:00 and 2:00 passed during the lost run, 3:00 to 6:00 while nobody ran it, 7:00 during the second run."""
-    once = follow(HOURLY, crashed_at_half_past_two(Overlap.SKIP, ONCE), fire_time=NOON, until=at(7.5))
+    once = followed(HOURLY, crashed_at_half_past_two(Overlap.SKIP, ONCE), fire_time=NOON, until=at(7.5))
     both = (dropped(MISFIRE, 3, 3), dropped(OVERLAP, 3, 1))
     assert once == Following(at(7), at(6), both, (at(6),))
 
-    every = follow(HOURLY, crashed_at_half_past_two(Overlap.QUEUE_ONE, ALL), fire_time=NOON, until=at(7.5))
+    every = followed(HOURLY, crashed_at_half_past_two(Overlap.QUEUE_ONE, ALL), fire_time=NOON, until=at(7.5))
     assert every.owed == (at(3), at(4), at(5), at(6), at(7))
     assert every.dropped == (dropped(OVERLAP, 2, 1),)
 
@@ -202,7 +202,7 @@ def test_fires_after_a_lease_ended_are_misfires_and_those_before_it_overlaps() -
 def test_misfires_before_the_first_lock_and_after_a_lost_lease_are_counted_together() -> None:
     """12:00 and 13:00 passed before the fire of 14:00 was locked, 17:00 to 19:00 after its lease ended at 16:30."""
     row = held(held(hourly(), now=at(2.5), lease=2 * HOUR), now=at(8.5), lease_id="lease-2")
-    following = follow(HOURLY, row, fire_time=at(2), until=at(8.6))
+    following = followed(HOURLY, row, fire_time=at(2), until=at(8.6))
 
     assert following.dropped == (dropped(MISFIRE, 2 + 3, 0), dropped(OVERLAP, 2, 3))
     assert following.owed == (at(8),)
@@ -219,7 +219,7 @@ def test_a_year_of_every_second_with_every_policy_is_settled_at_once() -> None:
     for misfire in Misfire:
         for overlap in Overlap:
             task = a_schedule("@every 1s", options=TaskOptions(misfire=misfire, overlap=overlap))
-            following = follow(trigger, evolve(task, first_run_at=NOON + 365 * DAY), fire_time=NOON, until=NOON + 366 * DAY)
+            following = followed(trigger, evolve(task, first_run_at=NOON + 365 * DAY), fire_time=NOON, until=NOON + 366 * DAY)
             assert sum(each.count for each in following.dropped) + len(following.owed) > 366 * DAY // SECOND
             assert following.anchor == NOON + 366 * DAY
 

@@ -7,11 +7,10 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Task
-from duly.stores.rules import overlaps as rules
 from duly.stores.rules.misfires import MISFIRE, OVERLAP, Dropped
 from duly.stores.rules.overlaps import Following
 from duly.triggers import CronTrigger, OnceTrigger, SimpleTrigger, Trigger, TriggerError
-from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_schedule
+from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, a_schedule, followed
 
 HOURLY = SimpleTrigger(HOUR)
 TASK = a_schedule("@every 1h")
@@ -20,7 +19,7 @@ TASK = a_schedule("@every 1h")
 
 def follow(trigger: Trigger, task: Task, *, fire_time: datetime, until: datetime) -> Following:
     """Follow a run for `fire_time` that was locked as soon as that came."""
-    return rules.follow(trigger, evolve(task, first_run_at=fire_time), fire_time=fire_time, until=until)
+    return followed(trigger, evolve(task, first_run_at=fire_time), fire_time=fire_time, until=until)
 
 
 def misfires(count: int, first: datetime) -> Dropped:
@@ -179,7 +178,7 @@ def test_more_misfires_than_can_be_counted_do_not_hide_the_overlaps() -> None:
 def test_more_fires_than_can_be_counted_do_not_become_exact_by_those_that_can(lost_after: timedelta, locked_after: timedelta) -> None:
     """A run was lost and made up for: the fires of both runs are told together."""
     task = evolve(TASK, first_run_at=NOON, ended_at=NOON + lost_after, locked_at=NOON + lost_after + SECOND)
-    following = rules.follow(EveryMinute(), evolve(task, anchor=NOON - MINUTE), fire_time=NOON, until=NOON + lost_after + locked_after)
+    following = followed(EveryMinute(), evolve(task, anchor=NOON - MINUTE), fire_time=NOON, until=NOON + lost_after + locked_after)
 
     (dropped,) = following.dropped
     assert (dropped.reason, dropped.exact) == (OVERLAP, False)
