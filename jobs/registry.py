@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 from attrs import evolve, field, frozen
 
@@ -65,8 +65,8 @@ class RegisteredJob:
     """Most runs of the kind at once on one node; None = as many as the node has room for."""
     global_limit: int | None = field(default=None, validator=or_none(at_least(1)))
     """Most runs of the kind at once on all nodes of the namespace together; None = any number."""
-    executor: ExecutorChoice = "auto"
-    """Where it runs; no store keeps it, because another process may run the same kind elsewhere."""
+    executor: ExecutorChoice | Literal["fetched"] = "auto"
+    """Where it runs; no store keeps it, because another process may run the same kind elsewhere. `fetched`: the program reads it."""
 
     codec: PayloadCodec | None = field(default=None, eq=False)
     """How its payloads are written and read; None = they are bytes."""
@@ -105,6 +105,10 @@ class KnownJobs(ABC):
     @abstractmethod
     def find(self, kind: str) -> RegisteredJob | None:
         """Return what is registered under `kind` at this moment, None if nothing is."""
+
+    def obstacle(self, kind: str) -> str | None:  # noqa: ARG002 - of the kinds that a registry knows, nothing is kept from running
+        """Say, as a clause, why no task of `kind` is locked here, although the kind is known; None if nothing keeps it from that."""
+        return None
 
     @property
     @abstractmethod
@@ -248,7 +252,7 @@ class JobRegistry(KnownJobs):
         `payload_version` and `upgrade`, as a `TypedJob` has them.
 
         Raises:
-            InvalidJob: a function in slot of the kind. The decorator raises what `register_job` does.
+            InvalidJob: a function in place of the kind. The decorator raises what `register_job` does.
 
         """
         if callable(kind):

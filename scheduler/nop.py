@@ -8,7 +8,7 @@ from duly.scheduler.clock import Clock
 from duly.scheduler.config import Settings
 from duly.scheduler.errors import SchedulerClosed
 from duly.scheduler.executors.fetched.fetch import Fetching
-from duly.scheduler.runs.live_run import LiveRuns
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.std import StdScheduler
 from duly.stores import JobStore, NopStore
 

@@ -1,24 +1,82 @@
-"""The executor protocol."""
+"""The seam behind which jobs run, and what all executors share."""
 
 import asyncio
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from attrs import frozen
 
 from duly.jobs import Job, JobContext, Task
+from duly.scheduler.runs.live_run import LiveRun, Manner
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Runs jobs somewhere; called in the scheduler's event loop, for many runs at once."""
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
-        """Run the job to its end and return what it returned, or raise what it raised; when cancelled, see that it ends."""
-        ...
+    manner = Manner()
+    """How it treats runs, as far as a run must know."""
 
-    def close(self) -> None:
-        """Take no more work; what still runs is left to itself."""
+    @abstractmethod
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+        """Begin the run (`LiveRun.work`), bring its job to its end, and return what it returned, checked.
+
+        When it is cancelled it sees to it that the job ends, as far as it can.
+
+        Raises:
+            TimeLimitExceeded: the job took longer than the task's options allow. Else what the job raised.
+
+        """
+
+    def remains(self, run_id: str) -> "Remains | None":  # noqa: ARG002 - of most executors nothing is left
+        """Say what is left of a run that was given up, once; None if nothing is."""
+        return None
+
+    def abandoned_of(self, kind: str | None = None) -> int:  # noqa: ARG002 - the same
+        """Return how many runs were given up while their jobs still work: of one kind, or all; safe from any thread."""
+        return 0
+
+    def close(self) -> None:  # noqa: B027 - nothing to do, where nothing is kept
+        """Take no more work; what still runs is left to itself, or killed where that is possible."""
+
+    async def wait_closed(self) -> None:  # noqa: B027 - the same
+        """Return when nothing is left that could be killed."""
+
+
+class Abandoned:
+    """The runs that an executor gave up while their jobs may still be at work; they take up room until these end."""
+
+    def __init__(self, remains: "Remains", on_room: Callable[[], None]) -> None:
+        """Begin with none; `remains` is said of each, and `on_room` is called when one has ended."""
+        self._remains, self._on_room = remains, on_room
+        self._kinds = dict[str, str]()
+        """The kind of each, by its run id."""
+        self._untold = set[str]()
+
+    def add(self, run_id: str, kind: str) -> None:
+        """Note a run whose job still works."""
+        self._kinds[run_id] = kind
+        self._untold.add(run_id)
+
+    def note(self, run_id: str) -> None:
+        """Note a run of which nobody can tell whether its job still works; it takes up no room."""
+        self._untold.add(run_id)
+
+    def ended(self, run_id: str) -> None:
+        """Note that a job has ended, if its run was given up."""
+        if self._kinds.pop(run_id, None) is not None:
+            self._on_room()
+
+    def remains(self, run_id: str) -> "Remains | None":
+        """Say what is left of a run, once."""
+        if run_id not in self._untold:
+            return None
+        self._untold.remove(run_id)
+        return self._remains
+
+    def of(self, kind: str | None) -> int:
+        """Return how many still work: of one kind, or all; safe from any thread."""
+        return len(self._kinds) if kind is None else list(self._kinds.values()).count(kind)
 
 
 @frozen

@@ -5,16 +5,18 @@ from inspect import isawaitable
 from duly.jobs import Job, JobContext, Task
 from duly.jobs.base import check_returned
 from duly.scheduler.executors.base import Executor, contained
+from duly.scheduler.runs.live_run import LiveRun
 
 
 class CoroutineExecutor(Executor):
     """Awaits the job where the scheduler lives; cancelling the run cancels the job."""
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
         """Await the job."""
-        with contained():
-            returned = job.execute(ctx, task)
-            return check_returned(job.kind, await returned if isawaitable(returned) else returned)
+        return await run.work(_awaited(run, job, ctx))
 
-    def close(self) -> None:
-        """Nothing is kept."""
+
+async def _awaited(run: LiveRun, job: Job, ctx: JobContext) -> Task | None:
+    with contained():
+        returned = job.execute(ctx, run.task)
+        return check_returned(job.kind, await returned if isawaitable(returned) else returned)

@@ -13,6 +13,7 @@ from contextvars import copy_context
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
+from typing import cast
 
 from attrs import evolve
 
@@ -20,10 +21,11 @@ from duly.jobs import Job, JobContext, Task
 from duly.jobs.validators import require_span
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ExecutorFailed
-from duly.scheduler.executors.base import Remains
+from duly.scheduler.executors.base import Abandoned, Executor, Remains
 from duly.scheduler.executors.remote import Answer, Form, OwnWaiting, answer_of, call, form_of, sent
-from duly.scheduler.runs.live_run import LiveRun, StopSignal
+from duly.scheduler.runs.live_run import LiveRun, Manner
 from duly.scheduler.runs.spawns import Spawns
+from duly.scheduler.runs.stop_signal import StopSignal
 
 AT_WORK = Remains("abandoned: its executor cannot kill it, and it may still be at work: a possible double", is_at_work=True)
 
@@ -62,37 +64,34 @@ def call_in_thread(job: Job, task: Task, ctx: JobContext, stop: StopSignal) -> A
     return answer_of(partial(call, job, evolve(ctx, waiting=OwnWaiting()), task, stop))
 
 
-class PoolExecutor:
+class PoolExecutor(Executor):
     """Submits jobs to the users' executors.
 
-    What has begun there cannot be killed. A run that is cancelled is *abandoned*: it counts in `abandoned` until its future is done, so
-    that the scheduler starts no more than it has room for.
+    What has begun there cannot be killed. A run that is cancelled is *abandoned*: it counts so until its future is done, and
+    the scheduler starts no more than it has room for.
     """
+
+    manner = Manner(is_cancellable=False)
 
     def __init__(self, clock: Clock, on_room: Callable[[], None]) -> None:
         """`clock` is the one by which leases are trusted; `on_room` is called when an abandoned run has ended."""
-        self._clock, self._on_room = clock, on_room
-        self._abandoned = dict[str, str]()
-        """The kind of each job that was given up but may still work, by the id of its run."""
-        self._given_up = set[str]()
+        self._clock = clock
+        self._abandoned = Abandoned(AT_WORK, on_room)
 
-    @property
-    def abandoned(self) -> int:
-        """How many runs were given up whose futures are not done."""
-        return len(self._abandoned)
-
-    def abandoned_of(self, kind: str) -> int:
-        """Return how many of them are of one kind; safe from any thread."""
-        return list(self._abandoned.values()).count(kind)
-
-    async def execute(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
-        """Run the job of `live` in `executor`, and return what it returned, checked.
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+        """Run the job in the executor that it is registered with, and return what it returned, checked.
 
         Raises:
+            TimeLimitExceeded: it took longer than the task's options allow.
             ExecutorFailed: the executor did not run it, or lost it.
             JobEnding, CancelledRemotely, RemoteError: what the job raised; see `Answer`.
 
         """
+        assert run.registered is not None  # noqa: S101 - the table led here by it
+        executor = cast("concurrent.futures.Executor", run.registered.executor)
+        return await run.work(self._executed(run, job, ctx, executor))
+
+    async def _executed(self, live: LiveRun, job: Job, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
         try:
             future = self._submit(job, live, ctx, executor)
         except Exception as error:
@@ -116,15 +115,14 @@ class PoolExecutor:
     def _submit(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Submitted:
         if isinstance(executor, concurrent.futures.ThreadPoolExecutor):
             return executor.submit(copy_context().run, call_in_thread, job, live.task, ctx, live.stop)
-        left = timedelta(seconds=live.trusted_until - self._clock.monotonic())
+        left = timedelta(seconds=live.lease.trusted_until - self._clock.monotonic())
         return executor.submit(call_here, job, sent(live.task), form_of(ctx), SystemClock().now() + left)
 
     def _settle(self, done: "asyncio.Future[None]", run_id: str) -> None:
         if not done.done():
             done.set_result(None)
-        elif run_id in self._abandoned:
-            del self._abandoned[run_id]
-            self._on_room()
+        else:
+            self._abandoned.ended(run_id)
 
     def _give_up(self, future: Submitted, live: LiveRun, *, is_told_truly: bool) -> None:
         """Cancel it; what had begun goes on. Some executors (Dask's) say that it is cancelled when they merely were asked."""
@@ -132,9 +130,9 @@ class PoolExecutor:
         if not is_cancelled and future.done():
             return  # its end came in this very turn of the loop
         if not is_cancelled:
-            self._abandoned[live.lease_id] = live.task.kind
-        if not (is_cancelled and is_told_truly):
-            self._given_up.add(live.lease_id)
+            self._abandoned.add(live.lease_id, live.task.kind)
+        elif not is_told_truly:
+            self._abandoned.note(live.lease_id)
 
     def _result(self, future: Submitted, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
         try:
@@ -145,10 +143,11 @@ class PoolExecutor:
 
     def remains(self, run_id: str) -> Remains | None:
         """Say what became of a run that was given up, once."""
-        if run_id not in self._given_up:
-            return None
-        self._given_up.remove(run_id)
-        return AT_WORK
+        return self._abandoned.remains(run_id)
+
+    def abandoned_of(self, kind: str | None = None) -> int:
+        """Return how many runs were given up whose futures are not done; safe from any thread."""
+        return self._abandoned.of(kind)
 
 
 def _is_exact(executor: concurrent.futures.Executor) -> bool:

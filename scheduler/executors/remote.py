@@ -22,8 +22,8 @@ from duly.scheduler.clock import SystemClock
 from duly.scheduler.executors.base import as_error
 from duly.scheduler.rules.endings import CancelledRemotely, RemoteError, describe
 from duly.scheduler.rules.new_task import NewTask
-from duly.scheduler.runs.live_run import StopSignal
 from duly.scheduler.runs.spawns import Spawns, when_of
+from duly.scheduler.runs.stop_signal import StopSignal
 
 T = TypeVar("T")
 

@@ -13,8 +13,10 @@ from inspect import isawaitable
 from queue import SimpleQueue
 
 from duly.jobs import Job, JobContext, Task
-from duly.jobs.base import check_returned
-from duly.scheduler.executors.base import Executor, Remains, as_error, contained
+from duly.jobs.base import check_returned, is_async
+from duly.scheduler.executors.base import Abandoned, Executor, Remains, as_error, contained
+from duly.scheduler.executors.remote import OwnLoop
+from duly.scheduler.runs.live_run import LiveRun, Manner
 
 _Work = Callable[[], None]
 
@@ -25,32 +27,30 @@ class ThreadExecutor(Executor):
     """Runs jobs in daemon threads, which are kept for the next; at most as many as there are runs at once.
 
     A thread cannot be killed. What is cancelled here goes on in its thread, *abandoned*: its answer is dropped, and until
-    it comes it counts in `abandoned`, so that the scheduler starts no more than it has room for.
+    it comes it counts as abandoned, so that the scheduler starts no more than it has room for.
     """
+
+    manner = Manner(is_cancellable=False)
 
     def __init__(self, name: str, on_room: Callable[[], None] = lambda: None) -> None:
         """Start no thread yet; `name` begins the names of all; `on_room` is called when what was abandoned has ended."""
-        self._name, self._on_room = name, on_room
+        self._name = name
+        self._abandoned = Abandoned(AT_WORK, on_room)
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._threads = 0
-        self._abandoned = dict[asyncio.Future[object], str]()
-        """The kind of each job that was given up but still works, by the answer that it owes."""
-        self._given_up = set[str]()
 
-    @property
-    def abandoned(self) -> int:
-        """How many runs were given up whose jobs still work."""
-        return len(self._abandoned)
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+        """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here.
 
-    def abandoned_of(self, kind: str) -> int:
-        """Return how many of them are of one kind; safe from any thread."""
-        return list(self._abandoned.values()).count(kind)
+        An `async def` job, which was registered to run in a thread, has an event loop of its own there.
+        """
+        called = OwnLoop(job.kind, job, run.stop) if is_async(job) else job
+        return await run.work(self._executed(run, called, ctx))
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
-        """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here."""
+    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | None:
         with contained():
-            returned = await self._call(lambda: job.execute(ctx, task), ctx)
+            returned = await self._call(lambda: job.execute(ctx, run.task), ctx)
             return check_returned(job.kind, await returned if isawaitable(returned) else returned)
 
     async def _call(self, function: Callable[[], object], ctx: JobContext) -> object:
@@ -62,7 +62,7 @@ class ThreadExecutor(Executor):
         def settle(returned: object, error: BaseException | None) -> None:
             nonlocal has_answered
             has_answered = True
-            self._settle(done, returned, error)
+            self._settle(done, ctx.run_id, returned, error)
 
         def work() -> None:
             try:
@@ -78,14 +78,12 @@ class ThreadExecutor(Executor):
             return await done
         except asyncio.CancelledError:
             if done.cancelled() and not has_answered:  # else its answer came in this very turn of the loop, before or after the cancelling
-                self._abandoned[done] = ctx.kind
-                self._given_up.add(ctx.run_id)
+                self._abandoned.add(ctx.run_id, ctx.kind)
             raise
 
-    def _settle(self, done: "asyncio.Future[object]", returned: object, error: BaseException | None) -> None:
+    def _settle(self, done: "asyncio.Future[object]", run_id: str, returned: object, error: BaseException | None) -> None:
         if done.cancelled():
-            self._abandoned.pop(done, None)
-            self._on_room()
+            self._abandoned.ended(run_id)
         elif error is None:
             done.set_result(returned)
         else:
@@ -93,10 +91,11 @@ class ThreadExecutor(Executor):
 
     def remains(self, run_id: str) -> Remains | None:
         """Say what became of a run that was given up, once."""
-        if run_id not in self._given_up:
-            return None
-        self._given_up.remove(run_id)
-        return AT_WORK
+        return self._abandoned.remains(run_id)
+
+    def abandoned_of(self, kind: str | None = None) -> int:
+        """Return how many runs were given up whose jobs still work; safe from any thread."""
+        return self._abandoned.of(kind)
 
     def _submit(self, work: _Work) -> None:
         if not self._idle.acquire(blocking=False):

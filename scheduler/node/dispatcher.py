@@ -13,21 +13,19 @@ from attrs import evolve, frozen
 
 from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
 from duly.scheduler.events.events import RunLost, RunStarted
-from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes
 from duly.scheduler.node.runner import Runner
-from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Raised, Stopped
+from duly.scheduler.rules.endings import Ending, Interrupted, Raised
 from duly.scheduler.rules.fair_share import filled
-from duly.scheduler.rules.firing import NEXT_FIRE, is_suspect, plan_fire, trigger_of
+from duly.scheduler.rules.firing import is_suspect, plan_fire, trigger_of
+from duly.scheduler.runs.lease import RunLease
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.services import Services
+from duly.scheduler.waiting import Wake
 from duly.stores import ClockSkew, Exchange, LockRequest
 from duly.triggers import DulyError
-
-_REMEMBERED = 1000
-"""Losses that a node knows to have told; a loss of long before may be told again."""
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """How soon to ask again when a row is held by somebody else's transaction."""
@@ -48,21 +46,42 @@ class _Call:
     request: LockRequest | None
 
 
+_REMEMBERED = 1000
+"""Losses that a node knows to have told; a loss of long before may be told again."""
+
+
+class Losses:
+    """Publishes `RunLost` once for every loss of a run whose task this node locks."""
+
+    def __init__(self, services: Services) -> None:
+        """Tell through `services`."""
+        self._services = services
+        self._told: deque[tuple[str, datetime | None, int]] = deque(maxlen=_REMEMBERED)
+
+    def look_at(self, task: Task) -> None:
+        """Tell of the run that `task`, just locked, lost last; not again when it comes back after a failure or a hand-back."""
+        loss = (task.slug, task.first_run_at, task.crashes)  # the n-th loss of one fire, which is first locked once
+        if not task.crashes or loss in self._told:
+            return
+        self._told.append(loss)
+        self._services.publish(
+            RunLost(node=self._services.node, slug=task.slug, kind=task.kind, crashes=task.crashes, lease_ended_at=task.ended_at)
+        )
+
+
 class Dispatcher:
     """Locks and starts runs, and hands in what the outbox holds; everything here happens in the scheduler's event loop."""
 
-    def __init__(self, services: Services, runner: Runner) -> None:
-        """Lock from the store of `services` what `runner` is to run."""
+    def __init__(self, services: Services, runner: Runner, limits: Limits, wake: Wake) -> None:
+        """Lock from the store of `services` what `runner` is to run, as much of each kind as `limits` allow; `wake` ends its pauses."""
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runner, self._runs = runner, runner.runs
-        self.limits = Limits(services, runner)
-        """How much of each kind may be locked."""
-        self.loop = Loop("dispatch", self._turn, services)
-        runner.on_room = self.loop.wake.ring
+        self.limits = limits
+        self.loop = Loop("dispatch", self._turn, services, wake)
         self.is_locking = True
         """Set to False to take no more work; what ends is still written."""
         self._losses = Losses(services)
-        self._outbox = Outbox(services, self._runs, self.loop.wake.ring)
+        self._outbox = Outbox(services, self._runs, wake.ring)
         self._unanswered: _Call | None = None
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
@@ -107,7 +126,7 @@ class Dispatcher:
             if self._unanswered and self._clock.monotonic() >= self._trusted_until(self._unanswered):
                 self._unanswered = None  # repeated now, it would lock tasks under leases that have ended
                 self.limits.drop()
-            call = self._unanswered or await self._new_call([each.live for each in handed_in])
+            call = self._unanswered or await self._new_call([each.run for each in handed_in])
             if call.request is None and not handed_in:
                 self._next_ask = None
                 await self.limits.settle(())
@@ -126,7 +145,7 @@ class Dispatcher:
                 self._start(task, call, is_one_of_many=suspects > 1)
             self._runs.changed.ring()
             refused = {each.outcome.task.lease_id for each in exchange.refused}
-            await self.limits.settle([each.outcome for each in handed_in if each.live.lease_id not in refused])
+            await self.limits.settle([each.outcome for each in handed_in if each.run.lease_id not in refused])
             return len(exchange.tasks)
 
     async def _new_call(self, ending: list[LiveRun]) -> _Call:
@@ -137,7 +156,7 @@ class Dispatcher:
         return _Call(now, sent, LockRequest(node=self._services.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
 
     def _free(self, ending: int) -> int:
-        return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned if self.is_locking else 0
+        return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned_of() if self.is_locking else 0
 
     async def _exchange(self, call: _Call, handed_in: list[PendingWrite]) -> Exchange:
         self._unanswered = call
@@ -180,90 +199,73 @@ class Dispatcher:
         lose one more run that they never had. Handed back, each of them comes again by itself.
         """
         registered = self._services.registry.find(task.kind)
-        live = LiveRun(task, locked=call.sent, trusted_until=self._trusted_until(call), registered=registered)
-        suspects = [each for each in self._runs if is_suspect(each.task)] if is_suspect(task) else []
-        self._runs.add(live)
+        suspects = [run for run in self._runs if is_suspect(run.task)] if is_suspect(task) else []
         self._losses.look_at(task)
+        lease = RunLease(task, locked=call.sent, trusted_until=self._trusted_until(call))
         if not self.is_locking:
-            self._outbox.hand_back(live, "this node is stopping")
+            self._hand_back(task, lease, "this node is stopping")
         elif task.paused and task.request is not Request.RUN_NOW:
-            self._outbox.hand_back(live, "it was paused while its former node had it")
+            self._hand_back(task, lease, "it was paused while its former node had it")
         elif is_suspect(task) and (suspects or is_one_of_many):
-            pause = len(suspects) * SUSPECT_STEP + (not all(each.has_ended for each in suspects)) * SUSPECT_PAUSE
-            self._outbox.hand_back(live, "it lost several runs, and this node has another such task: they are run one at a time", pause)
+            pause = len(suspects) * SUSPECT_STEP + (not all(run.has_ended for run in suspects)) * SUSPECT_PAUSE
+            reason = "it lost several runs, and this node has another such task: they are run one at a time"
+            self._hand_back(task, lease, reason, pause)
         elif registered is None:
-            self._outbox.hand_back(live, "its kind was deregistered while it was being locked")
+            self._hand_back(task, lease, "its kind was deregistered while it was being locked")
         else:
-            self._fire(live, registered)
+            self._fire(task, lease, registered)
 
     def _trusted_until(self, call: _Call) -> float:
         return call.sent + (self._config.lease - self._config.margin).total_seconds()
 
-    def _fire(self, live: LiveRun, registered: RegisteredJob) -> None:
-        task = live.task
+    def _hand_back(self, task: Task, lease: RunLease, reason: str, pause: timedelta | None = None) -> None:
+        self._outbox.hand_back(self._live(LiveRun(task, lease, self._clock)), reason, pause)
+
+    def _fire(self, task: Task, lease: RunLease, registered: RegisteredJob) -> None:
+        """Work out which fire the task is run for, and begin its run; or account for the fire as the plan says."""
         try:
-            registered = registered.reading(task)
-            trigger = trigger_of(task, registered)
-            fire = plan_fire(task, trigger)
+            readable = registered.reading(task)
+            fire = plan_fire(task, trigger_of(task, registered))
         except UnreadablePayload as error:
-            self._outbox.put_off(live, f"this node cannot read its payload: {error}")
+            self._put_off(task, lease, f"this node cannot read its payload: {error}")
             return
         except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code, and the lock has other tasks
-            self._outbox.put_off(live, f"this node cannot follow its trigger: {error}")
+            self._put_off(task, lease, f"this node cannot follow its trigger: {error}")
             return
+        manner = self._runner.executor_of(registered).manner
+        run = self._live(LiveRun(task, lease, self._clock, registered=registered, fire=fire, manner=manner, on_begin=self._begun))
         if fire.instead is not None:
-            self._end(live, fire.fire_time, fire.at, fire.at, fire.instead)
-            return
-        if fire.cancel_at is not None:
-            live.timer = self._clock.call_later(fire.cancel_at - self._clock.now(), lambda: live.end_early(Stopped(NEXT_FIRE)))
-        started = RunStarted(node=self._services.node, task=task, fire_time=fire.fire_time)
-        if isinstance(registered.job, DeliveryQueue):
-            live.on_begin = lambda: self._services.publish(started)
+            self._outbox.finish(run, fire.instead)
         else:
-            self._services.publish(started)
-        live.working = asyncio.create_task(self._runner.run(live, registered, fire.fire_time), name=f"duly {task.slug}")
-        live.working.add_done_callback(lambda working: self._stopped_working(live, fire.fire_time, working))
+            run.start(self._runner.run(run, readable), self._ended)
 
-    def _stopped_working(self, live: LiveRun, fire_time: datetime, working: "asyncio.Task[Ending]") -> None:
-        if live.has_ended:
+    def _put_off(self, task: Task, lease: RunLease, reason: str) -> None:
+        self._outbox.put_off(self._live(LiveRun(task, lease, self._clock)), reason)
+
+    def _live(self, run: LiveRun) -> LiveRun:
+        self._runs.add(run)
+        return run
+
+    def _begun(self, run: LiveRun) -> None:
+        self._services.publish(RunStarted(node=self._services.node, task=run.task, fire_time=run.fire_time))
+
+    def _ended(self, run: LiveRun, working: "asyncio.Task[Ending]") -> None:
+        """Hand in how a run ended; called when its asyncio task is done."""
+        if run.has_ended:
             return  # it was given up
         # Cancelled by nobody here: by the job itself or by other code of the program, and then it has failed; or the event loop is being
         # shut down under us, and nobody writes this: the lease will end, and the run be recorded as lost.
-        ending = live.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
-        if live.started_at is None or ending is None:
-            self._outbox.hand_back(live, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
-            return
-        self._end(live, fire_time, live.started_at, max(self._clock.now(), live.started_at), ending)
+        ending = run.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
+        if run.has_begun:
+            self._outbox.finish(run, ending)
+        else:
+            self._outbox.hand_back(run, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
 
-    def give_up(self, live: LiveRun) -> None:
+    def give_up(self, run: LiveRun) -> None:
         """Let a run that was cut short count as ended, although its job goes on: one in the event loop may ignore its cancelling.
 
         As with a thread that cannot be killed, it is on record, and its attempt refunded; left to its lease, it would count as a crash.
         """
-        if live.has_ended or live.cut_short is None or live.started_at is None or live.fire_time is None:
-            return
-        reason = f"{live.cut_short.reason}; its job ignores that it was cancelled, and may still be at work"
-        ending = evolve(live.cut_short, reason=reason)
-        self._end(live, live.fire_time, live.started_at, max(self._clock.now(), live.started_at), ending)
-
-    def _end(self, live: LiveRun, fire_time: datetime, started_at: datetime, ended_at: datetime, ending: Ending) -> None:
-        self._outbox.finish(live, EndedRun(task=live.task, fire_time=fire_time, started_at=started_at, ended_at=ended_at, ending=ending))
-
-
-class Losses:
-    """Publishes `RunLost` once for every loss of a run whose task this node locks."""
-
-    def __init__(self, services: Services) -> None:
-        """Tell through `services`."""
-        self._services = services
-        self._told: deque[tuple[str, datetime | None, int]] = deque(maxlen=_REMEMBERED)
-
-    def look_at(self, task: Task) -> None:
-        """Tell of the run that `task`, just locked, lost last; not again when it comes back after a failure or a hand-back."""
-        loss = (task.slug, task.first_run_at, task.crashes)  # the n-th loss of one fire, which is first locked once
-        if not task.crashes or loss in self._told:
-            return
-        self._told.append(loss)
-        self._services.publish(
-            RunLost(node=self._services.node, slug=task.slug, kind=task.kind, crashes=task.crashes, lease_ended_at=task.ended_at)
-        )
+        if not run.has_ended and run.cut_short is not None and run.has_begun:
+            reason = f"{run.cut_short.reason}; its job ignores that it was cancelled, and may still be at work"
+            self._outbox.finish(run, evolve(run.cut_short, reason=reason))

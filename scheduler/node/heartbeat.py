@@ -19,7 +19,8 @@ from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.edits import STOP_REQUESTED
 from duly.scheduler.rules.endings import Interrupted, Stopped
-from duly.scheduler.runs.live_run import LiveRun, LiveRuns
+from duly.scheduler.runs.live_run import LiveRun
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.services import Services
 from duly.stores import Extended, Kept, LockLost, Node, StoreClosed
 from duly.triggers import DulyError
@@ -37,7 +38,7 @@ class Heartbeat:
     def __init__(self, services: Services, runs: LiveRuns, node: Node, slots: Slots | None = None) -> None:
         """Keep the leases of `runs` in the store of `services`, and announce `node`; `slots` belong to the same event loop."""
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
-        self._runs, self._node, self._places = runs, node, slots
+        self._runs, self._node, self._slots = runs, node, slots
         self._home = asyncio.get_running_loop()
         self._last_turn = self._clock.monotonic()
         self._announced: datetime | None = None
@@ -67,13 +68,13 @@ class Heartbeat:
     async def _extend(self) -> bool:
         now, sent = self._clock.now(), self._clock.monotonic()
         kept = [run for run in self._runs if self._is_kept(run)]
-        if self._places is not None:  # before the leases, with the same `now`: none may outlive its slot
-            kept = self._places.with_slot(kept, await self._places.renew(now))
-        is_unsure = self._places is not None and self._places.is_unsure
+        if self._slots is not None:  # before the leases, with the same `now`: none may outlive its slot
+            kept = self._slots.with_slot(kept, await self._slots.renew(now))
+        is_unsure = self._slots is not None and self._slots.is_unsure
         runs = {run.lease_id: run for run in kept}
         if not runs:
             return is_unsure
-        extended = await self._store.extend(now, [run.held for run in runs.values()], self._config.lease)
+        extended = await self._store.extend(now, [run.lease.held for run in runs.values()], self._config.lease)
         self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
         self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())
         return bool(extended.busy) or is_unsure
@@ -87,30 +88,27 @@ class Heartbeat:
                 self._lose(run, "another node has the task, or somebody deleted it")
 
     def _keep(self, run: LiveRun, kept: Kept, trusted_until: float) -> None:
-        run.held = kept
-        run.trusted_until = max(run.trusted_until, trusted_until)
-        run.trust_changed()
+        run.lease.extend(kept, trusted_until)
         if kept.stop:
             self._call_home(run.end_early, Stopped(STOP_REQUESTED))
 
     def _lose(self, run: LiveRun, reason: str) -> None:
-        run.is_lost = True
-        run.trust_changed()
+        run.lease.lose()
         self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def cut_untrusted(self) -> None:
         """Cut short the runs whose leases can no longer be trusted; asks nobody, so that a store that hangs cannot keep it."""
         for run in self._runs:
-            if not run.is_lost and not run.has_ended and not self._runs.is_trusted(run):
+            if not run.lease.is_lost and not run.has_ended and not run.is_trusted:
                 self._lose(run, "it could not be extended in time")
 
     def _is_kept(self, run: LiveRun) -> bool:
         now, lease = self._clock.monotonic(), self._config.lease.total_seconds()
-        if run.is_lost or now - self._last_turn > STANDSTILL * lease:
+        if run.lease.is_lost or now - self._last_turn > STANDSTILL * lease:
             return False
         if run.started is None:
-            return now - run.locked <= run.leases_to_begin * lease
+            return now - run.lease.locked <= run.manner.leases_to_begin * lease
         limit = run.task.options.time_limit
         return limit is None or now - run.started <= (limit + self._config.grace).total_seconds()
 
@@ -124,8 +122,8 @@ class Heartbeat:
 
     async def farewell(self) -> None:
         """Give back the slots that no run needs, and tell the others that this node is gone, if they may know that it was there."""
-        if self._places is not None:
-            await self._places.renew(self._clock.now())
+        if self._slots is not None:
+            await self._slots.renew(self._clock.now())
         if self._is_known:
             now = self._clock.now()
             await self._store.announce(_seen(self._node, now, now))

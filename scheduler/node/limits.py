@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue
 from duly.scheduler.node.loop import jittered
 from duly.scheduler.node.runner import Runner
 from duly.scheduler.node.slots import Slots, is_leased
@@ -39,13 +38,11 @@ _REST = 1.5
 class Limits:
     """Decides the rooms of lock requests; everything but `in_use` happens in the scheduler's event loop."""
 
-    def __init__(self, services: Services, runner: Runner) -> None:
-        """Decide for the node of `services`, by what `runner` has under way."""
+    def __init__(self, services: Services, runner: Runner, slots: Slots, hop: Hop) -> None:
+        """Decide for the node of `services`, by what `runner` has under way; `hop` leads to the event loop of `slots`."""
         self._services, self._registry = services, services.registry
         self._runner, self._runs = runner, runner.runs
-        self.slots = Slots(services, self.in_use)
-        """Those that this node holds."""
-        self._hop: Hop = _stay
+        self.slots, self._hop = slots, hop
         self.turns = 0
         self.left_out: list[str] = []
         """Kinds that the last request had no room for, though they were at no limit."""
@@ -63,10 +60,6 @@ class Limits:
         self._rests: dict[str, datetime] = {}
         self._since: dict[str, datetime] = {}
         """Since when this node has had slots of a kind."""
-
-    def move(self, slots: Slots, hop: Hop) -> None:
-        """Hold slots from another event loop, to which `hop` leads; before the first lock."""
-        self.slots, self._hop = slots, hop
 
     # -- what is taken
 
@@ -90,8 +83,8 @@ class Limits:
         registered = self._registry.find(kind)
         if registered is None:
             return None
-        if isinstance(registered.job, DeliveryQueue) and registered.job.is_stalled:
-            return "this node locks no more of its kind until somebody reads what it fetches"
+        if (obstacle := self._registry.obstacle(kind)) is not None:
+            return obstacle
         taken, now = self.taken(kind), self._services.clock.now()
         if registered.max_concurrency is not None and taken >= registered.max_concurrency:
             return f"{taken} of {registered.max_concurrency} slots of its kind are taken on this node"
@@ -219,5 +212,6 @@ class Limits:
             self.next_ask = self._services.clock.now()  # what they made due was not asked for yet
 
 
-async def _stay(work: Callable[[], Awaitable[T]]) -> T:
+async def stay(work: Callable[[], Awaitable[T]], /) -> T:
+    """Await `work()` in this event loop: the slots are held here."""
     return await work()

@@ -19,10 +19,10 @@ class Loop:
     ends no loop, and is over for it within seconds.
     """
 
-    def __init__(self, name: str, turn: Callable[[], Awaitable[timedelta]], services: Services) -> None:
-        """Make a loop for the running event loop."""
+    def __init__(self, name: str, turn: Callable[[], Awaitable[timedelta]], services: Services, wake: Wake | None = None) -> None:
+        """Make a loop for the running event loop; `wake` ends its pauses."""
         self.name, self._turn, self._services = name, turn, services
-        self.wake = Wake(services.clock)
+        self.wake = Wake(services.clock) if wake is None else wake
         self._end = Wake(services.clock)
         self._is_stopped = False
         self.failure: str | None = None

@@ -1,4 +1,4 @@
-"""The works of one running node: its loops, wired, started, and brought to rest in the right order."""
+"""One running node: builds its loops, starts them, stops them in a safe order."""
 
 import asyncio
 import os
@@ -13,14 +13,17 @@ from attrs import evolve
 from duly.scheduler.events.events import NodeStarted, NodeStopped
 from duly.scheduler.node.dispatcher import Dispatcher
 from duly.scheduler.node.heartbeat import Heartbeat, HeartbeatThread
+from duly.scheduler.node.limits import Limits, stay
 from duly.scheduler.node.loop import Loop
 from duly.scheduler.node.pruner import Pruner
 from duly.scheduler.node.runner import Runner
 from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.endings import Interrupted
 from duly.scheduler.rules.explain import Here
-from duly.scheduler.runs.live_run import LiveRuns
+from duly.scheduler.runs.live_run import RunState
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.services import Services
+from duly.scheduler.waiting import Wake
 from duly.stores import Node
 
 _LAST_CALL = timedelta(seconds=2)
@@ -39,26 +42,21 @@ class RunningNode:
         """Wire the loops; nothing runs yet. Every job runs inside `surroundings()`."""
         self._services = services
         self.runs = LiveRuns(services.clock)
-        limit = services.config.payload_limit
-        self._runner = Runner(
-            services.clock,
-            self.runs,
-            services.registry,
-            node=services.node,
-            payload_limit=limit,
-            publish=services.publish,
-            surroundings=surroundings,
-        )
-        self.dispatcher = Dispatcher(services, self._runner)
-        self.limits = self.dispatcher.limits
+        announcement, wake = _announcement(services), Wake(services.clock)
+        self._runner = Runner(services, self.runs, wake.ring, surroundings)
+        # The heartbeat's thread has a store of its own, and holds the slots: a job that blocks this event loop must lose neither.
+        beside = evolve(services, store=services.store.sibling()) if services.clock.runs else services
+        slots = Slots(beside, lambda kind: self.limits.in_use(kind))  # noqa: PLW0108 - the limits are made after the slots
+        beating = Heartbeat(beside, self.runs, announcement, slots)
+        self._thread = HeartbeatThread(beating, beside) if services.clock.runs else None
+        self.limits = Limits(services, self._runner, slots, stay if self._thread is None else self._thread.call)
+        self.dispatcher = Dispatcher(services, self._runner, self.limits, wake)
         self.pruner = Pruner(services)
         self._listening = Loop("listen", self._listen, services)
         self._tasks: dict[Loop, asyncio.Task[None]] = {}
-        self._thread: HeartbeatThread | None = None
         self._is_stopping_now = False
         self._cut_short = 0
-        self._node = _announcement(services)
-        self.heartbeat = Heartbeat(services, self.runs, self._node, None if services.clock.runs else self.limits.slots)
+        self.heartbeat = beating if self._thread is None else Heartbeat(services, self.runs, announcement)
         """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
 
     @property
@@ -69,9 +67,9 @@ class RunningNode:
             name=services.node,
             kinds=services.registry.kinds,
             slots=services.config.concurrency,
-            taken=len(self.runs) + self._runner.abandoned,
+            taken=len(self.runs) + self._runner.abandoned_of(),
             is_stopping=not self.dispatcher.is_locking,
-            unread=frozenset(run.lease_id for run in self.runs if run.is_unread),
+            unread=frozenset(run.lease_id for run in self.runs if run.state is RunState.WAITING),
             poll=services.config.poll if services.clock.runs else None,
             failure=self.dispatcher.loop.failure,
         )
@@ -79,12 +77,8 @@ class RunningNode:
     def start(self) -> None:
         """Let every loop run."""
         self._services.publish(NodeStarted(node=self._services.node, kinds=self._services.registry.kinds))
-        if not self._services.clock.runs:
+        if self._thread is None:
             return
-        beside = evolve(self._services, store=self._services.store.sibling())
-        slots = Slots(beside, self.limits.in_use)
-        self._thread = HeartbeatThread(Heartbeat(beside, self.runs, self._node, slots), beside)
-        self.limits.move(slots, self._thread.call)
         self._thread.start()
         for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
             self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
@@ -110,7 +104,7 @@ class RunningNode:
         if not self._have_all_ended():
             for run in self.runs:
                 run.end_early(Interrupted(_SHUTDOWN))
-            self._cut_short = len([run for run in self.runs if not run.has_ended and not run.is_decided])
+            self._cut_short = len([run for run in self.runs if not run.has_ended and run.state is not RunState.ACKNOWLEDGED])
             await self._until(self._have_all_ended, min(grace, _LAST_CALL))
             for run in self.runs:
                 run.abandon()
@@ -195,7 +189,7 @@ class RunningNode:
             await self.limits.slots.renew(self._services.clock.now())  # the farewell of a heartbeat that is moved by hand
         self._services.publish(NodeStopped(node=self._services.node, cut_short=self._cut_short, left=len(self.runs)))
         for run in self.runs:
-            self.runs.remove(run)  # who waits for its outcome to be written waits in vain
+            self.runs.remove(run, is_written=False)  # who waits for its outcome to be written waits in vain
 
     async def kill(self) -> None:
         """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""
@@ -211,7 +205,7 @@ class RunningNode:
         self._tasks.clear()
         self.dispatcher.forget()
         for run in self.runs:
-            self.runs.remove(run)
+            self.runs.remove(run, is_written=False)
 
     async def _end(self, *loops: Loop) -> None:
         for loop in loops:

@@ -1,4 +1,4 @@
-"""What ended and is to be written: each held task with its next state, decided on, until the store has it or refuses it for good."""
+"""Outcomes waiting to be written; each is kept until the store accepts or finally refuses it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -8,10 +8,11 @@ from attrs import evolve, frozen
 from duly.jobs import Task
 from duly.jobs.cipher import sealed_problem
 from duly.scheduler.events.events import LeaseLost, RunEnded, RunReturned
-from duly.scheduler.rules.endings import EndedRun, Raised, Returned, Spawned
+from duly.scheduler.rules.endings import EndedRun, Ending, Raised, Returned, Spawned
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.rules.outcomes import outcome_of, without_next
-from duly.scheduler.runs.live_run import LiveRun, LiveRuns
+from duly.scheduler.runs.live_run import LiveRun
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.services import Services
 from duly.scheduler.wording import handed_back_note
 from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed
@@ -27,14 +28,21 @@ UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
 
 @frozen(eq=False)
 class PendingWrite:
-    """A held task whose next state is decided and to be written; decided again should the row have been edited."""
+    """A run with its outcome, which is to be written; decided on again if the row was edited meanwhile."""
 
-    live: LiveRun
+    run: LiveRun
     decide: Callable[[Task], Outcome]
     outcome: Outcome
-    finish: EndedRun | None
-    """None if it is handed back unrun."""
-    warning: str = ""
+    ended: EndedRun | None = None
+    """None if the task is handed back unrun."""
+
+    @property
+    def warning(self) -> str:
+        """What the event of its end warns of."""
+        match self.ended:
+            case EndedRun(task=Task(recurring=True), ending=Returned(task=None)):
+                return "removed with its trigger, because the job returned None"
+        return ""
 
 
 def is_about_outcomes(error: DulyError) -> bool:
@@ -49,56 +57,58 @@ class Outbox:
         """Begin empty; a run leaves `runs` when its outcome is written, or is no longer its own to write. `on_more` hears of each."""
         self._services, self._clock = services, services.clock
         self._runs, self._on_more = runs, on_more
-        self._ended: dict[str, PendingWrite] = {}
+        self._pending: dict[str, PendingWrite] = {}
 
     def __len__(self) -> int:
-        return len(self._ended)
+        return len(self._pending)
 
     @property
     def content(self) -> list[PendingWrite]:
         """What is to be written, in the order in which it ended."""
-        return list(self._ended.values())
+        return list(self._pending.values())
 
     def forget(self) -> None:
         """Let go of everything, as a kill would."""
-        self._ended.clear()
+        self._pending.clear()
 
     # -- in
 
-    def finish(self, live: LiveRun, finish: EndedRun) -> None:
-        """Write how a run ended."""
-        is_removing = isinstance(finish.ending, Returned) and finish.ending.task is None and live.task.recurring
-        warning = "removed with its trigger, because the job returned None" if is_removing else ""
+    def finish(self, run: LiveRun, ending: Ending) -> None:
+        """Write how a run ended, now."""
+        self._finish(run, run.ended_with(ending))
 
-        def decided(row: Task) -> Outcome:
-            if finish.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # edited by a node with other keys
-                return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
-            try:
-                if live.amend is None:
-                    return outcome_of(row, finish, trigger_of(row, live.registered))
-                amended = live.amend(row, finish.ended_at)
-                return evolve(outcome_of(amended, finish, trigger_of(amended, live.registered)), task=row)
-            except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
-                return without_next(row, finish, f"this node cannot follow its trigger: {error}")
+    def _finish(self, run: LiveRun, ended: EndedRun) -> None:
+        def decide(row: Task) -> Outcome:
+            return self._outcome(run, ended, row)
 
-        self._put(PendingWrite(live, decided, decided(live.task), finish, warning))
+        self._put(PendingWrite(run, decide, decide(run.task), ended))
 
-    def hand_back(self, live: LiveRun, reason: str, pause: timedelta | None = None) -> None:
+    def _outcome(self, run: LiveRun, ended: EndedRun, row: Task) -> Outcome:
+        if ended.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # edited by a node with other keys
+            return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
+        try:
+            amended = run.amend(row, ended.ended_at)
+            outcome = outcome_of(amended, ended, trigger_of(amended, run.registered))
+            return outcome if amended is row else evolve(outcome, task=row)
+        except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
+            return without_next(row, ended, f"this node cannot follow its trigger: {error}")
+
+    def hand_back(self, run: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         """Give a task back unrun, due again after `pause`, or as it was."""
-        self._services.publish(RunReturned(node=self._services.node, slug=live.task.slug, reason=reason))
+        self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, reason=reason))
 
-        def back(row: Task) -> Outcome:
+        def decide(row: Task) -> Outcome:
             return self._back(row, reason, pause)
 
-        self._put(PendingWrite(live, back, back(live.task), None))
+        self._put(PendingWrite(run, decide, decide(run.task)))
 
-    def put_off(self, live: LiveRun, reason: str) -> None:
+    def put_off(self, run: LiveRun, reason: str) -> None:
         """Give a task back unrun that this node cannot read, and leave it to other nodes for a while."""
-        self.hand_back(live, reason, self._unreadable_pause(live.task))
+        self.hand_back(run, reason, self._unreadable_pause(run.task))
 
-    def _put(self, ended: PendingWrite) -> None:
-        ended.live.end()
-        self._ended[ended.live.lease_id] = ended
+    def _put(self, pending: PendingWrite) -> None:
+        pending.run.end()
+        self._pending[pending.run.lease_id] = pending
         self._runs.changed.ring()
         self._on_more()
 
@@ -117,16 +127,16 @@ class Outbox:
         """Take out what was written or lost, decide anew on what was edited, and return whether some rows were held by somebody else."""
         reasons, are_busy = {each.outcome.task.lease_id: each for each in refused}, False
         for each in handed_in:
-            self._ended.pop(each.live.lease_id, None)
-            refusal = reasons.get(each.live.lease_id)
+            self._pending.pop(each.run.lease_id, None)
+            refusal = reasons.get(each.run.lease_id)
             if refusal is None:
                 self._written(each)
             elif refusal.reason == "lost":
-                self._lost(each.live, "its outcome came too late: another node has the task, or somebody deleted it")
+                self._lost(each.run, "its outcome came too late: another node has the task, or somebody deleted it")
             elif refusal.reason == "edited" and refusal.task is not None:
                 self._put(evolve(each, outcome=each.decide(refusal.task)))
             else:
-                self._ended[each.live.lease_id], are_busy = each, True
+                self._pending[each.run.lease_id], are_busy = each, True
         return are_busy
 
     async def write_singly(self, handed_in: Sequence[PendingWrite], now: datetime) -> None:
@@ -142,27 +152,26 @@ class Outbox:
             except DulyError as error:
                 if not is_about_outcomes(error):
                     raise
-                self._ended.pop(each.live.lease_id, None)
+                self._pending.pop(each.run.lease_id, None)
                 self._refused_for_good(each, f"its outcome cannot be written: {error}")
             else:
                 self.settle([each], refused)
 
-    def _refused_for_good(self, ended: PendingWrite, reason: str) -> None:
+    def _refused_for_good(self, pending: PendingWrite, reason: str) -> None:
         """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
-        match ended.finish:
-            case EndedRun(ending=Returned(spawn=spawn)) as finish if spawn:
-                self.finish(ended.live, evolve(finish, ending=Raised(f"{reason} (it spawned {len(spawn)} tasks)")))
+        match pending.ended:
+            case EndedRun(ending=Returned(spawn=spawn)) as ended if spawn:
+                self._finish(pending.run, evolve(ended, ending=Raised(f"{reason} (it spawned {len(spawn)} tasks)")))
             case _:
-                self._lost(ended.live, reason)
+                self._lost(pending.run, reason)
 
-    def _written(self, ended: PendingWrite) -> None:
-        ended.live.is_written = True
-        self._runs.remove(ended.live)
-        for run in ended.outcome.runs:
-            self._services.publish(RunEnded(node=self._services.node, run=run, removed=ended.outcome.next is None, warning=ended.warning))
+    def _written(self, pending: PendingWrite) -> None:
+        self._runs.remove(pending.run, is_written=True)
+        for record in pending.outcome.runs:
+            removed = pending.outcome.next is None
+            self._services.publish(RunEnded(node=self._services.node, run=record, removed=removed, warning=pending.warning))
 
-    def _lost(self, live: LiveRun, reason: str) -> None:
-        self._runs.remove(live)
-        if not live.is_lost:
-            live.is_lost = True
-            self._services.publish(LeaseLost(node=self._services.node, error=LockLost(live.task.slug, live.lease_id), reason=reason))
+    def _lost(self, run: LiveRun, reason: str) -> None:
+        self._runs.remove(run, is_written=False)
+        if run.lease.lose():
+            self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))

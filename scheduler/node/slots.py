@@ -3,7 +3,7 @@
 The rule that the limit rests on: **no lease outlives the slot under it**. A task of such a kind is locked, and its lease
 extended, only with a `now` with which its slot was got or renewed just before. So whoever finds a slot free, because
 its end has passed, finds the lease under it ended too, and the run, which trusts a lease for less than its length
-(`LiveRun.trusted_until`), cut short before. A slot needs no trust of its own: a node that cannot renew it extends no lease
+(`RunLease.trusted_until`), cut short before. A slot needs no trust of its own: a node that cannot renew it extends no lease
 under it. Nor is a slot given back before the lease under it has ended, by the writing of its outcome or in time.
 
 A node holds as many slots as it has runs of the kind, and asks for more only when something of the kind is due: what a
@@ -87,7 +87,7 @@ class Slots:
         """
         left = dict(granted)
         kept = []
-        for run in sorted(runs, key=lambda run: (run.has_ended, run.locked)):
+        for run in sorted(runs, key=lambda run: (run.has_ended, run.lease.locked)):
             kind = run.task.kind
             if self.limit(kind) is not None:
                 if left.get(kind, 0) <= 0 or not is_leased(run, self._services):
@@ -122,4 +122,4 @@ class Slots:
 
 def is_leased(run: LiveRun, services: Services) -> bool:
     """Tell whether the lease of a run may not have ended yet, trusted or not."""
-    return services.clock.monotonic() < run.trusted_until + services.config.margin.total_seconds()
+    return services.clock.monotonic() < run.lease.trusted_until + services.config.margin.total_seconds()

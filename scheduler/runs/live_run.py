@@ -1,196 +1,205 @@
-"""The runs that are under way on this node: shared by the loop that starts them and the heartbeat that keeps their leases."""
+r"""One run on this node: its state, from the lock of its task to the written outcome.
+
+::
+
+    LOCKED -- begin --> WORKING -- end --> ENDED -- settle --> WRITTEN
+      |                 ^    \                 ^      \-----------> LOST
+      wait              |     acknowledge      |
+      \--> WAITING -----/      \--> ACKNOWLEDGED
+
+A run that is handed back unrun goes from LOCKED or WAITING straight to ENDED.
+"""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from attrs import frozen
 
 from duly.jobs import RegisteredJob, Task, TimeLimitExceeded
-from duly.jobs.validators import require_span
 from duly.scheduler.clock import Clock, Timer
-from duly.scheduler.rules.endings import Ending, Interrupted, Stopped
-from duly.scheduler.waiting import Wake
-from duly.stores import Held
+from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Stopped
+from duly.scheduler.rules.firing import NEXT_FIRE, Fire
+from duly.scheduler.runs.lease import RunLease
+from duly.scheduler.runs.stop_signal import StopSignal
+from duly.scheduler.waiting import within
 
-_STIRRING = 20
-"""Turns of the event loop, and more than enough, that a timer's end or a cancelling takes to reach a job that sleeps."""
+T = TypeVar("T")
 
 
-class StopSignal:
-    """Tells a run, in whatever thread it works, that it should end, and why; the first reason stands."""
+class RunState(Enum):
+    """How far a run has come; `LiveRun` alone moves it on."""
 
-    __slots__ = ("_event", "_listener", "_reason")
-    _lock = threading.Lock()
+    LOCKED = "its job has not begun"
+    WAITING = "a task of a fetched kind that nobody has read yet"
+    WORKING = "its job is at work"
+    ACKNOWLEDGED = "its subscriber said how it ends: nothing cuts it short any more"
+    ENDED = "its outcome is decided on and waits to be written"
+    WRITTEN = "the store has its outcome"
+    LOST = "its outcome is not for this node to write any more"
 
-    def __init__(self) -> None:
-        """Nothing asks the run to end; the event is made for the first thread that waits, because hardly any does."""
-        self._event: threading.Event | None = None
-        self._reason: str | None = None
-        self._listener: Callable[[], None] | None = None
 
-    @property
-    def reason(self) -> str | None:
-        """Why the run should end, or None."""
-        return self._reason
+_OVER = frozenset({RunState.ENDED, RunState.WRITTEN, RunState.LOST})
 
-    def wait(self, timeout: timedelta | None = None) -> bool:
-        """Block this thread until the run should end, at most `timeout` of real time."""
-        if timeout is not None:
-            require_span("timeout", timeout)
-        with self._lock:
-            if self._event is None:
-                self._event = threading.Event()
-            if self._reason is not None:
-                self._event.set()
-        return self._event.wait(None if timeout is None else timeout.total_seconds())
 
-    def set(self, reason: str) -> None:
-        """Ask the run to end."""
-        with self._lock:
-            is_new = self._reason is None
-            if is_new:
-                self._reason = reason
-            if self._event is not None:
-                self._event.set()
-            listener = self._listener if is_new else None
-        if listener is not None:
-            listener()
+@frozen(kw_only=True)
+class Manner:
+    """How an executor treats a run, as far as the run must know."""
 
-    def listen(self, listener: Callable[[], None] | None) -> None:
-        """Call `listener`, in the thread that asks, when the run should end, or now if it should already; None = no more."""
-        with self._lock:
-            self._listener = listener
-            is_late = self._reason is not None
-        if listener is not None and is_late:
-            listener()
+    is_cancellable: bool = True
+    """Whether its job ends when the run is cancelled, as a coroutine and a process do. A thread can only be told."""
+    leases_to_begin: int = 1
+    """For how many leases the run is kept although its job has not begun."""
 
 
 class LiveRun:
-    """A locked task from its lock to the written outcome; its fields are read by the heartbeat's thread too.
+    """A locked task under way on this node; its fields are read by the heartbeat's thread too, its methods are the event loop's."""
 
-    `trusted_until` (seconds, monotonic) is how long this node may believe that the lease is its own: counted from just
-    before the request that got or extended it was *sent*, less a margin, because the store may have counted from then.
-    """
-
-    def __init__(self, task: Task, *, locked: float, trusted_until: float, registered: RegisteredJob | None = None) -> None:
-        """Begin with the lease that the lock gave; `locked` is when it was asked for (monotonic)."""
-        self.task = task
+    def __init__(  # noqa: PLR0913 - all that is known of a run when it begins to live
+        self,
+        task: Task,
+        lease: RunLease,
+        clock: Clock,
+        *,
+        registered: RegisteredJob | None = None,
+        fire: Fire | None = None,
+        manner: Manner | None = None,
+        on_begin: Callable[["LiveRun"], None] = lambda _: None,
+    ) -> None:
+        """Begin as LOCKED, under `lease`; `on_begin` hears when the job begins to work."""
+        self.task, self.lease, self._clock, self._on_begin = task, lease, clock, on_begin
         self.registered = registered
         """Its job, as it was registered when the task was locked: the kind may be deregistered while the run goes on."""
-        self.held = Held(task.slug, task.lease_id or "", task.etag)
-        self.locked, self.trusted_until = locked, trusted_until
+        self.fire = fire
+        """Which fire it is for; None if it is handed back unrun."""
+        self.manner = manner or Manner()
+        self.state = RunState.LOCKED
         self.stop = StopSignal()
-        self.fire_time: datetime | None = None
         self.started_at: datetime | None = None
+        """When the job began to work; None = it has not."""
         self.started: float | None = None
-        """When the job began to work, monotonic; None = it has not."""
-        self.has_ended = False
+        """The same, monotonic."""
         self.sleepers = 0
         """Waits on the scheduler's clock that the job is in."""
-        self.is_lost = False
         self.cut_short: Interrupted | Stopped | None = None
         """Set when somebody asked for the run to end early: what it then counts as."""
-        self.working: asyncio.Task[Ending] | None = None
-        self.is_in_thread = False
-        self.timer: Timer | None = None
-        """Ends the run when the next fire is to take its place."""
-        self.can_be_cancelled = True
-        """Whether its job ends when the run is cancelled, as a coroutine and a process do. A thread can only be told."""
-        self.follower: Callable[[], None] | None = None
-        """Called, in whatever thread, when the trust in its lease changed: how a process that works for the run hears of it."""
-
-        self.leases_to_begin = 1
-        """For how many leases it is kept though its job has not begun to work."""
-        self.on_begin: Callable[[], None] | None = None
-        """Called when a job that does not begin at once begins."""
-        self.is_decided = False
-        """Whether somebody has said how it ends: from then on nothing cuts it short."""
-        self.amend: Callable[[Task, datetime], Task] | None = None
+        self.amend: Callable[[Task, datetime], Task] = _as_it_is
         """An edit of the row, as of the end of the run, that is written together with how it ended."""
-        self.is_written = False
-        self.on_removed: Callable[[], None] | None = None
-        """Called when its outcome is written, or is no longer its own to write."""
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether its job begins only when somebody reads the task, and nobody has."""
-        return self.on_begin is not None and self.started is None
-
-    def begin(self, clock: Clock) -> None:
-        """Note that the job begins to work."""
-        self.started_at, self.started = clock.now(), clock.monotonic()
-        if self.on_begin is not None:
-            self.on_begin()
-
-    def end(self) -> None:
-        """Note that nothing is left to do but to write how it ended."""
-        self.has_ended = True
-        if self.timer is not None:
-            self.timer.cancel()
+        self.working: asyncio.Task[Ending] | None = None
+        self._timer: Timer | None = None
+        self._settled: asyncio.Future[RunState] | None = None
 
     @property
     def lease_id(self) -> str:
-        """The lease under which it runs."""
-        return self.held.lease_id
+        """The lease under which it runs; the run's id."""
+        return self.lease.held.lease_id
 
-    def end_early(self, ending: Interrupted | Stopped) -> None:
-        """Ask the run to end: its context says so, and what can be cancelled is. From the event loop's thread only."""
-        if self.cut_short is None and not self.is_decided:
-            self.cut_short = ending
-            self.stop.set(ending.reason)
-            if self.can_be_cancelled:
-                self.abandon()
+    @property
+    def fire_time(self) -> datetime:
+        """The nominal instant of its fire."""
+        return self.task.run_at if self.fire is None else self.fire.fire_time
 
-    def note_limit(self, limit: TimeLimitExceeded) -> None:
-        """Tell the job that its time limit has passed."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether its job has begun to work."""
+        return self.started_at is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to do but to write how it ended."""
+        return self.state in _OVER
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its lease may still be believed in; safe from any thread."""
+        return self.lease.is_trusted(self._clock.monotonic())
+
+    # -- its way
+
+    def start(self, work: Coroutine[Any, Any, Ending], on_end: Callable[["LiveRun", "asyncio.Task[Ending]"], None]) -> None:
+        """Do `work` in an asyncio task of its own, and call `on_end` when that is over; the next fire may cut it short."""
+        if self.fire is not None and self.fire.cancel_at is not None:
+            self._timer = self._clock.call_later(self.fire.cancel_at - self._clock.now(), lambda: self.end_early(Stopped(NEXT_FIRE)))
+        self.working = asyncio.create_task(work, name=f"duly {self.task.slug}")
+        self.working.add_done_callback(lambda working: on_end(self, working))
+
+    def wait(self) -> None:
+        """Wait for a subscriber to read the task."""
+        self.state = RunState.WAITING
+
+    def begin(self) -> None:
+        """Note that the job begins to work."""
+        self.started_at, self.started, self.state = self._clock.now(), self._clock.monotonic(), RunState.WORKING
+        self._on_begin(self)
+
+    async def work(self, job: Awaitable[T]) -> T:
+        """Begin, and await `job` as `bounded` does."""
+        self.begin()
+        return await self.bounded(job)
+
+    async def bounded(self, job: Awaitable[T]) -> T:
+        """Await `job` for as long as the task's time limit allows.
+
+        Raises:
+            TimeLimitExceeded: the limit has passed, and the job was cancelled by it.
+
+        """
+        return await within(self._clock, self.task.options.time_limit, job, on_limit=self._note_limit)
+
+    def _note_limit(self, limit: TimeLimitExceeded) -> None:
         self.stop.set(str(limit))
 
-    def trust_changed(self) -> None:
-        """Tell whoever works for the run elsewhere that `trusted_until` or `is_lost` changed; from any thread."""
-        if self.follower is not None:
-            self.follower()
+    def acknowledge(self, amend: Callable[[Task, datetime], Task]) -> None:
+        """Note that its subscriber said how it ends, and how the row changes with that: from now on nothing cuts it short."""
+        self.state, self.amend = RunState.ACKNOWLEDGED, amend
+
+    def ended_with(self, ending: Ending) -> EndedRun:
+        """Return the run as one that ends now with `ending`; one that never began ends at once, as its fire says."""
+        if self.fire is not None and self.fire.instead is not None:
+            started_at = ended_at = self.fire.at
+        else:
+            now = self._clock.now()
+            started_at = self.started_at or now
+            ended_at = max(now, started_at)
+        return EndedRun(task=self.task, fire_time=self.fire_time, started_at=started_at, ended_at=ended_at, ending=ending)
+
+    def end(self) -> None:
+        """Note that nothing is left to do but to write how it ended."""
+        self.state = RunState.ENDED
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def settle(self, *, is_written: bool) -> None:
+        """Note that its outcome is written, or is no longer this node's to write."""
+        self.state = RunState.WRITTEN if is_written else RunState.LOST
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(self.state)
+
+    async def settled(self) -> RunState:
+        """Return WRITTEN or LOST, as soon as it is one of them; many may wait, and each may be cancelled."""
+        if self.state in (RunState.WRITTEN, RunState.LOST):
+            return self.state
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._settled)
+
+    # -- its end before the time
+
+    def end_early(self, ending: Interrupted | Stopped) -> None:
+        """Ask the run to end: its context says so, and what can be cancelled is."""
+        if self.cut_short is None and self.state is not RunState.ACKNOWLEDGED:
+            self.cut_short = ending
+            self.stop.set(ending.reason)
+            if self.manner.is_cancellable or not self.has_begun:
+                self.abandon()
 
     def abandon(self) -> None:
-        """Wait for the run no longer, whatever it does."""
+        """Cancel the asyncio task of the run; its job may still be working."""
         if self.working is not None and not self.has_ended:
             self.working.cancel()
 
 
-class LiveRuns:
-    """All of a node's live runs; iterating and changing them is safe from any thread."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Begin with none."""
-        self._clock = clock
-        self._runs: dict[str, LiveRun] = {}
-        self.changed = Wake(clock)
-        """Rung when a run ended, was written, or fell asleep."""
-
-    def add(self, run: LiveRun) -> None:
-        """Take a run in."""
-        self._runs[run.lease_id] = run
-
-    def remove(self, run: LiveRun) -> None:
-        """Let a run go: its outcome is written, or no longer its own to write."""
-        self._runs.pop(run.lease_id, None)
-        if run.on_removed is not None:
-            run.on_removed()
-        self.changed.ring()
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def __iter__(self) -> Iterator[LiveRun]:
-        return iter(list(self._runs.values()))
-
-    def is_trusted(self, run: LiveRun) -> bool:
-        """Tell whether a run's lease may still be believed in."""
-        return not run.is_lost and self._clock.monotonic() < run.trusted_until
-
-    async def rest(self) -> None:
-        """Return when no run is at work: each has ended, or sleeps on the clock."""
-        for _ in range(_STIRRING if self._runs else 0):
-            await asyncio.sleep(0)
-        while any(not run.has_ended and not run.sleepers for run in self):
-            self.changed.clear()
-            await self.changed.wait(None)
+def _as_it_is(row: Task, _: datetime) -> Task:
+    return row

@@ -1,6 +1,5 @@
 """One run after another on a runner of its own, on real time, each job where the test says."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,9 +14,13 @@ from duly.jobs.registry import RegisteredJob
 from duly.scheduler import Event, SystemClock
 from duly.scheduler.node.runner import Runner
 from duly.scheduler.rules.endings import Ending, Raised, Returned
-from duly.scheduler.runs.live_run import LiveRun, LiveRuns
+from duly.scheduler.runs.live_run import LiveRun
+from duly.scheduler.runs.live_runs import LiveRuns
+from duly.stores import MemoryStore
 from support.contexts import task_with
+from support.live_runs import a_run
 from support.processes import state_and_parent
+from support.schedulers import some_services
 from support.waiting import wait_until_async
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -37,7 +40,9 @@ class Remote:
         self.events: list[Event] = []
         self.jobs = JobRegistry()
         self.jobs.job("kind")(_nothing)
-        self.runner = Runner(self.clock, self.runs, self.jobs, node="n", payload_limit=1_000_000, publish=self.events.append)
+        services = some_services(self.clock, MemoryStore(), jobs=self.jobs, node="n", payload_limit=1_000_000)
+        services.events.subscribe(self.events.append)
+        self.runner = Runner(services, self.runs)
         self._numbers = count()
 
     def start(
@@ -46,11 +51,11 @@ class Remote:
         """Start a job."""
         raw = payload if isinstance(payload, bytes) else bytes(payload)
         task = evolve(task_with(raw), lease_id=f"lease.{next(self._numbers)}", attempt=3, options=TaskOptions(time_limit=limit), etag=self)
-        live = LiveRun(task, locked=0.0, trusted_until=self.clock.monotonic() + HOUR.total_seconds())
-        self.runs.add(live)
         made = FunctionJob.of("kind", job) if callable(job) else job
         registered = RegisteredJob(job=made, trigger=None, options=TaskOptions(), executor=place)
-        live.working = asyncio.create_task(self.runner.run(live, registered, NOON))
+        live = a_run(task, self.clock, fire_time=NOON, registered=registered, manner=self.runner.executor_of(registered).manner)
+        self.runs.add(live)
+        live.start(self.runner.run(live, registered), lambda *_: None)
         return live
 
     async def run(self, job: Callable[..., object] | Job, place: ExecutorChoice, *, payload: bytes | Path = b"") -> Ending:

@@ -155,11 +155,13 @@ def a_scheduler(store: JobStore | None = None, jobs: JobRegistry | None = None, 
     return StdScheduler(MemoryStore() if store is None else store, jobs=jobs, **settings)
 
 
-def some_services(clock: Clock, store: JobStore | None = None, **settings: Unpack[Settings]) -> Services:
+def some_services(
+    clock: Clock, store: JobStore | None = None, *, jobs: JobRegistry | None = None, **settings: Unpack[Settings]
+) -> Services:
     """Return what a loop is built from."""
     return Services(
         store=MemoryStore() if store is None else store,
-        registry=JobRegistry(),
+        registry=JobRegistry() if jobs is None else jobs,
         clock=StoreClock(clock),
         events=Events(),
         config=SchedulerConfig(**settings),

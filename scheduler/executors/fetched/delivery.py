@@ -1,4 +1,4 @@
-"""A fetched task in a subscriber's hands, and what he says of it."""
+"""A fetched task on its way: waiting to be read, then in a subscriber's hands, then acknowledged."""
 
 import asyncio
 from datetime import datetime
@@ -9,7 +9,7 @@ from duly.jobs import Fail, JobContext, Retry, Task
 from duly.scheduler.errors import AlreadyAcknowledged
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
-from duly.scheduler.runs.live_run import LiveRun
+from duly.scheduler.runs.live_run import LiveRun, RunState
 from duly.stores import LockLost
 
 
@@ -37,45 +37,44 @@ class Ack:
 
 
 class Delivery:
-    """A locked task on its way through a subscriber's hands."""
+    """One task of a fetched kind; belongs to the scheduler's event loop."""
 
-    def __init__(self, live: LiveRun, ctx: JobContext) -> None:
-        """Begin unread."""
+    def __init__(self, run: LiveRun, ctx: JobContext) -> None:
+        """Wait to be read."""
         loop = asyncio.get_running_loop()
-        self.live, self.ctx = live, ctx
+        self.run, self.ctx = run, ctx
         self.is_read: asyncio.Future[None] = loop.create_future()
         self.ack: asyncio.Future[Ack] = loop.create_future()
         """Cancelled if the run ended otherwise."""
-        self.written: asyncio.Future[None] = loop.create_future()
-        """Done when the acknowledgement is written, failed when it never will be."""
         self._is_asleep = True
-        live.sleepers += 1
+        run.sleepers += 1
+        run.wait()
 
     @property
     def is_over(self) -> bool:
         """Whether nothing can be said any more of how the run ends: that was said, or it was cut short."""
-        return self.ack.done() or self.is_read.cancelled() or self.live.cut_short is not None
+        return self.ack.done() or self.is_read.cancelled() or self.run.cut_short is not None
 
     def wake(self) -> None:
         """Count as at work again, from the moment at which it is known how the run ends."""
-        self.live.sleepers -= self._is_asleep
+        self.run.sleepers -= self._is_asleep
         self._is_asleep = False
 
     def refusal(self) -> LockLost | AlreadyAcknowledged | None:
         """Return why the run can no longer be acknowledged; None while it can."""
-        live = self.live
-        if live.is_decided:
-            return AlreadyAcknowledged(live.lease_id, "it was acknowledged before")
-        if self.is_over and not live.is_lost:
-            return AlreadyAcknowledged(live.lease_id, self.ctx.stop_reason or "it has ended")
-        return None if self.ctx.lease_valid() else LockLost(live.task.slug, live.lease_id)
+        run = self.run
+        if self.ack.done() and not self.ack.cancelled():
+            return AlreadyAcknowledged(run.lease_id, "it was acknowledged before")
+        if self.is_over and not run.lease.is_lost:
+            return AlreadyAcknowledged(run.lease_id, self.ctx.stop_reason or "it has ended")
+        return None if self.ctx.lease_valid() else LockLost(run.task.slug, run.lease_id)
 
-    def settle(self) -> None:
-        """Tell who waits for his acknowledgement what became of it; the run is written, or will not be by this node."""
-        if self.written.done():
-            return
-        if self.live.is_written:
-            self.written.set_result(None)
-            return
-        self.written.set_exception(LockLost(self.live.task.slug, self.live.lease_id))
-        self.written.exception()  # looked at, even if nobody waits
+    async def written(self) -> None:
+        """Return when the acknowledgement is written.
+
+        Raises:
+            LockLost: it will not be: the lease was lost, or this node stopped before.
+
+        """
+        if await self.run.settled() is not RunState.WRITTEN:
+            raise LockLost(self.run.task.slug, self.run.lease_id)

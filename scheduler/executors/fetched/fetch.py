@@ -54,8 +54,8 @@ class _Fetched:
     """What is known of a task in hand; safe to read from any thread."""
 
     def __init__(self, delivery: Delivery) -> None:
-        self._handout, self._ctx = delivery, delivery.ctx
-        self.task: Task = delivery.live.task
+        self._delivery, self._ctx = delivery, delivery.ctx
+        self.task: Task = delivery.run.task
         """The task as it was locked."""
 
     @property
@@ -123,7 +123,6 @@ class FetchedTask(_Fetched):
         AlreadyAcknowledged: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
         DulyError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
         TypeError: there is nothing of that name to be changed; the same.
-        WrongLoop: it was called in another event loop; the same.
         WrongLoop: this is another event loop than the scheduler's; the same.
     """
 
@@ -151,7 +150,7 @@ class FetchedTask(_Fetched):
             raise WrongLoop
         edited: Changes = {name: value for name, value in changes.items() if name != "result"}  # type: ignore[assignment]  # the same names
         ack = Ack(error=error, changes=edited, result=changes.get("result"), payload_limit=self._payload_limit)
-        await asyncio.shield(self._subscription.acknowledge(self._handout, ack))
+        await self._subscription.acknowledge(self._delivery, ack)
 
 
 class Fetching:
@@ -201,7 +200,7 @@ class BlockingFetchedTask(_Fetched):
 
     def __init__(self, fetched: FetchedTask, submit: Submit) -> None:
         """Let `fetched` act in the event loop that `submit` leads to."""
-        super().__init__(fetched._handout)  # noqa: SLF001 - the same task, for other callers
+        super().__init__(fetched._delivery)  # noqa: SLF001 - the same task, for other callers
         self._fetched, self._submit = fetched, submit
 
     def commit(self, **changes: Unpack[Acknowledged]) -> None:

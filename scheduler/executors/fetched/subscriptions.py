@@ -6,7 +6,7 @@ from duly.jobs import InvalidValue, JobRegistry, RegisteredJob
 from duly.jobs.registry import KnownJobs
 from duly.scheduler.errors import SchedulerClosed
 from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue, Subscription
-from duly.scheduler.runs.live_run import LiveRuns
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.services import Services
 
 
@@ -20,29 +20,35 @@ class NodeJobs(KnownJobs):
     def __init__(self, shared: JobRegistry) -> None:
         """Add nothing to `shared` yet."""
         self._shared = shared
-        self._desks: dict[str, DeliveryQueue] = {}
+        self._queues: dict[str, DeliveryQueue] = {}
 
     def find(self, kind: str) -> RegisteredJob | None:
         """Return what is registered under `kind`, or hands its tasks out, at this moment."""
-        queue = self._desks.get(kind)
+        queue = self._queues.get(kind)
         return self._shared.find(kind) if queue is None else queue.registered
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds to lock; one that nobody reads just now is not among them."""
-        return (*self._shared.kinds, *(kind for kind, queue in self._desks.items() if not queue.is_stalled))
+        return (*self._shared.kinds, *(kind for kind, queue in self._queues.items() if not queue.is_stalled))
+
+    def obstacle(self, kind: str) -> str | None:
+        """Say why no task of `kind` is locked here, although the kind is known; None if nothing keeps it from that."""
+        queue = self._queues.get(kind)
+        is_stalled = queue is not None and queue.is_stalled
+        return "this node locks no more of its kind until somebody reads what it fetches" if is_stalled else None
 
     @property
     def queues(self) -> tuple[DeliveryQueue, ...]:
-        """The desks of the kinds that are fetched."""
-        return tuple(self._desks.values())
+        """The delivery queues of the kinds that are fetched."""
+        return tuple(self._queues.values())
 
     def queue(self, kind: str) -> DeliveryQueue | None:
-        """Return the desk of a kind, if it is fetched."""
-        return self._desks.get(kind)
+        """Return the delivery queue of a kind, if it is fetched."""
+        return self._queues.get(kind)
 
     def add(self, queue: DeliveryQueue) -> None:
-        """Know the kind of a desk.
+        """Know the kind of a queue.
 
         Raises:
             InvalidValue: the kind is empty or too long.
@@ -50,12 +56,12 @@ class NodeJobs(KnownJobs):
 
         """
         self._shared.reserve(queue.kind)
-        self._desks = {**self._desks, queue.kind: queue}
+        self._queues = {**self._queues, queue.kind: queue}
 
     def remove(self, queue: DeliveryQueue) -> None:
         """Know it no more."""
-        if self._desks.get(queue.kind) is queue:
-            self._desks = {kind: each for kind, each in self._desks.items() if each is not queue}
+        if self._queues.get(queue.kind) is queue:
+            self._queues = {kind: each for kind, each in self._queues.items() if each is not queue}
             self._shared.release(queue.kind)
 
 
@@ -81,9 +87,9 @@ class Subscriptions:
         if not isinstance(max_in_flight, int) or isinstance(max_in_flight, bool) or max_in_flight < 1:
             raise InvalidValue("max_in_flight", max_in_flight, "an integer of 1 or more")
         if (queue := self._known.queue(kind)) is None:
-            queue = DeliveryQueue(kind, runs, self._services.clock, self._services.config.lease)
+            services = self._services
+            queue = DeliveryQueue(kind, runs, services.clock, services.config.lease, lambda changed: self._changed(changed, ring))
             self._known.add(queue)
-            queue.on_change = lambda: self._changed(queue, ring)
         return queue.subscribe(max_in_flight)
 
     def _changed(self, queue: DeliveryQueue, ring: Callable[[], None]) -> None:

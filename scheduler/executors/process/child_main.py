@@ -18,8 +18,8 @@ from duly.jobs import Job, JobContext, Task
 from duly.scheduler.clock import SystemClock
 from duly.scheduler.executors.process.messages import Home, Message, News, Work
 from duly.scheduler.executors.remote import Answer, Form, OwnWaiting, answer_of, call
-from duly.scheduler.runs.live_run import StopSignal
 from duly.scheduler.runs.spawns import Spawns
+from duly.scheduler.runs.stop_signal import StopSignal
 
 ORPHAN_GRACE = 1.0
 """Seconds that a job may take to end once its node is gone."""

@@ -16,7 +16,7 @@ from duly.jobs import Job, JobContext, Task
 from duly.jobs.executor_choice import pickled
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ProcessDied
-from duly.scheduler.executors.base import Remains
+from duly.scheduler.executors.base import Executor, Remains
 from duly.scheduler.executors.process.child import Child
 from duly.scheduler.executors.process.messages import News, Work
 from duly.scheduler.executors.remote import Answer, form_of, sent
@@ -28,7 +28,7 @@ GRACE = timedelta(seconds=1)
 KILLED = Remains("its process was killed", is_at_work=False)
 
 
-class ProcessExecutor:
+class ProcessExecutor(Executor):
     """Runs jobs in child processes, as many as there are runs at once; POSIX only.
 
     A run that is cancelled asks its job to end (`ctx.stop` is set; an `async def` is cancelled), and kills its process with everything
@@ -44,15 +44,20 @@ class ProcessExecutor:
         self._killed = set[str]()
         self._is_closed = False
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task, live: LiveRun) -> Task | None:
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
         """Run the job in a child, and return what it returned, checked.
 
         Raises:
+            TimeLimitExceeded: it took longer than the task's options allow.
             JobNotPicklable: the job cannot be sent to another process.
             ProcessDied: the child ended before the job did.
             JobEnding, CancelledRemotely, RemoteError: what the job raised; see `Answer`.
 
         """
+        return await run.work(self._executed(run, job, ctx))
+
+    async def _executed(self, live: LiveRun, job: Job, ctx: JobContext) -> Task | None:
+        task = live.task
         call = pickled(task.kind, (job, sent(task), form_of(ctx)))
         child = self._take()
         asked = child.ask(Work(kind=task.kind, call=call, news=self._news(live)))
@@ -113,30 +118,33 @@ class ProcessExecutor:
         """Tell the child when its run should end, and how long its lease may be believed in."""
         loop = asyncio.get_running_loop()
 
+        is_following = True
+
         def tell() -> None:
-            if live.follower is follow:
+            if is_following:
                 child.tell(self._news(live))
 
         def follow() -> None:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(tell)
 
-        live.follower = follow
+        live.lease.listen(follow)
         live.stop.listen(follow)
         try:
             yield
         finally:
-            live.follower = None
+            is_following = False
+            live.lease.listen(None)
             live.stop.listen(None)
 
     def _news(self, live: LiveRun) -> News:
         """Say what is known of a run, its trust by the clock that the child has too."""
-        if live.is_lost:
+        if live.lease.is_lost:
             until = float("-inf")
         elif not self._clock.runs:
             until = float("inf")  # a clock that a test moves tells nothing to another process
         else:
-            until = SystemClock().monotonic() + live.trusted_until - self._clock.monotonic()
+            until = SystemClock().monotonic() + live.lease.trusted_until - self._clock.monotonic()
         return News(stop=live.stop.reason, trusted_until=until)
 
     def remains(self, run_id: str) -> Remains | None:

@@ -7,17 +7,18 @@ from datetime import timedelta
 from typing import Any, Unpack
 
 import pytest
+from attrs import evolve
 
 from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
 from duly.jobs.registry import JobSettings
-from duly.scheduler import StdScheduler
+from duly.scheduler import StdScheduler, SystemClock
 from duly.scheduler.executors import PoolExecutor, ThreadExecutor
 from duly.scheduler.executors.remote import Answer
-from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.testing import ManualClock, kill, run_due
 from duly.stores import Exchange, Run, RunQuery
 from support.contexts import context
 from support.driven import NOON, Noting, driven
+from support.live_runs import a_run
 from support.schedulers import Call, a_scheduler
 from support.tasks import a_one_off, held
 from support.waiting import wait_until_async
@@ -382,7 +383,7 @@ async def test_a_thread_that_answers_in_the_turn_in_which_it_is_given_up_takes_u
         gate.wait()
 
     task = a_one_off()
-    running = asyncio.ensure_future(executor.execute(jobs.get("waits").job, context(task), task))
+    running = asyncio.ensure_future(executor.execute(a_run(task, SystemClock()), jobs.get("waits").job, context(task)))
     await asyncio.sleep(0)
     gate.set()
     answered.wait()
@@ -392,7 +393,7 @@ async def test_a_thread_that_answers_in_the_turn_in_which_it_is_given_up_takes_u
     await asyncio.sleep(0)
     executor.close()
 
-    assert executor.abandoned == 0
+    assert executor.abandoned_of() == 0
 
 
 async def test_a_future_that_is_done_in_the_turn_in_which_it_is_given_up_takes_up_no_room() -> None:
@@ -406,8 +407,8 @@ async def test_a_future_that_is_done_in_the_turn_in_which_it_is_given_up_takes_u
 
     clock, task = ManualClock(NOON), held(a_one_off(run_at=NOON))
     executor = PoolExecutor(clock, lambda: None)
-    live = LiveRun(task, locked=0.0, trusted_until=10.0)
-    running = asyncio.ensure_future(executor.execute(Noting().get("note").job, live, context(task), Begun()))
+    registered = evolve(Noting().get("note"), executor=Begun())
+    running = asyncio.ensure_future(executor.execute(a_run(task, clock, registered=registered), registered.job, context(task)))
     await asyncio.sleep(0)
     future.set_result(Answer(task))
     running.cancel()
@@ -415,4 +416,4 @@ async def test_a_future_that_is_done_in_the_turn_in_which_it_is_given_up_takes_u
         await running
     await asyncio.sleep(0)
 
-    assert executor.abandoned == 0
+    assert executor.abandoned_of() == 0

@@ -8,8 +8,10 @@ from contextvars import ContextVar
 import pytest
 
 from duly.jobs import FunctionJob, InvalidResult, Job, JobContext, Task
+from duly.scheduler import SystemClock
 from duly.scheduler.executors import CoroutineExecutor, ThreadExecutor
 from support.contexts import context, task_with
+from support.live_runs import a_run
 from support.waiting import wait_until, wait_until_async
 
 TASK = task_with(b"payload")
@@ -41,7 +43,7 @@ def a_job(function: Callable[..., object]) -> FunctionJob:
 
 async def run(executor: ThreadExecutor | CoroutineExecutor, function: Callable[..., object]) -> Task | None:
     """Run a function as a job."""
-    return await executor.execute(a_job(function), context(TASK), TASK)
+    return await executor.execute(a_run(TASK, SystemClock()), a_job(function), context(TASK))
 
 
 class Blocking:
@@ -148,7 +150,7 @@ async def test_what_is_no_task_is_refused(threads: ThreadExecutor) -> None:
 
     for executor in (threads, CoroutineExecutor()):
         with pytest.raises(InvalidResult, match="returned str"):
-            await executor.execute(Wrong(), context(TASK), TASK)
+            await executor.execute(a_run(TASK, SystemClock()), Wrong(), context(TASK))
 
 
 async def test_a_cancelled_job_is_abandoned_until_its_thread_ends(threads: ThreadExecutor) -> None:
@@ -159,9 +161,9 @@ async def test_a_cancelled_job_is_abandoned_until_its_thread_ends(threads: Threa
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert threads.abandoned == 1
+    assert threads.abandoned_of() == 1
     job.gate.set()
-    await wait_until_async(lambda: threads.abandoned == 0)
+    await wait_until_async(lambda: threads.abandoned_of() == 0)
 
 
 async def test_a_job_that_ends_just_when_it_is_cancelled_is_not_abandoned(threads: ThreadExecutor) -> None:
@@ -171,14 +173,14 @@ async def test_a_job_that_ends_just_when_it_is_cancelled_is_not_abandoned(thread
     await wait_until_async(job.started.is_set)
     settle = threads._settle
 
-    def settle_and_cancel(done: "asyncio.Future[object]", returned: object, error: BaseException | None) -> None:
-        settle(done, returned, error)
+    def settle_and_cancel(done: "asyncio.Future[object]", run_id: str, returned: object, error: BaseException | None) -> None:
+        settle(done, run_id, returned, error)
         running.cancel()
 
     threads._settle = settle_and_cancel  # type: ignore[method-assign]  # to cancel in this very turn of the loop
     job.gate.set()
     await asyncio.gather(running, return_exceptions=True)
-    assert threads.abandoned == 0
+    assert threads.abandoned_of() == 0
 
 
 def test_a_job_that_outlives_its_event_loop_ends_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,14 +94,14 @@ async def test_a_job_past_its_limit_is_given_up_as_a_possible_double(runner: Rem
     gate = threading.Event()
     text = error_of(await ended(runner.start(lambda: gate.wait(10), threads, limit=LIMIT)))
     assert text.endswith(f"stopped at its time limit of {LIMIT}; {AT_WORK}")
-    assert runner.runner.abandoned == 1
+    assert runner.runner.abandoned_of() == 1
     (event,) = runner.events
     assert isinstance(event, RunAbandoned)
     assert (event.node, event.slug, event.run_id, event.abandoned) == ("n", "task", "lease.0", 1)
     assert event.level == logging.WARNING
     assert str(event) == f"task 'task' given up at work: stopped at its time limit of {LIMIT} (1 of these take up room here)"
     gate.set()
-    await wait_until_async(lambda: runner.runner.abandoned == 0)
+    await wait_until_async(lambda: runner.runner.abandoned_of() == 0)
 
 
 async def test_a_job_that_has_not_begun_is_no_double(runner: Remote, threads: ThreadPoolExecutor) -> None:
@@ -110,7 +110,7 @@ async def test_a_job_that_has_not_begun_is_no_double(runner: Remote, threads: Th
     first = threads.submit(gate.wait, 10)
     text = error_of(await ended(runner.start(lambda: seen.append("ran"), threads, limit=LIMIT)))
     assert text.endswith(f"stopped at its time limit of {LIMIT}")
-    assert (runner.runner.abandoned, runner.events) == (0, [])
+    assert (runner.runner.abandoned_of(), runner.events) == (0, [])
     gate.set()
     first.result()
     threads.submit(int).result()
@@ -136,7 +136,7 @@ async def test_what_is_abandoned_at_the_end_says_so(runner: Remote, threads: Thr
 async def test_an_executor_that_only_promises_to_cancel_is_not_believed(runner: Remote) -> None:
     """What it was given may be at work somewhere, though nobody can see how long."""
     assert error_of(await ended(runner.start(remote_jobs.nothing, Unsure(), limit=LIMIT))).endswith(AT_WORK)
-    assert (runner.runner.abandoned, len(runner.events)) == (0, 1)
+    assert (runner.runner.abandoned_of(), len(runner.events)) == (0, 1)
 
 
 async def test_a_pool_that_was_shut_down_fails_the_run(runner: Remote) -> None:
@@ -187,10 +187,10 @@ async def test_a_lease_is_valid_there_only_as_long_as_it_was_known_to_be(
     await runner.run(remote_jobs.nothing, processes)
     file = tmp_path / "began"
     live = runner.start(remote_jobs.lease_lasts, processes, payload=file)
-    live.trusted_until = runner.clock.monotonic() + 1
+    live.lease.trusted_until = runner.clock.monotonic() + 1
     await began(file)
-    live.trusted_until += 60
-    live.trust_changed()
+    live.lease.trusted_until += 60
+    live.lease.extend(live.lease.held, 0.0)
     live.end_early(Stopped("asked to"))
     assert json.loads(result_of(await ended(live))) == [None, False]
 

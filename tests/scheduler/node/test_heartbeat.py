@@ -12,11 +12,13 @@ from attrs import evolve
 from duly.jobs import JobContext, JobRegistry, Request, RetryPolicy, Task, TaskOptions
 from duly.scheduler import BlockingScheduler, Event, LeaseLost, LoopFailed, NodeStarted, NodeStopped, RunStarted
 from duly.scheduler.node.heartbeat import STANDSTILL, Heartbeat
-from duly.scheduler.runs.live_run import LiveRun, LiveRuns
+from duly.scheduler.runs.live_run import LiveRun
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.testing import ManualClock
 from duly.stores import Extended, Held, LockRequest, MemoryStore, Node, RunQuery, RunStatus, StoreUnavailable
 from duly.stores.base import JobStore
 from support.contexts import task_with
+from support.live_runs import a_run
 from support.schedulers import HOUR, LEASE, SECOND, ScriptedStore, a_scheduler, edit, heard, some_services, threads_of
 from support.waiting import wait_until_async
 
@@ -248,9 +250,9 @@ class Beating:
         now = self.clock.now()
         await self.store.create(now, [evolve(task_with(slug=slug), run_at=now, anchor=now, options=TaskOptions(time_limit=limit))])
         (task,) = await self.store.lock(now, LockRequest(node="n", rooms={"kind": 1}, lease=30 * SECOND, token=slug))
-        run = LiveRun(task, locked=self.clock.monotonic(), trusted_until=self.clock.monotonic() + 27)
+        run = a_run(task, self.clock, trusted_for=27.0)
         if started:
-            run.begin(self.clock)
+            run.begin()
         self.runs.add(run)
         return run
 
@@ -281,7 +283,7 @@ async def test_a_run_is_kept_as_long_as_it_takes(beating: Beating) -> None:
     run = await beating.lock("t")
     await beating.beat_for(HOUR)
     assert beating.last == ["t"]
-    assert run.trusted_until == beating.clock.monotonic() + 27
+    assert run.lease.trusted_until == beating.clock.monotonic() + 27
     assert (await beating.store.get("t")).due_at == beating.clock.now() + 30 * SECOND
 
 
@@ -289,13 +291,13 @@ async def test_a_run_is_not_kept_past_its_limit_and_grace(beating: Beating) -> N
     """It should have ended: another node may try. It is cut short when its lease cannot be trusted any more."""
     run = await beating.lock("t", limit=LIMIT)
     await beating.beat_for(LIMIT + 20 * SECOND)
-    assert (beating.last, beating.runs.is_trusted(run)) == (["t"], True)
+    assert (beating.last, run.is_trusted) == (["t"], True)
     extended = len(beating.store.script.extended)
     await beating.beat_for(20 * SECOND)
-    assert beating.runs.is_trusted(run)
+    assert run.is_trusted
     await beating.beat_for(10 * SECOND)
     assert len(beating.store.script.extended) == extended
-    assert (run.is_lost, run.stop.reason) == (True, "its lease was lost: it could not be extended in time")
+    assert (run.lease.is_lost, run.stop.reason) == (True, "its lease was lost: it could not be extended in time")
 
 
 async def test_a_task_that_is_not_started_within_a_lease_is_not_kept(beating: Beating) -> None:
@@ -320,9 +322,9 @@ async def test_nothing_is_kept_once_the_event_loop_has_stood_still_for_ten_lease
         beating.clock.advance(10 * SECOND)
         await stand_still(beating.heartbeat)
     assert len(beating.store.script.extended) == extended
-    assert run.is_lost
+    assert run.lease.is_lost
     await asyncio.sleep(0)
-    beating.runs.remove(run)
+    beating.runs.remove(run, is_written=True)
     await beating.store.delete("t")
     await beating.lock("u")
     await beating.beat_for(20 * SECOND)
@@ -352,19 +354,19 @@ async def test_a_busy_row_is_tried_again_well_before_the_lease_ends(beating: Bea
 
     beating.store.extend = extend  # type: ignore[method-assign]  # somebody else's transaction holds the row
     assert await beating.heartbeat.turn() <= beating.services.config.heartbeat / 3
-    assert not run.is_lost
+    assert not run.lease.is_lost
     assert beating.events == []
 
 
 async def test_a_run_that_has_ended_is_kept_until_it_is_written(beating: Beating) -> None:
     """And it is not called lost when its outcome was written just then: the exchange's answer tells."""
     run = await beating.lock("t")
-    run.has_ended = True
+    run.end()
     await beating.beat_for(HOUR)
     assert beating.last == ["t"]
     await beating.store.delete("t")
     await beating.beat_for(HOUR)
-    assert (run.is_lost, beating.events) == (False, [])
+    assert (run.lease.is_lost, beating.events) == (False, [])
 
 
 async def test_a_node_announces_itself_once_a_lease(beating: Beating) -> None:

@@ -8,15 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from duly.jobs import FunctionJob, Job, JobContext, JobRegistry, Task, TaskOptions
+from duly.jobs import FunctionJob, Job, JobContext, Task, TaskOptions
 from duly.jobs.registry import RegisteredJob
 from duly.jobs.storable import TEXT_LIMIT
 from duly.scheduler.node.runner import Runner
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped, describe
-from duly.scheduler.runs.live_run import LiveRun, LiveRuns
+from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.testing import ManualClock
+from duly.stores import MemoryStore
 from support.contexts import task_with
-from support.schedulers import HOUR, SECOND
+from support.live_runs import a_run
+from support.schedulers import HOUR, SECOND, some_services
 from support.waiting import wait_until_async
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -33,16 +35,18 @@ class Running:
     def __init__(self) -> None:
         self.clock = ManualClock(NOON)
         self.runs = LiveRuns(self.clock)
-        self.runner = Runner(self.clock, self.runs, JobRegistry(), node="n", payload_limit=100)
-        self.live = LiveRun(TASK, locked=0.0, trusted_until=HOUR.total_seconds())
+        self.runner = Runner(some_services(self.clock, MemoryStore(), node="n", payload_limit=100), self.runs)
+        self.live = a_run(TASK, self.clock, fire_time=NOON + HOUR)
         self.runs.add(self.live)
 
     def start(self, job: "Callable[..., object] | Wrong", *, limit: timedelta | None = None) -> "asyncio.Task[Ending]":
         """Start the job, with a time limit."""
         made = job if isinstance(job, Wrong) else FunctionJob.of("kind", job)
-        self.live.task = evolve(TASK, options=TaskOptions(time_limit=limit))
         registered = RegisteredJob(job=made, trigger=None, options=TaskOptions())
-        self.live.working = asyncio.create_task(self.runner.run(self.live, registered, NOON + HOUR))
+        task = evolve(TASK, options=TaskOptions(time_limit=limit))
+        self.live.task, self.live.manner = task, self.runner.executor_of(registered).manner
+        self.live.start(self.runner.run(self.live, registered), lambda *_: None)
+        assert self.live.working is not None
         return self.live.working
 
 
@@ -162,9 +166,9 @@ async def test_a_thread_past_its_limit_is_told_and_given_up(running: Running) ->
     running.clock.advance(SECOND)
     assert error_of(await working).endswith("its thread cannot be killed and may still be at work: a possible double")
     await wait_until_async(lambda: told)
-    assert (told, running.runner.abandoned) == (["stopped at its time limit of 0:00:01"], 1)
+    assert (told, running.runner.abandoned_of()) == (["stopped at its time limit of 0:00:01"], 1)
     gate.set()
-    await wait_until_async(lambda: running.runner.abandoned == 0)
+    await wait_until_async(lambda: running.runner.abandoned_of() == 0)
 
 
 @pytest.mark.parametrize("ending", [Stopped("asked to"), Interrupted("the end")])
@@ -278,9 +282,9 @@ async def test_a_job_sees_when_its_lease_is_no_longer_valid(running: Running) ->
         seen.append(ctx.lease_valid())
         running.clock.advance(HOUR - timedelta(microseconds=1))
         seen.append(ctx.lease_valid())
-        running.live.is_lost = True
+        running.live.lease.is_lost = True
         seen.append(ctx.lease_valid())
-        running.live.is_lost = False
+        running.live.lease.is_lost = False
         running.clock.advance(timedelta(microseconds=1))
         seen.append(ctx.lease_valid())
 

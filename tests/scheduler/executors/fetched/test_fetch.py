@@ -222,7 +222,7 @@ async def test_no_acknowledgement_is_taken_by_another_subscriptions_flusher() ->
         for index, tasks in enumerate(streams):
             for other in {0, 1, 2} - {index}:
                 with pytest.raises(AlreadyAcknowledged, match="not in the hands of this subscription"):
-                    tasks._subscription.acknowledge(fetched[other]._handout, Ack(payload_limit=1))
+                    await tasks._subscription.acknowledge(fetched[other]._delivery, Ack(payload_limit=1))
         assert await written(node, *(task.commit(result=f"by {index}") for index, task in enumerate(fetched))) == [None] * 3
         runs = (await node.scheduler.runs(RunQuery())).items
     assert {run.slug: run.result for run in runs} == {task.slug: f"by {index}" for index, task in enumerate(fetched)}

@@ -12,14 +12,15 @@ import pytest
 
 from duly.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task
 from duly.scheduler import RunEnded
+from duly.scheduler.executors import ProcessExecutor
 from duly.scheduler.executors.remote import form_of
 from duly.scheduler.rules.endings import Interrupted, RemoteError, Returned, Stopped
-from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.testing import run_due
 from duly.stores import RunQuery
 from support import remote_jobs
 from support.contexts import context, task_with
 from support.driven import driven
+from support.live_runs import a_run
 from support.lives import takes_less_than
 from support.programs import program
 from support.remote import Remote, apart, began, children, ended, error_of, is_gone, result_of, task_of, word_in
@@ -71,10 +72,12 @@ async def test_a_child_serves_one_job_after_another(runner: Remote) -> None:
 
 async def test_jobs_at_once_have_a_process_each(runner: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no more are kept idle than there are processors; here, one."""
-    monkeypatch.setattr(runner.runner._in_processes, "_most_idle", 1)
+    executor = runner.runner._executors["process"]
+    assert isinstance(executor, ProcessExecutor)
+    monkeypatch.setattr(executor, "_most_idle", 1)
     pids = await asyncio.gather(*(runner.result(remote_jobs.pid, "process") for _ in range(3)))
     assert len(set(pids)) == 3
-    await wait_until_async(lambda: len(runner.runner._in_processes._children) == 1)
+    await wait_until_async(lambda: len(executor._children) == 1)
     assert await runner.result(remote_jobs.pid, "process") in pids
 
 
@@ -110,8 +113,7 @@ async def test_an_error_comes_back_with_its_traceback(runner: Remote, make: Call
 async def execute(runner: Remote, job: Job) -> Task | None:
     """Call the executor itself."""
     task = task_with(b"")
-    live = LiveRun(task, locked=0.0, trusted_until=runner.clock.monotonic() + 60)
-    return await runner.runner._in_processes.execute(job, context(task), task, live)
+    return await runner.runner._executors["process"].execute(a_run(task, runner.clock), job, context(task))
 
 
 async def test_an_error_tells_what_it_is_an_instance_of(runner: Remote) -> None:
@@ -168,7 +170,7 @@ async def test_a_job_past_its_limit_is_killed_with_what_it_started(runner: Remot
     await runner.result(remote_jobs.pid, "process")
     text = error_of(await ended(runner.start(remote_jobs.parent, "process", limit=3 * SECOND, payload=file)))
     assert text.endswith("stopped at its time limit of 0:00:03; its process was killed")
-    assert runner.runner.abandoned == 0
+    assert runner.runner.abandoned_of() == 0
     assert runner.events == []
     for pid in await began(file):
         await wait_until_async(lambda pid=pid: is_gone(pid))
@@ -234,8 +236,7 @@ async def test_a_job_hears_that_its_lease_is_lost(runner: Remote, file: Path) ->
     """As soon as the node knows."""
     live = runner.start(remote_jobs.lease_lasts, "process", payload=file)
     await began(file)
-    live.is_lost = True
-    live.trust_changed()
+    live.lease.lose()
     assert json.loads(result_of(await ended(live))) == [None, False]
 
 
@@ -243,20 +244,20 @@ async def test_a_lease_ends_for_a_job_by_the_clock_alone(runner: Remote, file: P
     """As when the node hangs, and cannot say so."""
     live = runner.start(remote_jobs.lease_lasts, "process", payload=file)
     await began(file)
-    live.trusted_until = runner.clock.monotonic() + 0.3
-    live.trust_changed()
+    live.lease.trusted_until = runner.clock.monotonic() + 0.3
+    live.lease.extend(live.lease.held, 0.0)
     assert json.loads(result_of(await ended(live))) == [None, False]
-    assert not runner.runs.is_trusted(live)
+    assert not live.is_trusted
 
 
 async def test_a_lease_that_is_extended_goes_on_for_its_job(runner: Remote, file: Path) -> None:
     """Beyond the instant that was known at first."""
     await runner.result(remote_jobs.pid, "process")
     live = runner.start(remote_jobs.lease_lasts, "process", payload=file)
-    first = live.trusted_until = runner.clock.monotonic() + 1
+    first = live.lease.trusted_until = runner.clock.monotonic() + 1
     await began(file)
-    live.trusted_until = first + 60
-    live.trust_changed()
+    live.lease.trusted_until = first + 60
+    live.lease.extend(live.lease.held, 0.0)
     await wait_until_async(lambda: runner.clock.monotonic() > first)
     live.end_early(Stopped("asked to"))
     assert json.loads(result_of(await ended(live))) == ["asked to", True]

@@ -1,6 +1,6 @@
 """The signal that asks a run to end, and who listens to it."""
 
-from duly.scheduler.runs.live_run import StopSignal
+from duly.scheduler.runs.stop_signal import StopSignal
 
 
 def test_a_listener_is_called_once_for_the_first_reason() -> None:
