@@ -1,0 +1,1 @@
+"""Answers for probes: alive, ready, started; calls what `duly.scheduler` exports, and nothing imports it."""

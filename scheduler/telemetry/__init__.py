@@ -1,0 +1,1 @@
+"""Metrics and traces (prometheus-client, opentelemetry-api); listens to events, and nothing imports it."""
