@@ -1,15 +1,15 @@
-"""What a scheduler offers on jobs and tasks: it needs a store, a clock and a registry, and no node that runs."""
+"""Everything that people and programs do with tasks: schedule, edit, ask. It needs a store, a clock and a registry, but no node."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
 from duly.jobs import JobRegistry, Task
-from duly.jobs.registry import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
-from duly.jobs.typed import AnyJob, KindOrJob, Payload
+from duly.jobs.typed import KindOrJob, Payload
 from duly.scheduler.client.checks import check_if_exists, checked_query
 from duly.scheduler.client.paging import walk
+from duly.scheduler.client.registering import Registering
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of
@@ -25,17 +25,13 @@ _TRIES = 20
 """How often an edit is made anew because somebody else was faster."""
 
 
-class Client:
+class Client(Registering):
     """The half of a scheduler that schedules; every method may be called while the tasks run, here or on other nodes."""
 
     def __init__(self, services: Services, jobs: JobRegistry) -> None:
         """Act on the tasks in the store of `services`; what is registered goes into `jobs`."""
-        self._services, self._jobs = services, jobs
-
-    @property
-    def jobs(self) -> JobRegistry:
-        """The jobs it knows."""
-        return self._jobs
+        super().__init__(jobs)
+        self._services = services
 
     @property
     def _store(self) -> JobStore:
@@ -52,39 +48,6 @@ class Client:
     def _asked_to_stop(self, slug: str) -> None:
         """A run of the task was asked to stop; if it is here, it need not wait for the next heartbeat."""
 
-    # -- jobs
-
-    def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
-        """Make a job known under its kind; schedules nothing. See `JobRegistry.register_job`."""
-        self.jobs.register_job(job, trigger=trigger, **settings)
-
-    def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
-        """Register the decorated function as a job. See `JobRegistry.job`."""
-        return self.jobs.job(kind, trigger=trigger, **settings)
-
-    def scheduled(
-        self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
-    ) -> Callable[[F], F]:
-        """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
-        return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
-
-    def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
-        """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again, which may be called twice.
-
-        There is one handler for each target. While there is none here, its tasks are left to the nodes that have one. A run
-        that is under way when its handler is removed ends as any other.
-
-        Raises:
-            JobAlreadyRegistered: the target has a handler.
-            DulyError: what `JobRegistry.register_job` refuses.
-
-        """
-        self.jobs.job(target, **settings)(fn)
-        handler = self.jobs.get(target)
-        return lambda: self.jobs.deregister_job(target, only=handler)
-
-    # -- tasks
-
     async def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a task that runs once, at `time` or as soon after it as a node has room; return its slug, by default a new one.
 
@@ -100,7 +63,7 @@ class Client:
         return new.slug
 
     async def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
-        """Schedule a task that runs once, so long from now; as `at`, with which it shares everything else."""
+        """Schedule a one-off after `delay`; otherwise like `at`."""
         new = one_off(NewTask("", target, delay=delay, payload=data), options, self.jobs, self._services.clock.now())
         await self.schedule_jobs([new])
         return new.slug
