@@ -91,32 +91,32 @@ class PoolExecutor(Executor):
         executor = cast("concurrent.futures.Executor", run.registered.executor)
         return await run.work(self._executed(run, job, ctx, executor))
 
-    async def _executed(self, live: LiveRun, job: Job, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
+    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
         try:
-            future = self._submit(job, live, ctx, executor)
+            future = self._submit(job, run, ctx, executor)
         except Exception as error:
-            raise ExecutorFailed(live.task.kind, executor, error) from error
+            raise ExecutorFailed(run.task.kind, executor, error) from error
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
 
         def tell(_: Submitted) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._settle, done, live.lease_id)
+                loop.call_soon_threadsafe(self._settle, done, run.lease_id)
 
         future.add_done_callback(tell)
         try:
             await done
         except asyncio.CancelledError:
             if done.cancelled():
-                self._give_up(future, live, is_told_truly=_is_exact(executor))
+                self._give_up(future, run, is_told_truly=_is_exact(executor))
             raise
-        return self._result(future, live, ctx, executor)
+        return self._result(future, run, ctx, executor)
 
-    def _submit(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Submitted:
+    def _submit(self, job: Job, run: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Submitted:
         if isinstance(executor, concurrent.futures.ThreadPoolExecutor):
-            return executor.submit(copy_context().run, call_in_thread, job, live.task, ctx, live.stop)
-        left = timedelta(seconds=live.lease.trusted_until - self._clock.monotonic())
-        return executor.submit(call_here, job, sent(live.task), form_of(ctx), SystemClock().now() + left)
+            return executor.submit(copy_context().run, call_in_thread, job, run.task, ctx, run.stop)
+        left = timedelta(seconds=run.lease.trusted_until - self._clock.monotonic())
+        return executor.submit(call_here, job, sent(run.task), form_of(ctx), SystemClock().now() + left)
 
     def _settle(self, done: "asyncio.Future[None]", run_id: str) -> None:
         if not done.done():
@@ -124,21 +124,21 @@ class PoolExecutor(Executor):
         else:
             self._abandoned.ended(run_id)
 
-    def _give_up(self, future: Submitted, live: LiveRun, *, is_told_truly: bool) -> None:
+    def _give_up(self, future: Submitted, run: LiveRun, *, is_told_truly: bool) -> None:
         """Cancel it; what had begun goes on. Some executors (Dask's) say that it is cancelled when they merely were asked."""
         is_cancelled = future.cancel()
         if not is_cancelled and future.done():
             return  # its end came in this very turn of the loop
         if not is_cancelled:
-            self._abandoned.add(live.lease_id, live.task.kind)
+            self._abandoned.add(run.lease_id, run.task.kind)
         elif not is_told_truly:
-            self._abandoned.note(live.lease_id)
+            self._abandoned.note(run.lease_id)
 
-    def _result(self, future: Submitted, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
+    def _result(self, future: Submitted, run: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
         try:
             answer = future.result(timeout=0)
         except Exception as error:
-            raise ExecutorFailed(live.task.kind, executor, error) from error
+            raise ExecutorFailed(run.task.kind, executor, error) from error
         return answer.result(ctx)
 
     def remains(self, run_id: str) -> Remains | None:

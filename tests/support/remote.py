@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from duly.jobs import ExecutorChoice, FunctionJob, Job, JobRegistry, Task, TaskOptions
+from duly.jobs import PAYLOAD_MAX, ExecutorChoice, FunctionJob, Job, JobRegistry, Task, TaskOptions
 from duly.jobs.registry import RegisteredJob
 from duly.scheduler import Event, SystemClock
 from duly.scheduler.node.runner import Runner
@@ -40,7 +40,7 @@ class Remote:
         self.events: list[Event] = []
         self.jobs = JobRegistry()
         self.jobs.job("kind")(_nothing)
-        services = some_services(self.clock, MemoryStore(), jobs=self.jobs, node="n", payload_limit=1_000_000)
+        services = some_services(self.clock, MemoryStore(), jobs=self.jobs, node="n", payload_limit=PAYLOAD_MAX)
         services.events.subscribe(self.events.append)
         self.runner = Runner(services, self.runs)
         self._numbers = count()

@@ -56,16 +56,16 @@ class ProcessExecutor(Executor):
         """
         return await run.work(self._executed(run, job, ctx))
 
-    async def _executed(self, live: LiveRun, job: Job, ctx: JobContext) -> Task | None:
-        task = live.task
+    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | None:
+        task = run.task
         call = pickled(task.kind, (job, sent(task), form_of(ctx)))
         child = self._take()
-        asked = child.ask(Work(kind=task.kind, call=call, news=self._news(live)))
-        with self._following(live, child):
+        asked = child.ask(Work(kind=task.kind, call=call, news=self._news(run)))
+        with self._following(run, child):
             try:
                 await asyncio.wait((asked,))
             except asyncio.CancelledError:
-                await self._wind_up(child, asked, live)
+                await self._wind_up(child, asked, run)
                 if (answer := self._answer(child, asked)) is None or answer.is_cancelled:
                     raise
                 return answer.result(ctx)
@@ -97,24 +97,24 @@ class ProcessExecutor(Executor):
             self._idle.append(child)
         return cast("Answer", pickle.loads(data))  # noqa: S301 - from a child of this very process
 
-    async def _wind_up(self, child: Child, asked: "asyncio.Future[bytes | None]", live: LiveRun) -> None:
+    async def _wind_up(self, child: Child, asked: "asyncio.Future[bytes | None]", run: LiveRun) -> None:
         """Return when the job that was asked to end has answered, or its process is gone."""
-        live.stop.set("its run was cancelled")  # unless it was told why before
+        run.stop.set("its run was cancelled")  # unless it was told why before
         try:
             await asyncio.wait((asked,), timeout=GRACE.total_seconds())
         except asyncio.CancelledError:
-            self._kill(child, live)
+            self._kill(child, run)
             raise
         if not asked.done():
-            self._kill(child, live)
+            self._kill(child, run)
             await asyncio.wait((child.gone,))
 
-    def _kill(self, child: Child, live: LiveRun) -> None:
+    def _kill(self, child: Child, run: LiveRun) -> None:
         child.kill()
-        self._killed.add(live.lease_id)
+        self._killed.add(run.lease_id)
 
     @contextmanager
-    def _following(self, live: LiveRun, child: Child) -> Iterator[None]:
+    def _following(self, run: LiveRun, child: Child) -> Iterator[None]:
         """Tell the child when its run should end, and how long its lease may be believed in."""
         loop = asyncio.get_running_loop()
 
@@ -122,30 +122,30 @@ class ProcessExecutor(Executor):
 
         def tell() -> None:
             if is_following:
-                child.tell(self._news(live))
+                child.tell(self._news(run))
 
         def follow() -> None:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(tell)
 
-        live.lease.listen(follow)
-        live.stop.listen(follow)
+        run.lease.listen(follow)
+        run.stop.listen(follow)
         try:
             yield
         finally:
             is_following = False
-            live.lease.listen(None)
-            live.stop.listen(None)
+            run.lease.listen(None)
+            run.stop.listen(None)
 
-    def _news(self, live: LiveRun) -> News:
+    def _news(self, run: LiveRun) -> News:
         """Say what is known of a run, its trust by the clock that the child has too."""
-        if live.lease.is_lost:
+        if run.lease.is_lost:
             until = float("-inf")
         elif not self._clock.runs:
             until = float("inf")  # a clock that a test moves tells nothing to another process
         else:
-            until = SystemClock().monotonic() + live.lease.trusted_until - self._clock.monotonic()
-        return News(stop=live.stop.reason, trusted_until=until)
+            until = SystemClock().monotonic() + run.lease.trusted_until - self._clock.monotonic()
+        return News(stop=run.stop.reason, trusted_until=until)
 
     def remains(self, run_id: str) -> Remains | None:
         """Say what became of a run that was given up, once."""
