@@ -26,11 +26,12 @@ EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,post
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting (ruff); layers and driver rooms (import-linter)."""
+    """Style and formatting (ruff); spelling (codespell); layers and driver rooms (import-linter)."""
     install_wheel(session, "--no-deps")
     install_group(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
     session.run("lint-imports", "--no-cache", "--no-logo")
 
 
