@@ -18,7 +18,7 @@ nox.options.sessions = ["lint", "types", "wheel", "tests"]
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 FOLDERS = ("scheduler", "stores", "jobs", "triggers")
-SCRIPTS = ("tests", "examples", "benchmarks", "noxfile.py")
+SCRIPTS = ("tests", "examples", "benchmarks", ".ci", "noxfile.py")
 AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4")
 """Each process has servers of its own: more than four would be busier with those than with the tests."""
 EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,postgres,typed"
@@ -26,11 +26,12 @@ EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,post
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting (ruff); layers and driver rooms (import-linter)."""
+    """Style and formatting (ruff); spelling (codespell); layers and driver rooms (import-linter)."""
     install_wheel(session, "--no-deps")
     install_group(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
     session.run("lint-imports", "--no-cache", "--no-logo")
 
 
@@ -84,6 +85,14 @@ def benchmark(session: nox.Session) -> None:
     install_wheel(session)
     install_group(session, "benchmarks")
     session.run("python", "-P", "benchmarks/triggers.py", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build sdist and wheel into dist/; refused unless the package index's `duly` is ours (asks the index)."""
+    session.install("pip")
+    session.run("python", "-P", ".ci/release_check.py")
+    session.run("uv", "build", "--out-dir", "dist", external=True)
 
 
 def install_wheel(session: nox.Session, *options: str, extras: str = "") -> None:

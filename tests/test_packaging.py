@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.former_name import lines_with_the_former_name
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SHIPPED = {".py", ".sql", ".json", ".typed"}
@@ -58,6 +60,14 @@ def test_the_wheel_brings_no_other_top_level_package() -> None:
     tops = {path.parts[0] for path in metadata.files("duly") or () if path.suffix in SHIPPED and ".dist-info" not in path.parts[0]}
 
     assert tops == {"duly"}
+
+
+def test_the_wheel_does_not_bear_the_former_name() -> None:
+    """Code, data and metadata."""
+    paths = [Path(str(path.locate())) for path in metadata.files("duly") or () if path.suffix != ".pyc"]
+
+    assert paths
+    assert lines_with_the_former_name(path for path in paths if path.is_file()) == []
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -6,7 +6,10 @@ The root lives here because this is the lowest room: every other room may import
 from collections.abc import Mapping
 from typing import ClassVar
 
-__all__ = ["DulyError", "MissingExtra", "NaiveDatetime", "TriggerError", "require_choice", "require_count"]
+__all__ = ["DulyError", "MissingExtra", "NaiveDatetime", "TriggerError", "how_to_install", "require_choice", "require_count"]
+
+INSTALL = 'pip install ".[{extra}]"'
+"""How an extra is installed, from a checkout. Not by the name `duly` from the index: there it is not ours before the first release."""
 
 _MOST_TIMES = 999_999_999
 _MOST_SHOWN = 300
@@ -70,8 +73,13 @@ class MissingExtra(DulyError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         """Name what needs them and the extra that brings them."""
-        super().__init__(f"{what} needs packages that are not installed: pip install 'duly[{extra}]'")
+        super().__init__(f"{what} needs packages that are not installed; {how_to_install(extra)}")
         self.what, self.extra = what, extra
+
+
+def how_to_install(extra: str) -> str:
+    """Return the end of an error message: the command that installs `extra`, and where to run it."""
+    return f"in a checkout of duly run: {INSTALL.format(extra=extra)}"
 
 
 def require_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

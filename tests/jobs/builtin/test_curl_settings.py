@@ -86,7 +86,7 @@ def test_without_httpx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     """When the job is made."""
     monkeypatch.setitem(sys.modules, "httpx", None)
 
-    with pytest.raises(MissingExtra, match=r"duly\[http\]"):
+    with pytest.raises(MissingExtra, match=r"\.\[http\]"):
         CurlJob(URL)
 
 

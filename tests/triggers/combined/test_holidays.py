@@ -108,5 +108,5 @@ def test_the_span_runs_forward() -> None:
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who reads such files needs the packages."""
     monkeypatch.setitem(sys.modules, "icalendar", None)
-    with pytest.raises(MissingExtra, match=r"duly\[icalendar\]"):
+    with pytest.raises(MissingExtra, match=r"\.\[icalendar\]"):
         read_holidays(calendar(), FIRST, LAST)

