@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.firestore import find_command
+from support.selection import EXHAUSTIVE, Selection, examples, spread
 from support.waiting import wait_until, wait_until_async
 
 _SOON = timedelta(milliseconds=20)
@@ -65,3 +66,19 @@ def test_each_test_has_a_firestore_project_of_its_own(firestore_emulator: str, f
     """The emulator is where the environment says."""
     assert os.environ["FIRESTORE_EMULATOR_HOST"] == firestore_emulator
     assert firestore_project.startswith("t-")
+
+
+def test_a_selection_tries_the_first_of_each_group_and_every_third_after_it() -> None:
+    """And a whole run tries all."""
+    cases = spread(range(7), group=lambda number: number == 5, every=3)
+
+    assert [case.values for case in cases] == [(number,) for number in range(7)]
+    assert [case.values[0] for case in cases if not case.marks] == [0, 3, 5]
+    assert {getattr(mark, "name", None) for case in cases for mark in case.marks} == {EXHAUSTIVE}
+
+
+@pytest.mark.parametrize(("is_on", "tried"), [(False, 300), (True, 60)])
+def test_a_selection_tries_a_fifth_of_a_laws_examples(monkeypatch: pytest.MonkeyPatch, tried: int, *, is_on: bool) -> None:
+    """A whole run tries all."""
+    monkeypatch.setattr(Selection, "is_on", is_on)
+    assert examples(300).max_examples == tried
