@@ -11,7 +11,7 @@ from support.selection import EXHAUSTIVE, Selection
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytest_plugins = ["support.postgres", "support.firestore"]
+pytest_plugins = ["support.postgres", "support.firestore", "support.length"]
 pytest.register_assert_rewrite("duly.stores.conformance")
 
 
@@ -35,7 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a selection leaves out."""
+    """Leave out what a selection leaves out; begin with the slow tests, so that no process is alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if Selection.is_on:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(EXHAUSTIVE)])
         items[:] = [item for item in items if not item.get_closest_marker(EXHAUSTIVE)]

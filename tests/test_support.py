@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.firestore import find_command
+from support.length import LIMIT, Moment, excess
 from support.selection import EXHAUSTIVE, Selection, examples, spread
 from support.waiting import wait_until, wait_until_async
 
@@ -82,3 +83,38 @@ def test_a_selection_tries_a_fifth_of_a_laws_examples(monkeypatch: pytest.Monkey
     """A whole run tries all."""
     monkeypatch.setattr(Selection, "is_on", is_on)
     assert examples(300).max_examples == tried
+
+
+BEGAN = Moment(spent=100, load=0.5)
+
+
+@pytest.mark.parametrize(
+    ("wall", "ended"),
+    [
+        (2 * LIMIT, Moment(spent=101, load=1)),
+        (LIMIT * 1.6, Moment(spent=101, load=1)),
+        (LIMIT * 4, Moment(spent=101, load=2)),
+        (LIMIT * 4, Moment(spent=100 + LIMIT * 1.6, load=9)),
+    ],
+    ids=["it waits", "only just", "longer than the load explains", "it works"],
+)
+def test_a_test_of_more_than_ten_seconds_needs_the_mark(wall: float, ended: Moment) -> None:
+    """Also on a busy machine, if its own work or more than the load took them."""
+    assert "more than 10 s need the mark `slow`" in str(excess(wall, BEGAN, ended))
+
+
+@pytest.mark.parametrize(
+    ("wall", "ended"),
+    [(LIMIT, Moment(spent=109, load=1)), (LIMIT * 4, Moment(spent=101, load=4)), (LIMIT * 1.4, Moment(spent=101, load=1))],
+    ids=["it is quick", "the machine is busy", "the machine hiccups"],
+)
+def test_a_busy_machine_makes_no_test_slow(wall: float, ended: Moment) -> None:
+    """A quick test may take long where many programs run."""
+    assert excess(wall, BEGAN, ended) is None
+
+
+def test_what_is_traced_may_take_twice_as_long() -> None:
+    """Coverage would make tests slow that are not."""
+    ended = Moment(spent=100 + LIMIT * 2, load=1)
+    assert excess(LIMIT * 2, BEGAN, ended)
+    assert not excess(LIMIT * 2, BEGAN, ended, is_traced=True)
