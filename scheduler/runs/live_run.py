@@ -91,7 +91,6 @@ class LiveRun:
         self.cut_short: Interrupted | Stopped | None = None
         """Set when somebody asked for the run to end early: what it then counts as."""
         self.working: asyncio.Task[Ending] | None = None
-        self.is_in_thread = False
         self.timer: Timer | None = None
         """Ends the run when the next fire is to take its place."""
         self.can_be_cancelled = True
