@@ -80,11 +80,6 @@ class Stop:
         self.reason: str | None = None
         self._given = Event()
 
-    def give(self, reason: str) -> None:
-        """Ask the run to end."""
-        self.reason = reason
-        self._given.set()
-
     def wait(self, timeout: timedelta | None = None) -> bool:
         """Block until it is given."""
         return self._given.wait(None if timeout is None else timeout.total_seconds())

@@ -1,6 +1,6 @@
 """The table of the policies: every value of each column, and selections in which every two or three values meet."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from itertools import chain, combinations, product
 from math import ceil
 
@@ -106,9 +106,9 @@ def meetings(case: Case, size: int) -> list[Hashable]:
     return [*combinations(enumerate((case.misfire, case.grace, case.overlap, case.downtime, case.length, case.retries)), size)]
 
 
-def selection(size: int) -> list[Case]:
-    """Return few rows of the table in which every so many values of different columns meet: greedily, so not the fewest."""
-    met = {case: meetings(case, size) for case in every_case()}
+def selection(size: int, among: Iterable[Case] | None = None) -> list[Case]:
+    """Return few rows, of the table or of some of it, in which every so many values of different columns meet: greedily, not the fewest."""
+    met = {case: meetings(case, size) for case in among or every_case()}
     bits = {meeting: 1 << number for number, meeting in enumerate(dict.fromkeys(chain(*met.values())))}
     masks = {case: sum(bits[meeting] for meeting in meetings) for case, meetings in met.items()}
     missing, chosen = (1 << len(bits)) - 1, list[Case]()

@@ -12,13 +12,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from duly.stores.postgres.embedded.server import open_embedded
 from support.processes import processes_in
 from support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from duly.stores.postgres.embedded.server import EmbeddedServer
 
 # The tests' data need not survive the machine. They must survive a killed server, so commits stay synchronous.
 _SETTINGS = {"fsync": "off"}
@@ -29,7 +32,7 @@ class OwnServer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._server = open_embedded(directory, settings=_SETTINGS)
+        self._server = _open(directory)
         self.url = self._server.url
 
     @property
@@ -53,7 +56,7 @@ class OwnServer:
     def start(self) -> None:
         """Start it again where it was."""
         self._server.release()
-        self._server = open_embedded(self.directory, settings=_SETTINGS, port=self._server.port)
+        self._server = _open(self.directory, port=self._server.port)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +66,7 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
-    with server_folder() as folder, open_embedded(folder, settings=_SETTINGS) as server:
+    with server_folder() as folder, _open(folder) as server:
         yield server.url
 
 
@@ -73,7 +76,7 @@ def second_postgres_url() -> Iterator[str]:
     binaries = system_binaries()
     if binaries is None:
         pytest.skip("no second PostgreSQL version: pg_config, or the server programs beside it, are not installed")
-    with server_folder() as folder, open_embedded(folder, settings=_SETTINGS, binaries=binaries) as server:
+    with server_folder() as folder, _open(folder, binaries=binaries) as server:
         yield server.url
 
 
@@ -115,6 +118,13 @@ def server_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o711)
         yield folder
+
+
+def _open(directory: Path, *, binaries: Path | None = None, port: int | None = None) -> "EmbeddedServer":
+    # Not above: pytest imports this file before coverage begins to measure, which would miss whatever is imported here.
+    from duly.stores.postgres.embedded.server import open_embedded  # noqa: PLC0415
+
+    return open_embedded(directory, settings=_SETTINGS, binaries=binaries, port=port)
 
 
 def system_binaries() -> Path | None:

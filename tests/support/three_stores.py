@@ -19,6 +19,7 @@ from duly.stores import Conflict, Exchange, Extended, JobStore, MemoryStore, Nod
 from duly.stores.firestore import FirestoreStore, Target
 from duly.stores.postgres import PostgresStore
 from duly.triggers import DulyError
+from support.selection import fewer
 
 T = TypeVar("T")
 
@@ -46,13 +47,13 @@ class Servers:
 
 
 def a_few(*, examples: int, steps: int) -> settings:
-    """Return the settings for so many lives of so many steps, or `DULY_EXAMPLES` times as many.
+    """Return the settings for so many lives of so many steps, or for a fifth of them in a selection, or `DULY_EXAMPLES` times as many.
 
     Only then are they other ones every time, and is a failure shrunk, which takes minutes on real servers: what passed a test run
     passes the next one, and who looks for new differences asks for many.
     """
     return settings(
-        max_examples=examples * int(_ASKED or "1"),
+        max_examples=fewer(examples) * int(_ASKED or "1"),
         stateful_step_count=steps,
         phases=(Phase.explicit, Phase.generate, *((Phase.reuse, Phase.shrink) if _ASKED else ())),
         deadline=None,

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from duly.triggers import (
@@ -19,6 +19,7 @@ from duly.triggers import (
     first_delay,
     latest_fires,
 )
+from support.selection import examples
 from support.tasks import DAY, HOUR, MINUTE, NOON, SECOND, triggers
 
 _FOLLOWED = 3000
@@ -26,7 +27,7 @@ _FOLLOWED = 3000
 
 
 @given(triggers, st.timedeltas(timedelta(0), 3 * DAY), st.integers(1, 8))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_the_latest_fires_are_the_last_ones_of_a_walk(trigger: Trigger, span: timedelta, count: int) -> None:
     """However many there are in between, and whether the trigger can be asked backwards or not."""
     walked = list(islice(fire_times(trigger, NOON, NOON + span), _FOLLOWED + 1))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from unittest.mock import patch
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 import duly.triggers
@@ -28,6 +28,7 @@ from duly.triggers import (
     missed,
     parse_trigger,
 )
+from support.selection import examples
 from support.triggers import (
     DAY,
     betweens,
@@ -49,7 +50,7 @@ SPAN = 12 * DAY
 
 
 @given(every_kind, moments)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_fire_times_strictly_increase_in_utc(trigger: Trigger, prev: datetime) -> None:
     """Each is aware, in UTC, and later than the one before and than `prev`."""
     fires = first_few(trigger, prev)
@@ -60,7 +61,7 @@ def test_fire_times_strictly_increase_in_utc(trigger: Trigger, prev: datetime) -
 
 
 @given(every_kind, moments, st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_timetable_has_the_same_fires_wherever_one_begins(trigger: Trigger, prev: datetime, data: st.DataObject) -> None:
     """What `counts_from` says is true: from an instant between two fires the next one is the later of them."""
     if trigger.counts_from is not CountsFrom.TIMETABLE:
@@ -71,7 +72,7 @@ def test_a_timetable_has_the_same_fires_wherever_one_begins(trigger: Trigger, pr
 
 
 @given(every_kind)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_the_text_parses_back_to_an_equal_trigger(trigger: Trigger) -> None:
     """Text and value are one thing in two forms; so is what pickling makes of it."""
     copies = [parse_trigger(format_trigger(trigger)), pickle.loads(pickle.dumps(trigger))]  # noqa: S301 - our own bytes
@@ -82,14 +83,14 @@ def test_the_text_parses_back_to_an_equal_trigger(trigger: Trigger) -> None:
 
 
 @given(every_kind)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_the_repr_builds_an_equal_trigger(trigger: Trigger) -> None:
     """As one would write it."""
     assert eval(repr(trigger), {**vars(duly.triggers), "datetime": dt, "zoneinfo": zoneinfo}) == trigger  # noqa: S307
 
 
 @given(every_kind)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_every_trigger_has_a_description_in_one_line(trigger: Trigger) -> None:
     """Whatever it is made of."""
     said = describe(trigger)
@@ -100,14 +101,14 @@ def test_every_trigger_has_a_description_in_one_line(trigger: Trigger) -> None:
 
 
 @given(every_kind)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_the_repr_shows_what_a_trigger_was_built_from_and_nothing_worked_out(trigger: Trigger) -> None:
     """A message may show it."""
     assert re.search(r"\b_\w+=", repr(trigger)) is None
 
 
 @given(every_kind, moments, st.timedeltas(-DAY, SPAN))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_what_looks_back_agrees_with_a_walk(trigger: Trigger, after: datetime, length: timedelta) -> None:
     """Counting, the last fire and what was missed are those of following fire after fire; with a fixed delay one waits."""
     fires = walked(trigger, after, after + length)
@@ -128,7 +129,7 @@ def test_what_looks_back_agrees_with_a_walk(trigger: Trigger, after: datetime, l
 
 
 @given(st.lists(timetables, min_size=1, max_size=4), moments)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_of_timetables_is_their_union(parts: list[Trigger], prev: datetime) -> None:
     """Each instant once."""
     fires = {fire for part in parts for fire in walked(part, prev, prev + SPAN)}
@@ -137,7 +138,7 @@ def test_any_of_timetables_is_their_union(parts: list[Trigger], prev: datetime) 
 
 
 @given(st.lists(timetables, min_size=2, max_size=3), moments)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_all_of_timetables_is_their_intersection(parts: list[Trigger], prev: datetime) -> None:
     """As far as there is one: a search that finds none ends in an error or with the end of a part."""
     first, *others = ({*walked(part, prev, prev + SPAN)} for part in parts)
@@ -155,7 +156,7 @@ def test_all_of_timetables_is_their_intersection(parts: list[Trigger], prev: dat
 
 
 @given(excepts(timetables), moments)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_except_leaves_out_the_days_and_the_instants_and_nothing_else(trigger: Except, prev: datetime) -> None:
     """Day by day in its zone, instant by instant for triggers."""
     others = {fire for other in trigger.triggers for fire in walked(other, prev, prev + SPAN)}
@@ -170,7 +171,7 @@ def test_except_leaves_out_the_days_and_the_instants_and_nothing_else(trigger: E
 
 
 @given(leaves, st.lists(days_off, min_size=1, max_size=3), moments)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_excluded_fires_do_not_shift_those_that_count_from_the_fire_before(
     trigger: Trigger, excluded: list[object], prev: datetime
 ) -> None:
@@ -183,7 +184,7 @@ def test_excluded_fires_do_not_shift_those_that_count_from_the_fire_before(
 
 
 @given(betweens(timetables), moments)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_between_is_the_part_within_its_bounds(trigger: Between, prev: datetime) -> None:
     """From the start, to the end, and the first so many from the start."""
     fires = [
@@ -199,7 +200,7 @@ def test_between_is_the_part_within_its_bounds(trigger: Between, prev: datetime)
 
 
 @given(jittereds, instants)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_jittered_trigger_fires_once_for_each_fire_and_before_the_next(trigger: Jittered, prev: datetime) -> None:
     """Late by less than `by`, and by less than the time to the next fire."""
     fires = first_few(trigger.trigger, prev, 15)

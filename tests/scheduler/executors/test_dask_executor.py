@@ -21,8 +21,6 @@ if importlib.util.find_spec("distributed") is None:
     warnings.warn("dask.distributed is not installed: jobs on Dask are NOT tested", stacklevel=1)
     pytest.skip("dask.distributed is not installed", allow_module_level=True)
 
-import distributed
-
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning"),  # Dask's own
@@ -32,6 +30,9 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Executor]:
     """An executor on a cluster of one process with one thread."""
+    # It takes two seconds, which only a process that runs these tests shall spend.
+    import distributed  # noqa: PLC0415
+
     directory = str(tmp_path_factory.mktemp("dask"))
     with (
         distributed.LocalCluster(  # type: ignore[no-untyped-call]  # Dask's own

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from duly.jobs import Consistency, Misfire, Overlap, RetryPolicy, Task, TaskOptions, TaskState
@@ -14,6 +14,7 @@ from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome, RunStatus
 from duly.stores.rules import transitions
 from duly.triggers import Trigger, missed
+from support.selection import examples
 from support.tasks import DAY, HOUR, LEASE, NOON, SECOND, a_one_off, a_schedule, triggers
 
 ENDS = ("carried on",) * 4 + ("moved", "failed", "failed", "stopped", "interrupted", "lost", "handed back", "put off")
@@ -193,7 +194,7 @@ def is_moved(finish: EndedRun) -> bool:
 
 
 @given(triggers, options, steps)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_every_fire_that_passed_was_run_or_is_on_record_as_skipped(trigger: Trigger, chosen: TaskOptions, lived: list[Step]) -> None:
     """None is lost, none is doubled, by whatever policy: whatever delays, failures, crashes, restarts and moves came in between."""
     if trigger.next_fire_time(NOON) is None:
@@ -213,7 +214,7 @@ def test_every_fire_that_passed_was_run_or_is_on_record_as_skipped(trigger: Trig
 
 
 @given(options, steps)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_one_off_ends_removed_or_set_aside(chosen: TaskOptions, lived: list[Step]) -> None:
     """It has one fire, however often it is tried; one that must not be late is skipped itself."""
     life = Life(a_one_off(options=chosen), None)

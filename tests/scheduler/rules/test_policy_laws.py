@@ -1,14 +1,17 @@
 """Random scenarios, and those with a lost or interrupted run, against the model of the policies."""
 
 import asyncio
+from itertools import product
 
 import pytest
-from hypothesis import event, given, settings
+from attrs import frozen
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from support.policy_model import play
 from support.policy_scenarios import MISFIRES, OVERLAPS, MisfireName, OverlapName, Policy, Ran, Scenario
 from support.policy_stage import in_memory, perform
+from support.selection import examples, spread
 
 policies = st.builds(
     Policy,
@@ -45,7 +48,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 
 
 @given(scenarios())
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_whatever_happens_the_scheduler_does_what_the_model_says(scenario: Scenario) -> None:
     """Starts, runs, dropped fires and the next fire."""
     expected = play(scenario).without_fires_of_lost_runs()
@@ -55,20 +58,46 @@ def test_whatever_happens_the_scheduler_does_what_the_model_says(scenario: Scena
     assert asyncio.run(perform(scenario, in_memory())).without_fires_of_lost_runs() == expected
 
 
-@pytest.mark.parametrize("misfire", MISFIRES)
-@pytest.mark.parametrize("overlap", [overlap for overlap in OVERLAPS if overlap != "allow"])
-@pytest.mark.parametrize("grace", [None, 25], ids=["no grace", "within 25 s"])
-@pytest.mark.parametrize("failing", [0, 1], ids=["no retry", "one retry"])
-@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "stopped"])
-@pytest.mark.parametrize("down", [(24, 26), (24, 90), (24, 30_000_000)], ids=["back at once", "down 3", "down for a year"])
-async def test_fires_in_a_lost_lease_overlap_and_those_after_it_are_misfires(
-    misfire: MisfireName, overlap: OverlapName, grace: int | None, failing: int, *, is_killed: bool, down: tuple[int, int]
-) -> None:
+@frozen
+class Interruption:
+    """A run that is killed or stopped at 24, and when its node is back."""
+
+    misfire: MisfireName
+    overlap: OverlapName
+    grace: int | None
+    failing: int
+    is_killed: bool
+    back: int
+
+    def __str__(self) -> str:
+        names = [f"grace {self.grace}", f"fails {self.failing} times", "killed" if self.is_killed else "stopped", f"back at {self.back}"]
+        return "-".join([self.misfire, self.overlap, *names])
+
+    @property
+    def scenario(self) -> Scenario:
+        """What it means."""
+        return Scenario(
+            policy=Policy(misfire=self.misfire, grace=self.grace, overlap=self.overlap, catch_up_limit=3, queue_limit=4),
+            period=10,
+            length=7,
+            failing=self.failing,
+            delays=(4,),
+            down=(24, self.back),
+            is_killed=self.is_killed,
+            until=self.back + 150,
+        )
+
+
+def interruptions() -> list[Interruption]:
+    """Return all there are but those under `allow`, back at once, after three fires and after a year."""
+    overlaps = [overlap for overlap in OVERLAPS if overlap != "allow"]
+    return [Interruption(*row) for row in product(MISFIRES, overlaps, (None, 25), (0, 1), (True, False), (26, 90, 30_000_000))]
+
+
+@pytest.mark.parametrize("interruption", spread(interruptions(), every=5))
+async def test_fires_in_a_lost_lease_overlap_and_those_after_it_are_misfires(interruption: Interruption) -> None:
     """A run ends with its lease, and one that was interrupted when it was; the rerun ends what they began."""
-    policy = Policy(misfire=misfire, grace=grace, overlap=overlap, catch_up_limit=3, queue_limit=4)
-    scenario = Scenario(
-        policy=policy, period=10, length=7, failing=failing, delays=(4,), down=down, is_killed=is_killed, until=down[1] + 150
-    )
+    scenario = interruption.scenario
 
     history = await perform(scenario, in_memory())
     assert history.without_fires_of_lost_runs() == play(scenario).without_fires_of_lost_runs()

@@ -12,6 +12,7 @@ from duly.jobs import Request, Task, TaskState
 from duly.stores import Outcome
 from duly.stores.rules import transitions
 from duly.triggers import next_fire_after
+from support.selection import fewer
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, trigger_of
 
 delays = st.sampled_from([timedelta(0), SECOND / 1000, SECOND, LEASE, MINUTE, HOUR, 100 * HOUR])
@@ -193,4 +194,4 @@ class TaskWalk(RuleBasedStateMachine):
 
 
 TestTaskWalk = TaskWalk.TestCase
-TestTaskWalk.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTaskWalk.settings = settings(max_examples=fewer(150), stateful_step_count=40, deadline=None)

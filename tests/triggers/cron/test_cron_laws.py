@@ -5,11 +5,12 @@ from itertools import pairwise
 
 import pytest
 from croniter import croniter
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from duly.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times, format_trigger, parse_trigger
 from support.cron_oracle import MINUTE, Timetable, expected_fires, walk
+from support.selection import examples
 
 ZONES = [
     "UTC",
@@ -113,7 +114,7 @@ times_with_seconds = st.tuples(around(0, 59), times, st.just("* * *")).map(" ".j
 
 
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(expression=times_and_days, options=st.tuples(gaps, folds), minutes=st.integers(-400, 100))
 def test_around_a_change_the_fires_are_those_of_a_walk_by_minutes(
     zone: str, change: str, expression: str, options: tuple[DstGap, DstFold], minutes: int
@@ -125,7 +126,7 @@ def test_around_a_change_the_fires_are_those_of_a_walk_by_minutes(
 
 
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(expression=times_with_seconds, options=st.tuples(gaps, folds), minutes=st.integers(-40, 10))
 def test_around_a_change_the_fires_are_those_of_a_walk_by_seconds(
     zone: str, change: str, expression: str, options: tuple[DstGap, DstFold], minutes: int

@@ -25,6 +25,7 @@ import pytest
 from attrs import frozen
 
 from duly.triggers import CronTrigger, DstFold, DstGap, TriggerError, fire_times
+from support.selection import spread
 
 FOLDER = Path(__file__).parent / "vectors"
 TICK = timedelta(microseconds=1)
@@ -49,6 +50,14 @@ class Vector:
     def start(self) -> datetime:
         """The time after which their search begins, or the time that is due or not."""
         return self.instant(self.cells[1]) - (TICK if "inclusive" in self.head else timedelta())
+
+    def name(self) -> str:
+        """Return what tells it from the others."""
+        return f"{self.place} {self.cells[0]}"
+
+    def section(self) -> tuple[str, str, tuple[str, ...]]:
+        """Return what it has in common with the lines around it."""
+        return self.project, self.source, self.head
 
     def trigger(self) -> CronTrigger:
         """Build the trigger. Raises `TriggerError` when the expression is refused."""
@@ -85,9 +94,9 @@ VECTORS = [vector for path in sorted(FOLDER.glob("*.txt")) for vector in read_fi
 
 
 def of_kind(*kinds: str) -> pytest.MarkDecorator:
-    """Parametrize a test with the vectors of these kinds."""
+    """Parametrize a test with the vectors of these kinds; a selection has some of each section."""
     chosen = [vector for vector in VECTORS if vector.head[0] in kinds]
-    return pytest.mark.parametrize("vector", chosen, ids=[f"{vector.place} {vector.cells[0]}" for vector in chosen])
+    return pytest.mark.parametrize("vector", spread(chosen, Vector.name, group=Vector.section))
 
 
 def told(vector: Vector, text: str) -> list[datetime | str]:

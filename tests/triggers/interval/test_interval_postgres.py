@@ -188,10 +188,8 @@ def random_instant(random: Random) -> datetime:
 def test_after_is_postgresqls_addition(server: Connection) -> None:
     """Of random intervals to random instants, also where either calendar ends."""
     random = Random(SEED)  # noqa: S311 - tests, not secrets
-    intervals = random_intervals(random, 3000)
-    instants = [
-        EPOCH.replace(year=1) + timedelta(random.randrange(3652059), microseconds=random.randrange(86_400_000_000)) for _ in intervals
-    ]
+    sums = [*((interval, random_instant(random)) for interval in random_intervals(random, 3000)), *SUMS_AT_THE_ENDS]
+    intervals, instants = zip(*sums, strict=True)
     query = """
       SELECT pg_temp.add(start::timestamptz, given)
         FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS sums(start, given, place) ORDER BY place
@@ -199,7 +197,7 @@ def test_after_is_postgresqls_addition(server: Connection) -> None:
     rows = server.execute(query, ([instant.isoformat() for instant in instants], [format_interval(interval) for interval in intervals]))
 
     there = [None if row[0] is None else Decimal(str(row[0])) for row in rows]
-    here = [epoch_after(interval, instant) for interval, instant in zip(intervals, instants, strict=True)]
+    here = [epoch_after(interval, instant) for interval, instant in sums]
 
     assert here == [None if seconds is None or not within_python(seconds) else seconds for seconds in there]
     assert sum(seconds is not None for seconds in here) > 1000
