@@ -15,6 +15,11 @@ import duly.stores
 import duly.triggers
 from duly.jobs import Task, TaskState
 from duly.scheduler import DulyError
+from duly.scheduler.node.dispatcher import Dispatcher
+from duly.scheduler.node.outbox import Outbox
+from duly.scheduler.node.runner import Runner
+from duly.scheduler.rules import outcomes
+from duly.scheduler.runs.live_run import RunState
 from duly.stores import RunStatus
 from duly.stores.rules import transitions
 from support.documented import ROOT, text_of
@@ -162,3 +167,23 @@ def test_every_status_of_a_run_stands_in_its_table() -> None:
 def test_a_link_at_the_top_leads_to_each_section() -> None:
     """In their order."""
     assert re.findall(r"^- \[(.+)\]\(#", PAGE, re.MULTILINE) == re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+
+
+def test_the_states_of_a_run_on_its_node_are_those_of_the_code() -> None:
+    """With the very meaning that the code gives them."""
+    shown = dict(re.findall(r"^\| `([A-Z]+)` \| (.+?) \| [^|]* \|$", _section("States"), re.MULTILINE))
+
+    assert {name: meaning for name, meaning in shown.items() if name in RunState.__members__} == {
+        state.name: state.value for state in RunState
+    }
+
+
+def test_the_functions_on_the_way_of_an_outcome_are_there() -> None:
+    """Under the names that the page gives them."""
+    ways = {"Runner": Runner, "Dispatcher": Dispatcher, "Outbox": Outbox, "Settlement": outcomes.Settlement}
+    named = re.findall(r"^\| \d \| `([\w.]+)`", _section("The way of an outcome"), re.MULTILINE)
+
+    assert len(named) == 7
+    for name in named:
+        owner, _, function = name.rpartition(".")
+        assert hasattr(ways[owner] if owner else outcomes, function), name
