@@ -60,7 +60,7 @@ def public(face: type) -> dict[str, object]:
 
 def test_it_has_every_method_of_the_asyncio_one() -> None:
     """So that none is forgotten; only the loops, which tests turn by hand, are not for other threads."""
-    expected = {*public(StdScheduler), "jobs", "config"} - {"works"}
+    expected = {*public(StdScheduler), "jobs", "config"} - {"running_node"}
     assert set(public(BlockingScheduler)) == expected
 
 
@@ -141,7 +141,7 @@ def test_every_call_from_its_own_loop_is_refused() -> None:
         wait_until(lambda: scheduler.runs(RunQuery()).items)
         assert scheduler.get_job_slugs() == []
     assert isinstance(refused.pop("run"), NotMainThread)
-    assert set(refused) == set(CALLS) - {"run", "hurry"}
+    assert set(refused) == set(CALLS) - {"run", "stop_now"}
     for name, error in refused.items():
         assert str(error).startswith(f"{name}() was called from the scheduler's own event loop")
 
@@ -205,7 +205,7 @@ def test_before_its_start_and_after_its_end_it_says_that_it_is_not_running(jobs:
     """Draining, hurrying and closing what does not run is no error."""
     scheduler = a_scheduler(jobs)
     for _ in range(2):
-        for name in sorted(set(CALLS) - {"start", "drain", "hurry", "close", "run"}):
+        for name in sorted(set(CALLS) - {"start", "drain", "stop_now", "close", "run"}):
             with pytest.raises(SchedulerClosed, match="is not running"):
                 CALLS[name](scheduler)
         scheduler.drain()

@@ -117,7 +117,7 @@ def test_it_is_a_scheduler_like_any_other() -> None:
 
 def test_on_the_store_that_discards_the_blocking_scheduler_does_the_same() -> None:
     """Every method that asks for a task does not find it, every other one answers."""
-    missed, lives = list[str](), {"start", "drain", "hurry", "close", "run"}
+    missed, lives = list[str](), {"start", "drain", "stop_now", "close", "run"}
     with BlockingScheduler(NopStore(), jobs=working()) as scheduler:
         for name in sorted(set(CALLS) - lives):
             try:

@@ -34,7 +34,7 @@ CALLS: Final[Mapping[str, Callable[[BlockingScheduler], object]]] = {
     "nodes": lambda scheduler: scheduler.nodes(),
     "start": lambda scheduler: scheduler.start(),
     "drain": lambda scheduler: scheduler.drain(timedelta(0)),
-    "hurry": lambda scheduler: scheduler.stop_now(),
+    "stop_now": lambda scheduler: scheduler.stop_now(),
     "close": lambda scheduler: scheduler.close(),
     "run": lambda scheduler: scheduler.run(),
 }

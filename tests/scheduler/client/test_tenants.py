@@ -64,7 +64,7 @@ TRIED = {
 
 UNTRIED = {
     **dict.fromkeys(("jobs", "register_job", "job", "scheduled", "handle"), "is of the registry, and of no store"),
-    **dict.fromkeys(("drain", "hurry", "close", "run", "works", "node"), "is of this node"),
+    **dict.fromkeys(("drain", "stop_now", "close", "run", "running_node", "node"), "is of this node"),
 }
 """What asks the store of no task, run or node by itself."""
 
