@@ -32,6 +32,18 @@ _AS_TEXT: Final = frozenset({"options", "metadata"})
 TASK_COLUMNS: Final = ", ".join(f"t.{name}::text" if name in _AS_TEXT else f"t.{name}" for name in _TASK_FIELDS)
 RUN_COLUMNS: Final = ", ".join(f"r.{name}" for name in _RUN_FIELDS)
 
+DEFINITION_TYPES: Final = (
+    "slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb, metadata jsonb, "
+    "paused boolean, anchor timestamptz, run_at timestamptz"
+)
+"""The names and types of what `definition` returns, as `json_to_recordset` takes them."""
+
+PROGRESS_TYPES: Final = (
+    f"{DEFINITION_TYPES}, state text, request text, owed timestamptz[], retry_at timestamptz, attempt bigint, first_run_at timestamptz, "
+    "crashes bigint, fires bigint, ended_at timestamptz, result text, last_error text"
+)
+"""The same for `progress`."""
+
 _Setter = Callable[[object, object], None]
 
 

@@ -1,0 +1,23 @@
+-- A part of edit and reschedule: what both take over into the row `t` from its next state `n`.
+         kind = n.kind,
+         -- Unchanged bytes stay where they are: a great payload is not copied at every fire.
+         payload = CASE WHEN t.payload = n.payload THEN t.payload ELSE n.payload END,
+         payload_version = n.payload_version,
+         trigger = n.trigger,
+         trigger_from = n.trigger_from,
+         options = n.options,
+         metadata = n.metadata,
+         paused = n.paused,
+         anchor = n.anchor,
+         run_at = n.run_at,
+         retry_at = n.retry_at,
+         attempt = n.attempt,
+         first_run_at = n.first_run_at,
+         crashes = n.crashes,
+         fires = n.fires,
+         ended_at = n.ended_at,
+         owed = n.owed,
+         request = n.request,
+         result = n.result,
+         last_error = n.last_error,
+         version = t.version + 1
