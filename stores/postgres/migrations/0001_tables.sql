@@ -22,6 +22,7 @@ CREATE TABLE {schema}.tasks (
   crashes         bigint           NOT NULL,
   fires           bigint           NOT NULL,
   ended_at        timestamptz,
+  owed            timestamptz[]    NOT NULL,
   lease_id        text COLLATE "C",
   last_lease      text COLLATE "C",
   node            text COLLATE "C",
@@ -38,7 +39,9 @@ CREATE TABLE {schema}.tasks (
   CONSTRAINT known_request CHECK (request IN ('none', 'stop', 'run_now')),
   CONSTRAINT held_while_running CHECK ((state = 'running') = (lease_id IS NOT NULL)),
   CONSTRAINT held_by_a_node CHECK (num_nulls(lease_id, node, locked_at) IN (0, 3)),
-  CONSTRAINT never_due_if_set_aside CHECK ((due_at IS NULL) = (lease_id IS NULL AND (paused OR state = 'failed'))),
+  CONSTRAINT never_due_if_set_aside CHECK (
+    (due_at IS NULL) = (lease_id IS NULL AND (paused OR state = 'failed') AND request <> 'run_now')
+  ),
   CONSTRAINT counted CHECK (version > 0 AND payload_version > 0)
 );
 

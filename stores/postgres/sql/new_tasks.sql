@@ -14,10 +14,10 @@ aside AS MATERIALIZED (
 ), created AS (
   INSERT INTO {schema}.tasks (
          namespace, slug, kind, payload, payload_version, trigger, trigger_from, options, metadata, paused, anchor, run_at, due_at,
-         state, attempt, crashes, fires, request, version, created_at, updated_at)
+         state, attempt, crashes, fires, owed, request, version, created_at, updated_at)
   SELECT %(namespace)s, s.slug, s.kind, s.payload, s.payload_version, s.trigger, s.trigger_from, s.options, s.metadata, s.paused,
          s.anchor, s.run_at, CASE WHEN NOT s.paused THEN s.run_at END,
-         'scheduled', 0, 0, 0, 'none', coalesce(aside.version, 0) + 1, %(now)s, %(now)s
+         'scheduled', 0, 0, 0, '{}', 'none', coalesce(aside.version, 0) + 1, %(now)s, %(now)s
     FROM wanted s
     LEFT JOIN aside USING (slug)
    -- Counting `displaced` removes what gives way before its slug is taken.

@@ -51,9 +51,9 @@ class DeliveryQueue:
     def fill(self, count: int, kind: str = "work", *, namespace: str = "default", stem: str = "") -> None:
         """Add tasks whose leases have ended, without telling the statistics."""
         query = """INSERT INTO tasks (namespace, slug, kind, payload, payload_version, trigger_from, options, metadata, state, paused,
-                          anchor, run_at, due_at, attempt, crashes, fires, lease_id, node, locked_at, request, version)
+                          anchor, run_at, due_at, attempt, crashes, fires, owed, lease_id, node, locked_at, request, version)
                    SELECT %s, name || g, %s, '', 1, 'task', '{}', '{}', 'running', false,
-                          noon, noon, noon, 1, 0, 0, name || g, 'n', noon, 'none', 2
+                          noon, noon, noon, 1, 0, 0, '{}', name || g, 'n', noon, 'none', 2
                      FROM generate_series(1, %s) AS g, (VALUES (%s, %s)) AS given (name, noon)"""
         self.execute(query, namespace, kind, count, stem + uuid4().hex, NOON)
 
