@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from duly.jobs import Consistency, Request, Task, Then
+from duly.jobs.task import RunAtSource
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.rules.endings import Cancelled, EndedRun, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, cancel_at
@@ -262,6 +263,8 @@ def _advanced(row: Task, finish: EndedRun, kept: Task, following: Following, *ru
     waits = transitions.advance(
         kept, now=finish.ended_at, anchor=following.anchor, run_at=following.run_at, owed=following.owed, fires=fires
     )
+    if following.run_at == _moved(row, finish):
+        waits = with_changes(waits, run_at_from=RunAtSource.CALLER)
     return Outcome(task=row, next=transitions.asked_again(waits) if _is_asked_again(row, finish) else waits, runs=runs)
 
 

@@ -30,7 +30,7 @@ class DueHeap:
 
     def push(self, task: Task) -> None:
         """Note that `task` became due at another instant; amortised O(log n)."""
-        if task.due_at is None:
+        if task.due_at is None or not transitions.is_understood(task):
             return
         heappush(self._heap, (task.due_at, task.slug))
         if len(self._heap) > 2 * len(self._tasks) + _SPARE:
@@ -51,7 +51,7 @@ class DueHeap:
     def _is_fresh(self, entry: tuple[datetime, str]) -> bool:
         due_at, slug = entry
         task = self._tasks.get(slug)
-        return task is not None and task.due_at == due_at and task.kind == self._kind
+        return task is not None and task.due_at == due_at and task.kind == self._kind and transitions.is_understood(task)
 
 
 class Tenant:
@@ -119,7 +119,7 @@ class Tenant:
             yield self._lock(task, request.lease_id(number + taken), now, request)
 
     def _lock(self, task: Task, lease_id: str, now: datetime, request: LockRequest) -> Task:
-        locked = transitions.lock(task, node=request.node, lease_id=lease_id, now=now, lease=request.lease)
+        locked = transitions.lock(task, node=request.node, lease_id=lease_id, now=now, lease=request.lease, instance=request.instance)
         assert locked is not None, "the heap gave out a task that is not due"  # noqa: S101 - an invariant of this module
         if locked.lost is not None:
             self.runs[locked.lost.id] = locked.lost

@@ -13,10 +13,10 @@ aside AS MATERIALIZED (
   DELETE FROM {schema}.tasks t WHERE t.ctid = ANY (ARRAY (SELECT tid FROM aside)) RETURNING t.slug
 ), created AS (
   INSERT INTO {schema}.tasks (
-         namespace, slug, kind, payload, payload_version, trigger, trigger_from, options, metadata, paused, anchor, run_at, due_at,
-         state, attempt, crashes, fires, owed, request, version, created_at, updated_at)
-  SELECT %(namespace)s, s.slug, s.kind, s.payload, s.payload_version, s.trigger, s.trigger_from, s.options, s.metadata, s.paused,
-         s.anchor, s.run_at, CASE WHEN NOT s.paused THEN s.run_at END,
+         namespace, slug, kind, payload, payload_version, trigger, trigger_from, options, metadata, declared, needs, paused,
+         anchor, run_at, run_at_from, due_at, state, attempt, crashes, fires, owed, request, version, created_at, updated_at)
+  SELECT %(namespace)s, s.slug, s.kind, s.payload, s.payload_version, s.trigger, s.trigger_from, s.options, s.metadata, s.declared, s.needs,
+         s.paused, s.anchor, s.run_at, s.run_at_from, CASE WHEN NOT s.paused THEN s.run_at END,
          'scheduled', 0, 0, 0, '{}', 'none', coalesce(aside.version, 0) + 1, %(now)s, %(now)s
     FROM wanted s
     LEFT JOIN aside USING (slug)

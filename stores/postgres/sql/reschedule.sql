@@ -27,6 +27,7 @@ WITH given AS MATERIALIZED (
          lease_id = NULL,
          last_lease = t.lease_id,
          node = NULL,
+         instance = NULL,
          locked_at = NULL,
          updated_at = n.updated_at
     FROM mine n

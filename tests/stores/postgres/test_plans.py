@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from duly.jobs import TaskState
+from duly.jobs.task import RECORD_VERSION
 from duly.stores import RunQuery, TaskQuery
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
 from duly.stores.postgres import PostgresStore
@@ -170,6 +171,26 @@ def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: De
     top = desk.explain(holding._lock(desk.session, NOON, request({"work": BATCH})))[0]
 
     assert top["Actual Rows"] == BATCH
+
+
+@pytest.mark.parametrize("planned", ["at the start", "at the end"])
+def test_what_needs_a_newer_node_is_passed_over_in_the_index(desk: DeliveryQueue, planned: str) -> None:
+    """A long backlog of it, due before all else, costs no row read: it is told apart by the index alone."""
+    steps = {name: step for name, step in _steps(desk).items() if name in {"lock", "next_run"}}
+    if planned == "at the start":
+        for step in steps.values():
+            desk.prepare(step)
+    desk.fill(MANY)
+    desk.execute("UPDATE tasks SET needs = %s, due_at = due_at - interval '1 hour'", RECORD_VERSION + 1)
+    desk.fill(BATCH)
+    desk.execute("VACUUM ANALYZE tasks")
+
+    for name, step in steps.items():
+        for node in desk.explain(step, "ANALYZE, BUFFERS, "):
+            assert "Seq Scan" not in node["Node Type"], (name, node)
+            assert _touched(node) <= 3 * BATCH, (name, node)
+            if node.get("Relation Name") == "tasks":
+                assert node["Shared Hit Blocks"] + node["Shared Read Blocks"] < MANY / 10, (name, node)
 
 
 # -- what people ask: planned afresh each time, by the statistics that there are
