@@ -52,7 +52,10 @@ TRIED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The tests that try each member of `JobStore` from another namespace."""
 
-UNTRIED: Final[Mapping[str, str]] = {"now": "the clock is everybody's"}
+UNTRIED: Final[Mapping[str, str]] = {
+    "now": "the clock is everybody's",
+    "facet": "asks no server; each facet has its own tests",
+}
 """The members that know no tenant, and why."""
 
 UNLIKE = (

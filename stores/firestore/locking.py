@@ -74,10 +74,6 @@ class Locker:
             return False
         return self._foreseen[1] is None or self._foreseen[1] > now
 
-    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock what is due, or return what the same request locked before."""
-        return (await self._lock(now, request))[0]
-
     async def _lock(self, now: datetime, request: LockRequest) -> tuple[list[Task], bool]:
         if request.token in self._tried:
             return await self._locked_before(self._tried[request.token]), False

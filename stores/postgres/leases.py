@@ -43,12 +43,6 @@ async def exchange(session: Session, now: datetime, outcomes: Sequence[Outcome],
     return Exchange(tasks=tasks, refused=refused, next_run=next_run, store_now=store_now)
 
 
-async def lock(session: Session, now: datetime, request: LockRequest) -> list[Task]:
-    """Lock what is due."""
-    _, rows = await session.connections.run(_enter(session, now, (), request), _lock(session, now, request))
-    return _locked(session, rows)
-
-
 async def next_run(session: Session, kinds: Sequence[str]) -> datetime | None:
     """Return the earliest due instant of the kinds."""
     ((next_run,),) = await session.ask(session.sql.next_run, kinds=list(kinds), known=RECORD_VERSION)

@@ -14,10 +14,9 @@ from duly.jobs import TaskState
 from duly.jobs.task import RECORD_VERSION
 from duly.stores import RunQuery, TaskQuery
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, held_of, request
-from duly.stores.postgres import PostgresStore
-from duly.stores.postgres import leases as holding
-from duly.stores.postgres import runs as history
-from duly.stores.postgres import tasks as keeping
+from duly.stores.postgres import PostgresStore, leases
+from duly.stores.postgres import runs as kept_runs
+from duly.stores.postgres import tasks as kept_tasks
 from duly.stores.postgres.address import parse_address
 from duly.stores.postgres.rows import batch, definition
 from duly.stores.postgres.session import Session
@@ -128,16 +127,16 @@ def _steps(desk: DeliveryQueue) -> dict[str, Step]:
         finished(task, spawn=spawn[number]) if number % 2 else advanced(task, run_at=NOON + LEASE) for number, task in enumerate(tasks)
     ]
     new = {"tasks": batch([definition(a_schedule(f"new{number}")) for number in range(BATCH)]), "now": NOON}
-    (reschedule,) = holding._reschedule(session, NOON, outcomes, handing_back=False)
+    (reschedule,) = leases._reschedule(session, NOON, outcomes, handing_back=False)
     held = [held_of(task) for task in tasks]
-    leases = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": NOON + LEASE}
+    ends = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": NOON + LEASE}
     return {
-        "lock": holding._lock(session, NOON, asked),
-        "next_run": holding._next_run(session, asked),
+        "lock": leases._lock(session, NOON, asked),
+        "next_run": leases._next_run(session, asked),
         "reschedule": reschedule,
-        "extend": session.step(session.sql.extend, leases),
+        "extend": session.step(session.sql.extend, ends),
         "create_missing": session.step(session.sql.create_missing, new),
-        "get": session.step(session.sql.get, {"slugs": leases["slugs"]}),
+        "get": session.step(session.sql.get, {"slugs": ends["slugs"]}),
     }
 
 
@@ -168,7 +167,7 @@ def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: De
     desk.execute("ANALYZE tasks")
     desk.fill(60)
 
-    top = desk.explain(holding._lock(desk.session, NOON, request({"work": BATCH})))[0]
+    top = desk.explain(leases._lock(desk.session, NOON, request({"work": BATCH})))[0]
 
     assert top["Actual Rows"] == BATCH
 
@@ -261,16 +260,16 @@ def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: DeliveryQ
 
 
 def _search(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
-    return _explain(desk, desk.session.sql.search, keeping.search_values(TaskQuery(limit=BATCH, **conditions)))
+    return _explain(desk, desk.session.sql.search, kept_tasks.search_values(TaskQuery(limit=BATCH, **conditions)))
 
 
 def _count(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
-    return _explain(desk, desk.session.sql.count, keeping.count_values(TaskQuery(**conditions)))
+    return _explain(desk, desk.session.sql.count, kept_tasks.count_values(TaskQuery(**conditions)))
 
 
 def _runs(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
     sql = desk.session.sql.runs_of_task if "slug" in conditions else desk.session.sql.runs
-    return _explain(desk, sql, history.runs_values(RunQuery(limit=BATCH, **conditions)))
+    return _explain(desk, sql, kept_runs.runs_values(RunQuery(limit=BATCH, **conditions)))
 
 
 def _explain(desk: DeliveryQueue, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
