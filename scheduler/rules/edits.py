@@ -12,7 +12,7 @@ from duly.jobs.typed import Payload, PayloadCodec, encode_payload
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.errors import InvalidSchedule
 from duly.scheduler.rules.new_task import check_spawning, first_fire, own_trigger
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 from duly.stores.rules.misfires import is_owed
 from duly.triggers import TICK, Trigger, next_fire_after
 
@@ -116,7 +116,7 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, c
         run_at = first_fire(trigger, task.slug, now)
         new = with_changes(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at, run_at_from=RunAtSource.TRIGGER)
     check_spawning(new)
-    changed = transitions.redefine(task, new, now=now)
+    changed = definitions.redefine(task, new, now=now)
     if changed is None or "trigger" not in changes or changed.recurring:
         return changed
     return move(changed, new.run_at)  # it is a one-off from now on, whose one fire is still ahead

@@ -10,7 +10,7 @@ from duly.stores.matching import matches_task
 from duly.stores.memory.tenant import Tenant
 from duly.stores.queries import Page, TaskQuery
 from duly.stores.records import IfExists
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 
 
 def create(tenant: Tenant, now: datetime, tasks: Sequence[Task], if_exists: IfExists) -> list[str]:
@@ -29,7 +29,7 @@ def create(tenant: Tenant, now: datetime, tasks: Sequence[Task], if_exists: IfEx
 def _created(tenant: Tenant, now: datetime, task: Task, if_exists: IfExists) -> Task | None:
     row = tenant.tasks.get(task.slug)
     if row is not None and if_exists == "replace":
-        return transitions.replace(row, task, now=now)
+        return definitions.replace(row, task, now=now)
     if row is not None and not transitions.gives_way(row):
         return None
     return transitions.create(task, namespace=tenant.namespace, now=now, former=row)
