@@ -44,6 +44,19 @@ class TriggerSource(StrEnum):
     """Its job: a copy of the registered trigger's text, or, where that has no text form, the trigger in the code."""
 
 
+class RunAtSource(StrEnum):
+    """Who set a task's `run_at`."""
+
+    TRIGGER = "trigger"
+    """Its trigger: the fire time may be computed anew when a clock or a time zone was wrong."""
+    CALLER = "caller"
+    """A person or a program, by `at`, `delay`, a move or a returned task: it stays as it was given."""
+
+
+RECORD_VERSION = 1
+"""The newest form of the task record that this version of duly understands; see `Task.needs`."""
+
+
 class Request(StrEnum):
     """What somebody asks of the holder of a running task; seen at its next heartbeat at the latest."""
 
@@ -64,6 +77,8 @@ class Task:
     kind: str = field(validator=name)
     run_at: datetime = field(converter=utc)
     """Fire time: the nominal instant of the current or next run."""
+    run_at_from: RunAtSource = field(default=RunAtSource.CALLER, converter=RunAtSource)
+    """Who set `run_at`. Of a fire in `owed` it says nothing: that has been decided."""
     anchor: datetime = field(converter=utc)
     """The trigger's last nominal fire, at first the instant from which it counts; the next fire follows from it alone.
 
@@ -80,6 +95,10 @@ class Task:
     trigger_from: TriggerSource = field(default=TriggerSource.TASK, converter=TriggerSource)
     options: TaskOptions = field(default=DEFAULT_OPTIONS, validator=instance_of(TaskOptions))
     metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
+    declared: str | None = None
+    """Digest of the declaration in code that this definition came from; None: no code declared it."""
+    needs: int = field(default=1, validator=at_least(1))
+    """Lowest `RECORD_VERSION` that a node must have to run the task; nodes of older versions pass it over."""
 
     state: TaskState = field(default=TaskState.SCHEDULED, converter=TaskState)
     paused: bool = False
@@ -99,12 +118,20 @@ class Task:
     """Fires of this task that were brought to an end, for schedules of at most so many."""
     ended_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the last run ended, or its lease did; None while one waits for its retry, which has not ended."""
+    idle_since: datetime | None = field(default=None, converter=utc_or_none)
+    """Since when, until its lock, nobody ran the task in the midst of the current fire: its lease ended, or its run was cut short.
+
+    None: the current fire had no such gap, or is not yet begun.
+    """
 
     lease_id: str | None = None
     """Fences every write of the holder; new at every lock, never reused."""
     last_lease: str | None = None
     """The lease of the last write of a holder: how a repeated write is known as done."""
     node: str | None = None
+    """Name of the node that holds the lease; None: nobody does."""
+    instance: str | None = None
+    """Instance id of that node, which tells two nodes of one name apart; None: nobody holds the lease, or the node has no such id."""
     locked_at: datetime | None = field(default=None, converter=utc_or_none)
     request: Request = field(default=Request.NONE, converter=Request)
 

@@ -1,7 +1,7 @@
 """What and when, kept: the store protocol, the values that pass through it, and the store in memory."""
 
-from duly.stores.base import JobStore
-from duly.stores.encrypted import EncryptedStore
+from duly.stores.base import BaseStore, JobStore
+from duly.stores.encrypted import EncryptedStore, Reencryption
 from duly.stores.errors import (
     ClockSkew,
     Conflict,
@@ -32,8 +32,10 @@ from duly.stores.records import (
     RunStatus,
 )
 from duly.stores.url import open_store
+from duly.stores.wrapped import WrappedStore
 
 __all__ = [
+    "BaseStore",
     "ClockSkew",
     "Conflict",
     "EncryptedStore",
@@ -53,6 +55,7 @@ __all__ = [
     "NopStore",
     "Outcome",
     "Page",
+    "Reencryption",
     "Refused",
     "Run",
     "RunQuery",
@@ -63,5 +66,6 @@ __all__ = [
     "StoreUnavailable",
     "TaskQuery",
     "Unsupported",
+    "WrappedStore",
     "open_store",
 ]

@@ -5,94 +5,48 @@ and deleted like any other, and only not run. What is written back unchanged kee
 written anew at every fire; under a key that is not the newest, it is encrypted anew instead.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
-from typing import Self
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
 
 from duly.jobs import PayloadTooLarge, Task
 from duly.jobs.cipher import PayloadAddress, PayloadKeys, StoredPayload
 from duly.jobs.with_changes import with_changes
 from duly.stores.base import JobStore
 from duly.stores.errors import Conflict, JobNotFound
-from duly.stores.queries import Page, RunQuery, TaskQuery
-from duly.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
+from duly.stores.queries import Page, TaskQuery
+from duly.stores.records import Exchange, IfExists, LockRequest, Outcome, Refused
+from duly.stores.wrapped import WrappedStore
 
 _TRIES = 20
 """How often a task is encrypted anew because somebody else was faster."""
 
 
-class EncryptedStore(JobStore):
-    """Keeps what another store keeps, with its payloads encrypted; a scheduler that is given `keys` makes one by itself."""
+class Reencryption(Protocol):
+    """Facet of a store that keeps payloads encrypted."""
+
+    @abstractmethod
+    async def reencrypt(self, now: datetime) -> int:
+        """Encrypt with the newest key every payload that can be read and is not; return how many were."""
+
+
+class EncryptedStore(WrappedStore, Reencryption):
+    """Keeps what another store keeps, with its payloads encrypted; a scheduler that is given `keys` makes one by itself.
+
+    It passes on no facet of the store within, which would show payloads as they are kept, or take them in the clear.
+    """
 
     def __init__(self, store: JobStore, keys: PayloadKeys) -> None:
         """Encrypt what goes to `store`, which is opened and closed with this one."""
-        self._store, self._keys = store, keys
-
-    @property
-    def namespace(self) -> str:
-        """The tenant whose tasks this object sees; it sees no others."""
-        return self._store.namespace
-
-    async def open(self) -> None:
-        """Open the store within."""
-        await self._store.open()
-
-    async def close(self) -> None:
-        """Close the store within."""
-        await self._store.close()
-
-    async def __aenter__(self) -> Self:
-        """Open."""
-        await self.open()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Close."""
-        await self.close()
-
-    def sibling(self) -> Self:
-        """Return a store on the same tasks, with the same keys."""
-        return type(self)(self._store.sibling(), self._keys)
-
-    async def now(self) -> datetime | None:
-        """Return the store's own clock."""
-        return await self._store.now()
-
-    # -- what a node lives on
+        super().__init__(store)
+        self._keys = keys
 
     async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
         """Write what finished, then lock what is due, in one round trip."""
         exchange = await self._store.exchange(now, [self._sealed_outcome(each) for each in outcomes], request)
         tasks = [self._opened(task) for task in exchange.tasks]
         return with_changes(exchange, tasks=tasks, refused=self._refused(outcomes, exchange.refused))
-
-    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock due tasks."""
-        return [self._opened(task) for task in await self._store.lock(now, request)]
-
-    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
-        """Write each outcome if its lease still holds."""
-        refused = await self._store.reschedule(now, [self._sealed_outcome(each) for each in outcomes])
-        return self._refused(outcomes, refused)
-
-    async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
-        """Heartbeat."""
-        return await self._store.extend(now, held, lease)
-
-    async def next_run(self, kinds: Sequence[str]) -> datetime | None:
-        """Return the earliest due instant among tasks of `kinds`."""
-        return await self._store.next_run(kinds)
-
-    async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold up to `want` of the `total` slots that `kind` has."""
-        return await self._store.slots(now, node, kind, want, total, lease)
-
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
-        """Yield whenever something may be due sooner than was known."""
-        return self._store.listen()
-
-    # -- what people and programs do with tasks
 
     async def create(self, now: datetime, tasks: Sequence[Task], *, if_exists: IfExists = "error") -> list[str]:
         """Write new tasks; to replace some, those that exist are read before, because an equal payload is to stay as it is stored."""
@@ -103,30 +57,14 @@ class EncryptedStore(JobStore):
         """Return the task."""
         return self._opened(await self._store.get(slug))
 
-    async def get_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
-        """Return slugs, in order."""
-        return await self._store.get_slugs(prefix=prefix, limit=limit, after=after)
-
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match."""
         page = await self._store.search(query)
         return with_changes(page, items=[self._opened(task) for task in page.items])
 
-    async def count(self, query: TaskQuery) -> int:
-        """Return how many tasks match."""
-        return await self._store.count(query)
-
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit of a task that was read before."""
         return self._opened(await self._store.update(now, self._sealed(task)))
-
-    async def delete(self, slug: str, version: int | None = None) -> None:
-        """Delete the task."""
-        await self._store.delete(slug, version)
-
-    async def clear(self) -> int:
-        """Delete every task of the namespace."""
-        return await self._store.clear()
 
     async def reencrypt(self, now: datetime) -> int:
         """Encrypt with the newest key every payload that can be read and is not; return how many were.
@@ -166,24 +104,6 @@ class EncryptedStore(JobStore):
             except JobNotFound:
                 return False
         raise AssertionError("the last try returns or raises")
-
-    # -- history and nodes
-
-    async def runs(self, query: RunQuery) -> Page[Run]:
-        """Return the runs that match, newest first."""
-        return await self._store.runs(query)
-
-    async def prune(self, before: datetime | None, keep: int | None, limit: int) -> int:
-        """Delete old runs."""
-        return await self._store.prune(before, keep, limit)
-
-    async def announce(self, node: Node) -> None:
-        """Write what a node says of itself."""
-        await self._store.announce(node)
-
-    async def nodes(self) -> list[Node]:
-        """Return the nodes that announced themselves."""
-        return await self._store.nodes()
 
     # -- in and out
 

@@ -7,38 +7,24 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from duly.jobs import Task
-from duly.jobs.validators import check_name
-from duly.stores.base import JobStore
+from duly.stores.base import BaseStore
 from duly.stores.errors import JobNotFound
 from duly.stores.matching import check_batch
 from duly.stores.queries import Page, RunQuery, TaskQuery
 from duly.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Refused, Run
 
 
-class NopStore(JobStore):
+class NopStore(BaseStore):
     """Says of every new task that it was written, forgets it, and has nothing to show; open or not, in any event loop."""
 
     def __init__(self, *, namespace: str = "default") -> None:
         """Be empty, and stay so."""
-        check_name("namespace", namespace)
-        self._namespace = namespace
-
-    @property
-    def namespace(self) -> str:
-        """The tenant that has no tasks."""
-        return self._namespace
+        super().__init__(namespace)
 
     async def open(self) -> None:
         """Nothing is opened."""
 
     async def close(self) -> None:
-        """Nothing is closed."""
-
-    async def __aenter__(self) -> Self:
-        """Nothing is opened."""
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
         """Nothing is closed."""
 
     def sibling(self) -> Self:
@@ -50,16 +36,9 @@ class NopStore(JobStore):
         return None
 
     async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
-        """Refuse every outcome, lock nothing."""
-        return Exchange(tasks=[], refused=await self.reschedule(now, outcomes), next_run=None, store_now=None)
-
-    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock nothing."""
-        return []
-
-    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
-        """Refuse every outcome: nobody holds a task."""
-        return [Refused(outcome=outcome, reason="lost") for outcome in outcomes]
+        """Refuse every outcome, because nobody holds a task; lock nothing."""
+        refused = [Refused(outcome=outcome, reason="lost") for outcome in outcomes]
+        return Exchange(tasks=[], refused=refused, next_run=None, store_now=None)
 
     async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
         """Say of every lease that it is lost."""

@@ -9,13 +9,16 @@ from attrs import Attribute, field, frozen
 
 from duly.jobs import InvalidValue, Task
 from duly.jobs.storable import storable
-from duly.jobs.validators import name, positive, text_map, utc
+from duly.jobs.validators import name, or_none, positive, text_map, utc
 
 IfExists = Literal["error", "keep", "replace"]
 """What `create` does with a slug that exists: refuse the whole call, leave the task alone, or change its definition.
 
 With the first two, a task that was set aside as failed is not in the way: it gives way to the new one.
 """
+
+
+_name_or_none = or_none(name)
 
 
 class RunStatus(StrEnum):
@@ -109,9 +112,12 @@ class LockRequest:
     """
 
     node: str = field(validator=name)
+    """Name of the node that asks."""
     rooms: Mapping[str, int] = field(validator=_at_least_one_each)
     lease: timedelta = field(validator=positive)
     token: str = field(validator=name)
+    instance: str | None = field(default=None, validator=_name_or_none)
+    """Instance id of the node, written into the tasks that it locks; None: it has none."""
 
     @property
     def batch(self) -> int:
@@ -177,3 +183,5 @@ class Node:
     """When it counts as gone unless it announces itself again."""
     info: Mapping[str, str] = field(factory=dict, converter=text_map)
     """Host, pid, version …: text for people."""
+    instance: str | None = field(default=None, validator=_name_or_none)
+    """What tells two nodes of one name apart; None: the node has no such id."""

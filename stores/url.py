@@ -22,7 +22,7 @@ from typing import Protocol, cast
 from duly.jobs import MissingExtra
 from duly.stores.base import JobStore
 from duly.stores.errors import InvalidStoreURL
-from duly.stores.memory.store import MemoryStore
+from duly.stores.memory.url import open_memory
 from duly.stores.passwords import hide_password
 
 ENTRY_POINTS = "duly.stores"
@@ -33,12 +33,6 @@ class StoreOpener(Protocol):
 
     def __call__(self, url: str, *, namespace: str) -> JobStore:
         """Return the store, or raise `InvalidStoreURL`."""
-
-
-def _open_memory(url: str, *, namespace: str) -> JobStore:
-    if url.lower() != "memory://":
-        raise InvalidStoreURL(hide_password(url), "memory:// with nothing behind it")
-    return MemoryStore(namespace=namespace)
 
 
 _BUILT_IN: Mapping[str, tuple[str, str, str]] = {
@@ -68,7 +62,7 @@ def open_store(url: str, *, namespace: str = "default") -> JobStore:
 
 def _opener(scheme: str, url: str) -> StoreOpener:
     if scheme == "memory":
-        return _open_memory
+        return open_memory
     if scheme in _BUILT_IN:
         module, name, extra = _BUILT_IN[scheme]
         try:

@@ -15,7 +15,7 @@ from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.rules.new_task import NewTask, OneOff, check_new, check_when, moment, one_off, to_task
 from duly.scheduler.services import Services
-from duly.stores import Conflict, EncryptedStore, IfExists, JobStore, Node, Page, Run, RunQuery, TaskQuery
+from duly.stores import Conflict, IfExists, JobStore, Node, Page, Reencryption, Run, RunQuery, TaskQuery
 from duly.stores.rules import transitions
 from duly.triggers import Trigger
 
@@ -214,8 +214,8 @@ class Client(Registering):
 
         What cannot be read stays as it is. Without `keys` there is nothing to do.
         """
-        store = self._store
-        return await store.reencrypt(self._services.clock.now()) if isinstance(store, EncryptedStore) else 0
+        encrypted = self._store.facet(Reencryption)
+        return 0 if encrypted is None else await encrypted.reencrypt(self._services.clock.now())
 
     async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
         """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `duly.scheduler.rules.edits.move`.

@@ -7,11 +7,12 @@ from typing import Any, TypedDict
 from duly.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
 from duly.jobs.options import FIRES_MAX
 from duly.jobs.payload import check_payload
+from duly.jobs.task import RunAtSource
 from duly.jobs.typed import Payload, PayloadCodec, encode_payload
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.errors import InvalidSchedule
 from duly.scheduler.rules.new_task import check_spawning, first_fire, own_trigger
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 from duly.stores.rules.misfires import is_owed
 from duly.triggers import TICK, Trigger, next_fire_after
 
@@ -84,8 +85,9 @@ def move(task: Task, at: datetime) -> Task:
     """
     owed = task.owed[1:] if is_owed(task) else task.owed  # what is moved does not wait for its turn as well
     if task.lease_id is not None:
-        return with_changes(task, run_at=at, owed=owed)
-    return with_changes(transitions.restart(task), run_at=_step(task, at), owed=owed, first_run_at=None, request=Request.NONE)
+        return with_changes(task, run_at=at, run_at_from=RunAtSource.CALLER, owed=owed)
+    free = with_changes(transitions.restart(task), first_run_at=None, idle_since=None, request=Request.NONE)
+    return with_changes(free, run_at=_step(task, at), run_at_from=RunAtSource.CALLER, owed=owed)
 
 
 def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, codec: PayloadCodec | None = None) -> Task | None:
@@ -112,9 +114,9 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, c
     if "trigger" in changes:
         trigger, text = own_trigger(changes["trigger"], task.slug)
         run_at = first_fire(trigger, task.slug, now)
-        new = with_changes(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at)
+        new = with_changes(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at, run_at_from=RunAtSource.TRIGGER)
     check_spawning(new)
-    changed = transitions.redefine(task, new, now=now)
+    changed = definitions.redefine(task, new, now=now)
     if changed is None or "trigger" not in changes or changed.recurring:
         return changed
     return move(changed, new.run_at)  # it is a one-off from now on, whose one fire is still ahead

@@ -14,6 +14,7 @@ from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
 from duly.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
 from duly.jobs.spawning import When
+from duly.jobs.task import RunAtSource
 from duly.jobs.typed import KindOrJob, Payload, encode_payload
 from duly.jobs.validators import NAME_LIMIT
 from duly.scheduler.errors import InvalidSchedule, TriggerNeverFires
@@ -120,6 +121,7 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
         metadata=new.metadata,
         anchor=first or now,
         run_at=first or first_fire(trigger, new.slug, now),
+        run_at_from=RunAtSource.CALLER if first or trigger is None else RunAtSource.TRIGGER,
     )
     check_spawning(task)
     return task

@@ -10,6 +10,7 @@ from hashlib import blake2b
 from attrs import frozen
 
 from duly.jobs import Consistency, Request, Task, Then
+from duly.jobs.task import RunAtSource
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.rules.endings import Cancelled, EndedRun, Interrupted, Missed, Moved, Raised, Returned, Spawned, Stopped
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, cancel_at
@@ -226,6 +227,8 @@ class Settlement:
         waits = transitions.advance(
             kept, now=self.ended.ended_at, anchor=following.anchor, run_at=following.run_at, owed=following.owed, fires=fires
         )
+        if following.run_at == self.moved:
+            waits = with_changes(waits, run_at_from=RunAtSource.CALLER)
         return Outcome(task=self.row, next=transitions.asked_again(waits) if self._is_asked_again() else waits, runs=runs)
 
     def _set_aside(self, run: Run) -> Outcome:

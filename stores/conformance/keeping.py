@@ -7,8 +7,9 @@ from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX
 from duly.jobs.storable import TEXT_LIMIT
+from duly.jobs.task import RECORD_VERSION, RunAtSource
 from duly.stores import JobStore, Node, Outcome, RunQuery, RunStatus, TaskQuery
-from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_run, a_schedule, a_task, finished, lock_one
+from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_run, a_schedule, a_task, advanced, finished, lock_one, request
 from duly.stores.rules import transitions
 
 SLUGS = (
@@ -81,6 +82,64 @@ class Keeping:
         kept = await store.get("s")
         assert (kept.result, kept.last_error, kept.metadata) == (r"nul \x00 lone \ud800 end", "日本", {"ключ": "значение\n"})
 
+    async def test_a_declaration_and_who_set_the_fire_time_come_back(self, store: JobStore) -> None:
+        """As they were given; after an edit; and as an outcome leaves them, which waits for the trigger's next fire."""
+        await store.create(NOON, [a_schedule(declared="3f", needs=RECORD_VERSION, run_at_from=RunAtSource.CALLER)])
+        held = await lock_one(store)
+        assert (held.declared, held.needs, held.run_at_from) == ("3f", RECORD_VERSION, RunAtSource.CALLER)
+
+        assert await store.reschedule(NOON, [advanced(held, run_at=NOON + SECOND)]) == []
+        kept = await store.get("schedule")
+        assert (kept.declared, kept.needs, kept.run_at_from) == ("3f", RECORD_VERSION, RunAtSource.TRIGGER)
+
+        edited = await store.update(NOON, evolve(kept, declared=None, run_at_from=RunAtSource.CALLER))
+        assert (edited.declared, edited.run_at_from) == (None, RunAtSource.CALLER)
+        assert await store.get("schedule") == edited
+
+    async def test_a_replacement_takes_its_declaration_along(self, store: JobStore) -> None:
+        """One that was declared by nobody leaves the digest as it is."""
+        await store.create(NOON, [a_schedule(declared="3f")])
+
+        assert await store.create(NOON, [a_schedule(declared="3f")], if_exists="replace") == []
+        assert await store.create(NOON, [a_schedule(declared="a0")], if_exists="replace") == ["schedule"]
+        assert await store.create(NOON, [a_schedule(payload=b"new")], if_exists="replace") == ["schedule"]
+
+        kept = await store.get("schedule")
+        assert (kept.declared, kept.payload) == ("a0", b"new")
+
+    async def test_the_instance_of_the_holder_is_kept_as_long_as_its_lease(self, store: JobStore) -> None:
+        """It tells two nodes of one name apart; an edit leaves it, as all of the lease."""
+        await store.create(NOON, [a_schedule()])
+        (held,) = await store.lock(NOON, evolve(request(), instance="i-1"))
+        edited = await store.update(NOON, evolve(held, instance="forged", payload=b"new"))
+        assert (held.instance, edited.instance) == ("i-1", "i-1")
+
+        (taken,) = await store.lock(NOON + LEASE, evolve(request(node="b"), instance="i-2"))
+        assert (taken.node, taken.instance) == ("b", "i-2")
+
+        assert await store.reschedule(NOON + LEASE, [advanced(taken, now=NOON + LEASE, run_at=NOON + 2 * LEASE)]) == []
+        assert (await store.get("schedule")).instance is None
+
+    async def test_since_when_a_task_is_idle_is_kept_until_its_fire_ends(self, store: JobStore) -> None:
+        """From the end of the lease that was lost, or of the run that was cut short; through another lock, an edit and a hand-back."""
+        await store.create(NOON, [a_schedule()])
+        first = await lock_one(store)
+        taken = await lock_one(store, node="b", now=NOON + LEASE + SECOND)
+        assert (first.idle_since, taken.idle_since) == (None, NOON + LEASE)
+        edited = await store.update(NOON + LEASE + SECOND, evolve(taken, payload=b"new"))
+        assert edited.idle_since == NOON + LEASE
+
+        cut_short = transitions.interrupt(edited, now=NOON + 2 * LEASE)
+        assert await store.reschedule(NOON + 2 * LEASE, [Outcome(task=edited, next=cut_short)]) == []
+        again = await lock_one(store, now=NOON + 3 * LEASE)
+        handed_back = transitions.hand_back(again, now=NOON + 3 * LEASE)
+        assert await store.reschedule(NOON + 3 * LEASE, [Outcome(task=again, next=handed_back)]) == []
+        last = await lock_one(store, now=NOON + 3 * LEASE)
+        assert (again.idle_since, last.idle_since) == (NOON + 2 * LEASE, NOON + 2 * LEASE)
+
+        assert await store.reschedule(NOON + 3 * LEASE, [advanced(last, now=NOON + 3 * LEASE, run_at=NOON + 4 * LEASE)]) == []
+        assert (await store.get("schedule")).idle_since is None
+
     async def test_slugs_are_paged_in_code_point_order(self, store: JobStore) -> None:
         """Upper before lower case, and beyond the first plane last, in every store alike."""
         slugs = ["B", "a", "a!", "aa", "b", "é", "z", "ﬀ", "🙂"]
@@ -102,7 +161,9 @@ class Keeping:
 
     async def test_nodes_are_listed_until_they_take_their_leave(self, store: JobStore) -> None:
         """An announcement replaces the one before; one that ends at once is a farewell."""
-        node = Node(name="n1", kinds=("a", "b"), started_at=NOON, seen_at=NOON, until=NOON + LEASE, info={"host": "h", "pid": "1"})
+        node = Node(
+            name="n1", kinds=("a", "b"), started_at=NOON, seen_at=NOON, until=NOON + LEASE, info={"host": "h", "pid": "1"}, instance="i-1"
+        )
         other = Node(name="n0", started_at=NOON, seen_at=NOON, until=NOON + LEASE)
         await store.announce(node)
         await store.announce(other)

@@ -4,7 +4,10 @@ import asyncio
 from collections import Counter
 from itertools import chain
 
+from attrs import evolve
+
 from duly.jobs import Task, TaskState
+from duly.jobs.task import RECORD_VERSION
 from duly.stores import JobStore, RunQuery, RunStatus, TaskQuery
 from duly.stores.conformance.values import (
     LEASE,
@@ -20,6 +23,7 @@ from duly.stores.conformance.values import (
     request,
     retried,
 )
+from duly.stores.rules import transitions
 
 
 class Locking:
@@ -86,6 +90,26 @@ class Locking:
 
         assert [task.slug for task in await store.lock(NOON, request({"work": 10}))] == ["mine"]
         assert (await store.get("theirs")).version == 1
+
+    async def test_a_task_that_needs_a_newer_node_is_passed_over(self, store: JobStore) -> None:
+        """However many there are and however long they are due; people see and edit it, and its kind's other tasks run."""
+        newer = [a_task(f"newer{number}", run_at=NOON - SECOND, needs=RECORD_VERSION + 1) for number in range(20)]
+        await store.create(NOON, [*newer, a_task("known")])
+
+        assert [task.slug for task in await store.lock(NOON, request({"work": 1}))] == ["known"]
+        assert await store.lock(NOON, request()) == []
+        assert await store.next_run(["work"]) == NOON + LEASE
+        paused = await store.update(NOON, transitions.pause(await store.get("newer0")))
+        assert (paused.paused, paused.needs) == (True, RECORD_VERSION + 1)
+
+    async def test_a_task_that_comes_to_need_a_newer_node_is_left_to_that(self, store: JobStore) -> None:
+        """A newer node wrote it, and this one is no longer told that it is due."""
+        await store.create(NOON, [a_task()])
+        await store.update(NOON, evolve(await store.get("task"), needs=RECORD_VERSION + 1))
+
+        exchange = await store.exchange(NOON, [], request())
+
+        assert (exchange.tasks, exchange.next_run) == ([], None)
 
     async def test_many_kinds_are_visited_in_one_call(self, store: JobStore) -> None:
         """More kinds than any single query of a store may hold."""

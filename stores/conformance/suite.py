@@ -17,6 +17,7 @@ from duly.stores.conformance.locking import Locking
 from duly.stores.conformance.searching import Searching
 from duly.stores.conformance.sharing import Sharing
 from duly.stores.conformance.spawning import Spawning
+from duly.stores.conformance.tenant_records import TenantRecords
 from duly.stores.conformance.tenants import Tenants
 
 MakeStore = Callable[[str], JobStore]
@@ -25,7 +26,7 @@ MakeStore = Callable[[str], JobStore]
 
 @pytest.mark.asyncio
 class StoreConformance(
-    Creating, GivingWay, Locking, Fencing, Spawning, Editing, Keeping, Searching, Histories, Sharing, Tenants, TenantsAtWork
+    Creating, GivingWay, Locking, Fencing, Spawning, Editing, Keeping, Searching, Histories, Sharing, Tenants, TenantRecords, TenantsAtWork
 ):
     """What any `JobStore` does; subclass it and supply `make_store`.
 

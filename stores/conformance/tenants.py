@@ -7,8 +7,8 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Task
-from duly.stores import IfExists, JobNotFound, JobStore, Node, RunQuery, TaskQuery
-from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, advanced, finished, lock_one, request
+from duly.stores import IfExists, JobNotFound, JobStore, TaskQuery
+from duly.stores.conformance.values import NOON, SECOND, a_task, finished, lock_one, request
 from duly.stores.rules import transitions
 
 TRIED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -30,6 +30,7 @@ TRIED: Final[Mapping[str, tuple[str, ...]]] = {
     "update": ("test_another_tenants_task_cannot_be_edited", "test_an_edit_goes_to_the_task_of_its_own_tenant"),
     "delete": ("test_another_tenants_task_cannot_be_deleted", "test_a_deletion_leaves_another_tenants_task"),
     "clear": ("test_clearing_leaves_another_tenants_tasks",),
+    # -- tenant_records.py
     "runs": ("test_another_tenants_history_is_not_shown",),
     "prune": ("test_pruning_leaves_another_tenants_history",),
     "announce": ("test_a_node_of_the_same_name_is_another_tenants_own", "test_a_node_takes_no_leave_for_another_tenants"),
@@ -52,7 +53,10 @@ TRIED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The tests that try each member of `JobStore` from another namespace."""
 
-UNTRIED: Final[Mapping[str, str]] = {"now": "the clock is everybody's"}
+UNTRIED: Final[Mapping[str, str]] = {
+    "now": "the clock is everybody's",
+    "facet": "asks no server; each facet has its own tests",
+}
 """The members that know no tenant, and why."""
 
 UNLIKE = (
@@ -72,7 +76,7 @@ _QUERIES = (
 
 
 class Tenants:
-    """Two namespaces with the same slugs, as people see them; `at_work` is what nodes do."""
+    """Tasks of two namespaces with the same slugs; `tenant_records` is about history and nodes, `at_work` about what nodes do."""
 
     async def test_a_store_says_its_own_namespace(self, store: JobStore, other_tenant: JobStore) -> None:
         """And its tasks say it too."""
@@ -223,49 +227,6 @@ class Tenants:
 
         assert (await store.get_slugs(), await other_tenant.get_slugs()) == (["a", "b"], [])
 
-    async def test_another_tenants_history_is_not_shown(self, store: JobStore, other_tenant: JobStore) -> None:
-        """By none of the conditions."""
-        await _leave_runs(store, 1)
-        queries = (RunQuery(), RunQuery(slug="same"), RunQuery(prefix="sa"), RunQuery(kinds=("work",)), RunQuery(node="a", since=NOON))
-
-        for query in queries:
-            assert (await other_tenant.runs(query)).items == [], query
-            assert [run.namespace for run in (await store.runs(query)).items] == [store.namespace], query
-
-    @pytest.mark.parametrize("keep", [None, 0, 1])
-    async def test_pruning_leaves_another_tenants_history(self, store: JobStore, other_tenant: JobStore, keep: int | None) -> None:
-        """By age and by count: of the same slug, in which the other tenant has fewer runs or none to be kept."""
-        await _leave_runs(store, 3)
-        await _leave_runs(other_tenant, 1)
-        before = NOON + LEASE if keep is None else None
-
-        assert await other_tenant.prune(before, keep, 100) == (keep != 1)
-
-        assert len((await store.runs(RunQuery())).items) == 3
-        assert len((await other_tenant.runs(RunQuery())).items) == (keep == 1)
-
-    async def test_a_node_of_the_same_name_is_another_tenants_own(self, store: JobStore, other_tenant: JobStore) -> None:
-        """What one says of itself does not replace what the other said."""
-        mine, theirs = _a_node(host="mine"), _a_node(host="theirs")
-        await store.announce(mine)
-        await other_tenant.announce(theirs)
-
-        assert (await store.nodes(), await other_tenant.nodes()) == ([mine], [theirs])
-
-    async def test_a_node_takes_no_leave_for_another_tenants(self, store: JobStore, other_tenant: JobStore) -> None:
-        """Of the same name."""
-        node = _a_node(host="mine")
-        await store.announce(node)
-        await other_tenant.announce(evolve(node, until=node.seen_at))
-
-        assert await store.nodes() == [node]
-
-    async def test_another_tenants_nodes_are_not_listed(self, store: JobStore, other_tenant: JobStore) -> None:
-        """Although they are on the same store."""
-        await store.announce(_a_node(host="mine"))
-
-        assert await other_tenant.nodes() == []
-
     async def test_namespaces_that_look_alike_are_not_the_same(self, make_store: Callable[[str], JobStore]) -> None:
         """Neither by case, accents, spaces and encodings, nor by their beginnings."""
         for namespace in UNLIKE:
@@ -279,10 +240,6 @@ class Tenants:
                 assert (held.payload, held.namespace) == (namespace.encode(), namespace)
 
 
-def _a_node(*, host: str) -> Node:
-    return Node(name="n", started_at=NOON, seen_at=NOON, until=NOON + LEASE, info={"host": host})
-
-
 async def _leave_failed(store: JobStore, slug: str) -> Task:
     """Leave a one-off that was set aside."""
     await store.create(NOON, [a_task(slug)])
@@ -290,12 +247,3 @@ async def _leave_failed(store: JobStore, slug: str) -> Task:
     outcome = evolve(finished(held), next=transitions.fail(held, now=NOON))
     assert await store.reschedule(NOON, [outcome]) == []
     return await store.get(slug)
-
-
-async def _leave_runs(store: JobStore, count: int) -> None:
-    """Leave so many runs of one schedule, a second apart."""
-    await store.create(NOON, [a_schedule("same")])
-    for number in range(count):
-        instant = NOON + number * SECOND
-        held = await lock_one(store, now=instant)
-        assert await store.reschedule(instant, [advanced(held, now=instant, run_at=instant + SECOND)]) == []

@@ -18,7 +18,7 @@ from duly.stores.firestore.documents import Row
 from duly.stores.firestore.failures import Raced, Unsure
 from duly.stores.firestore.tenant import ATTEMPTS, BATCH, Settled, Tenant, Write, chunks, side_by_side, too_contended
 from duly.stores.records import IfExists
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 
 ATOMIC_BYTES = 4 * 1024 * 1024
 """Most that one commit of new tasks holds; Firestore bounds a commit at 10 MiB, its index entries included."""
@@ -140,7 +140,7 @@ class Creator:
                 new = transitions.create(task, namespace=self._tenant.namespace, now=now)
                 return Write(lambda batch: self._tenant.put_new(batch, new), lambda _written: True)
             old = self._tenant.load(row)
-            changed = transitions.replace(old, task, now=now)
+            changed = definitions.replace(old, task, now=now)
             if changed is None:
                 return Settled(self._is_ours(old, now))
             return Write(lambda batch: self._tenant.put(batch, row, changed, edited=True), lambda _written: True)

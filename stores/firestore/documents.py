@@ -23,12 +23,12 @@ Fields = Mapping[str, Any]
 """A document's fields by name."""
 
 _TASK = (
-    *("slug", "kind", "payload", "payload_version", "trigger", "trigger_from", "state", "paused"),
-    *("anchor", "run_at", "due_at", "retry_at", "attempt", "first_run_at", "crashes", "fires", "ended_at"),
-    *("lease_id", "last_lease", "node", "locked_at", "request", "result", "last_error", "version", "created_at", "updated_at"),
+    *("slug", "kind", "payload", "payload_version", "trigger", "trigger_from", "declared", "needs", "state", "paused"),
+    *("anchor", "run_at", "run_at_from", "due_at", "retry_at", "attempt", "first_run_at", "crashes", "fires", "ended_at", "idle_since"),
+    *("lease_id", "last_lease", "node", "instance", "locked_at", "request", "result", "last_error", "version", "created_at", "updated_at"),
 )
 _RUN = ("id", "slug", "kind", "fire_time", "attempt", "node", "started_at", "finished_at", "status", "count", "error", "result")
-_NODE = ("name", "started_at", "seen_at", "until")
+_NODE = ("name", "started_at", "seen_at", "until", "instance")
 
 TASK_FIELDS = (*_TASK, "options", "metadata", "owed")
 """Every field of a task's document but `edited_at`."""

@@ -15,6 +15,7 @@ from google.cloud.firestore import AsyncQuery, AsyncWriteBatch
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
+from duly.jobs.task import RECORD_VERSION
 from duly.stores.errors import StoreError
 from duly.stores.firestore.documents import Row, dump_run, dump_task, utc
 from duly.stores.firestore.failures import Raced, Unsure
@@ -22,8 +23,11 @@ from duly.stores.firestore.tenant import Tenant, chunks, side_by_side
 from duly.stores.records import LockRequest
 from duly.stores.rules import transitions
 
-KINDS = 30
-"""Most values that Firestore takes in one `in`."""
+_UNDERSTOOD = list(range(1, RECORD_VERSION + 1))
+"""What a task may need for this version to run it: asked for as equal, because a range would be in no order of due instants."""
+
+KINDS = 30 // len(_UNDERSTOOD)
+"""Most kinds that one query asks for: Firestore takes 30 combinations of values."""
 
 _TOKENS = 1024
 """Lock requests that are remembered, to answer a repeated one alike."""
@@ -70,10 +74,6 @@ class Locker:
             return False
         return self._foreseen[1] is None or self._foreseen[1] > now
 
-    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock what is due, or return what the same request locked before."""
-        return (await self._lock(now, request))[0]
-
     async def _lock(self, now: datetime, request: LockRequest) -> tuple[list[Task], bool]:
         if request.token in self._tried:
             return await self._locked_before(self._tried[request.token]), False
@@ -107,7 +107,8 @@ class Locker:
     def _due_query(self, kinds: Iterable[str], limit: int, after: Row | None = None) -> AsyncQuery:
         names = list(kinds)
         kind = FieldFilter("kind", "==", names[0]) if len(names) == 1 else FieldFilter("kind", "in", names)
-        query: AsyncQuery = self._tenant.tasks.where(filter=kind).order_by("due_at").order_by("slug").limit(limit)
+        needs = FieldFilter("needs", "==", 1) if len(_UNDERSTOOD) == 1 else FieldFilter("needs", "in", _UNDERSTOOD)
+        query: AsyncQuery = self._tenant.tasks.where(filter=kind).where(filter=needs).order_by("due_at").order_by("slug").limit(limit)
         return query if after is None else query.start_after({name: after.fields[name] for name in ("due_at", "slug")})
 
     async def next_run(self, kinds: Iterable[str]) -> datetime | None:
@@ -129,7 +130,7 @@ class Locker:
         """Lock the task if it is still as it was found; a lost run goes into the history in the same write."""
         row = task.etag
         assert isinstance(row, Row), "a task that was read from here has its row"  # noqa: S101 - an invariant of this module
-        locked = transitions.lock(task, node=request.node, lease_id=lease_id, now=now, lease=request.lease)
+        locked = transitions.lock(task, node=request.node, lease_id=lease_id, now=now, lease=request.lease, instance=request.instance)
         assert locked is not None, "the query found a task that is not due"  # noqa: S101 - an invariant of this module
 
         def fill(batch: AsyncWriteBatch) -> None:

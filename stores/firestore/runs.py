@@ -1,10 +1,52 @@
-"""The history is cut back, by age or by count."""
+"""The history: found by its conditions, and cut back by age or by count."""
 
 from datetime import datetime
 
+from attrs import evolve
+from google.cloud.firestore import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 
+from duly.stores.firestore.documents import load_run
+from duly.stores.firestore.searching import SCAN, Asked
 from duly.stores.firestore.tenant import BATCH, Tenant
+from duly.stores.matching import matches_run
+from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor
+from duly.stores.records import Run
+
+
+async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
+    """Return the runs that match, newest first. The prefix of the slug is compared here: what is in order of time is in no other."""
+    if () in {query.kinds, query.statuses}:
+        return Page([], None)
+    asked = _asked_runs(tenant, query)
+    in_order = asked.query.order_by("finished_at", direction="DESCENDING").order_by("__name__", direction="DESCENDING")
+    size = asked.size(query.limit)
+    found: list[Run] = []
+    after, scanned = query.after, 0
+    while scanned < SCAN:
+        page = await tenant.connection.query(_below(tenant, in_order, after).limit(size))
+        read = [load_run(each.row.fields, tenant.namespace) for each in page]
+        found += [run for run in read if matches_run(query, run)]
+        if len(found) > query.limit:
+            return Page(found[: query.limit], run_cursor(found[query.limit - 1]))
+        if len(page) < size:
+            return Page(found, None)
+        after, scanned = run_cursor(read[-1]), scanned + size
+    return Page(found, after)
+
+
+def _asked_runs(tenant: Tenant, query: RunQuery) -> Asked:
+    asked = Asked(tenant.runs).where("slug", "==", query.slug).where("node", "==", query.node)
+    asked = asked.one_of("kind", query.kinds).one_of("status", query.statuses)
+    asked = asked.where("finished_at", ">=", query.since).where("finished_at", "<", query.until)
+    return evolve(asked, is_whole=asked.is_whole and not query.prefix)
+
+
+def _below(tenant: Tenant, query: AsyncQuery, after: str | None) -> AsyncQuery:
+    if after is None:
+        return query
+    finished_at, run_id = parse_run_cursor(after)
+    return query.start_after({"finished_at": finished_at, "__name__": tenant.run_at(run_id)})
 
 
 async def prune(tenant: Tenant, before: datetime | None, keep: int | None, limit: int) -> int:

@@ -7,15 +7,12 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from duly.jobs import Task
-from duly.jobs.validators import check_name
-from duly.stores.base import JobStore
+from duly.stores.base import BaseStore
 from duly.stores.errors import JobNotFound, StoreClosed
-from duly.stores.firestore import leases as holding
-from duly.stores.firestore import listener as listening
-from duly.stores.firestore import nodes as presence
-from duly.stores.firestore import runs as pruning
-from duly.stores.firestore import searching as finding
-from duly.stores.firestore import tasks as editing
+from duly.stores.firestore import leases, listener
+from duly.stores.firestore import nodes as kept_nodes
+from duly.stores.firestore import runs as kept_runs
+from duly.stores.firestore import tasks as kept_tasks
 from duly.stores.firestore.connection import Target, connect
 from duly.stores.firestore.creating import Creator
 from duly.stores.firestore.locking import Locker
@@ -30,7 +27,6 @@ from duly.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Refused,
     Run,
 )
 from duly.stores.rules.transitions import taken_over
@@ -48,7 +44,7 @@ class _Opened:
         self.creator = Creator(tenant)
 
 
-class FirestoreStore(JobStore):
+class FirestoreStore(BaseStore):
     """A store in a Firestore database (native mode), or in Google's emulator where `FIRESTORE_EMULATOR_HOST` names one.
 
     Every change of a task is one conditional write, and there are no transactions. Each object has a client and a
@@ -63,18 +59,13 @@ class FirestoreStore(JobStore):
         `skew_limit` bounds how far a `now` may be ahead of the server's clock; None allows any, as a manual clock needs.
         Without `listening` nobody is woken by other nodes' writes, which then cost no reads: nodes poll.
         """
-        check_name("namespace", namespace)
-        self._target, self._namespace, self._skew_limit, self._listening = target, namespace, skew_limit, listening
+        super().__init__(namespace)
+        self._target, self._skew_limit, self._listening = target, skew_limit, listening
         self._opened: _Opened | None = None
 
     def sibling(self) -> Self:
         """Return a store on the same tasks, for another event loop."""
         return type(self)(self._target, namespace=self._namespace, skew_limit=self._skew_limit, listening=self._listening)
-
-    @property
-    def namespace(self) -> str:
-        """The tenant whose tasks this object sees."""
-        return self._namespace
 
     async def open(self) -> None:
         """Connect, and ask the server for its time: one billed read.
@@ -108,15 +99,6 @@ class FirestoreStore(JobStore):
         if opened is not None:
             await opened.tenant.connection.close()
 
-    async def __aenter__(self) -> Self:
-        """Open."""
-        await self.open()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Close."""
-        await self.close()
-
     @property
     def _open(self) -> _Opened:
         if self._opened is None:
@@ -139,23 +121,15 @@ class FirestoreStore(JobStore):
         opened = await self._open_at(now)
         clock = opened.tenant.connection.clock
         mark = clock.mark
-        refused = await holding.reschedule(opened.tenant, now, outcomes)
+        refused = await leases.reschedule(opened.tenant, now, outcomes)
         tasks, next_run = await opened.locker.take(now, request) if request else ([], None)
         return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_run=next_run, store_now=clock.since(mark))
-
-    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock due tasks."""
-        return await (await self._open_at(now)).locker.lock(now, request)
-
-    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
-        """Write outcomes."""
-        return await holding.reschedule((await self._open_at(now)).tenant, now, outcomes)
 
     async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
         """Extend leases: one write each."""
         tenant = (await self._open_at(now)).tenant
         mark = tenant.connection.clock.mark
-        kept, lost, busy = await holding.extend(tenant, held, now + lease)
+        kept, lost, busy = await leases.extend(tenant, held, now + lease)
         return Extended(kept=kept, lost=lost, busy=busy, store_now=tenant.connection.clock.since(mark))
 
     async def next_run(self, kinds: Sequence[str]) -> datetime | None:
@@ -164,17 +138,17 @@ class FirestoreStore(JobStore):
 
     async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
         """Hold slots of a kind."""
-        return await presence.slots((await self._open_at(now)).tenant, presence.Wish(node, kind, want, total), now, now + lease)
+        return await kept_nodes.slots((await self._open_at(now)).tenant, kept_nodes.Wish(node, kind, want, total), now, now + lease)
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
         """Yield after every write by anybody that may make something due sooner; never, if the store was made without `listening`."""
         tenant = self._open.tenant
         if self._listening:
-            async with listening.listen(tenant) as rings:
+            async with listener.listen(tenant) as rings:
                 yield rings
         else:
-            yield listening.rings(asyncio.Event())
+            yield listener.rings(asyncio.Event())
 
     # -- what people and programs do with tasks
 
@@ -197,42 +171,42 @@ class FirestoreStore(JobStore):
 
     async def get_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
         """Return slugs in order."""
-        return await finding.slugs(self._open.tenant, prefix, limit, after)
+        return await kept_tasks.slugs(self._open.tenant, prefix, limit, after)
 
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match. A page may be short, and still have a next, where few of many tasks do."""
-        return await finding.search(self._open.tenant, query)
+        return await kept_tasks.search(self._open.tenant, query)
 
     async def count(self, query: TaskQuery) -> int:
         """Return how many tasks match: counted by the server, or, by metadata or due range, a read for each that may match."""
-        return await finding.count(self._open.tenant, query)
+        return await kept_tasks.count(self._open.tenant, query)
 
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit."""
-        return await editing.update((await self._open_at(now)).tenant, now, task)
+        return await kept_tasks.update((await self._open_at(now)).tenant, now, task)
 
     async def delete(self, slug: str, version: int | None = None) -> None:
         """Delete the task."""
-        await editing.delete(self._open.tenant, slug, version)
+        await kept_tasks.delete(self._open.tenant, slug, version)
 
     async def clear(self) -> int:
         """Delete every task of the namespace."""
-        return await editing.clear(self._open.tenant)
+        return await kept_tasks.clear(self._open.tenant)
 
     # -- history and nodes
 
     async def runs(self, query: RunQuery) -> Page[Run]:
         """Return the runs that match. A page may be short, and still have a next, where few of many runs do."""
-        return await finding.runs(self._open.tenant, query)
+        return await kept_runs.runs(self._open.tenant, query)
 
     async def prune(self, before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete old runs: oldest first by age, task by task by count, which reads the whole history."""
-        return await pruning.prune(self._open.tenant, before, keep, limit)
+        return await kept_runs.prune(self._open.tenant, before, keep, limit)
 
     async def announce(self, node: Node) -> None:
         """Write what a node says of itself."""
-        await presence.announce(self._open.tenant, node)
+        await kept_nodes.announce(self._open.tenant, node)
 
     async def nodes(self) -> list[Node]:
         """Return the announced nodes."""
-        return await presence.nodes(self._open.tenant)
+        return await kept_nodes.nodes(self._open.tenant)

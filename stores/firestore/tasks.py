@@ -1,14 +1,23 @@
-"""What people and programs do with a task that is there: edits of the version they read, and deletions."""
+"""What people and programs do with tasks that are there: find them, edit the version they read, and delete them."""
 
 from datetime import datetime
 
 from attrs import evolve
+from google.cloud.firestore import AsyncQuery
+from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
-from duly.stores.errors import Conflict, JobNotFound
-from duly.stores.firestore.documents import Row, dump_task
+from duly.jobs.validators import NAME_LIMIT
+from duly.stores.errors import Conflict, JobNotFound, Unsupported
+from duly.stores.firestore.documents import TASK_FIELDS, Row, dump_task
+from duly.stores.firestore.searching import READ, SCAN, Asked
 from duly.stores.firestore.tenant import BATCH, Settled, Tenant, Write
+from duly.stores.matching import matches_task
+from duly.stores.queries import Page, TaskQuery
 from duly.stores.rules import transitions
+
+_COMPARED = tuple(name for name in TASK_FIELDS if name not in {"payload", "result", "last_error"})
+"""What a task is told by, without what may be long and no condition asks for."""
 
 
 async def update(tenant: Tenant, now: datetime, task: Task) -> Task:
@@ -62,3 +71,80 @@ async def clear(tenant: Tenant) -> int:
         seen.update(each.id for each in found)
         await tenant.delete_all(tenant.tasks.document(each.id) for each in found)
     return len(seen)
+
+
+# -- found
+
+
+async def slugs(tenant: Tenant, prefix: str, limit: int, after: str | None) -> list[str]:
+    """Return slugs in order; a billed read for each."""
+    query = _in_slug_order(tenant.tasks, prefix, after).select(["slug"]).limit(limit)
+    return [found.row.fields["slug"] for found in await tenant.connection.query(query)]
+
+
+def _in_slug_order(query: AsyncQuery, prefix: str, after: str | None) -> AsyncQuery:
+    if prefix:
+        last = prefix + "\U0010ffff" * (NAME_LIMIT - len(prefix))
+        query = query.where(filter=FieldFilter("slug", ">=", prefix)).where(filter=FieldFilter("slug", "<=", last))
+    ordered = query.order_by("slug")
+    return ordered if after is None or after < prefix else ordered.start_after({"slug": after})
+
+
+async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
+    """Return the tasks that match, in slug order. Kinds, states and pause are asked of the server; metadata and due range are not.
+
+    Raises:
+        Unsupported: by a text that slugs contain.
+
+    """
+    _check(query)
+    if () in {query.kinds, query.states}:
+        return Page([], None)
+    asked = _asked_tasks(tenant, query)
+    size = asked.size(query.limit)
+    found: list[Task] = []
+    after, scanned = query.after, 0
+    while scanned < SCAN:
+        page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).limit(size))
+        tasks = [tenant.load(each.row) for each in page]
+        found += [task for task in tasks if matches_task(query, task)]
+        if len(found) > query.limit:
+            return Page(found[: query.limit], found[query.limit - 1].slug)
+        if len(page) < size:
+            return Page(found, None)
+        after, scanned = tasks[-1].slug, scanned + size
+    return Page(found, after)
+
+
+async def count(tenant: Tenant, query: TaskQuery) -> int:
+    """Return how many tasks match. The server counts if it can be asked every condition; else all that may match are read, to the end.
+
+    Raises:
+        Unsupported: by a text that slugs contain.
+
+    """
+    _check(query)
+    if () in {query.kinds, query.states}:
+        return 0
+    asked = _asked_tasks(tenant, query)
+    if asked.is_whole:
+        return await tenant.connection.count(_in_slug_order(asked.query, query.prefix, None))
+    found, after = 0, None
+    while True:
+        page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).select(_COMPARED).limit(READ))
+        tasks = [tenant.load(each.row) for each in page]
+        found += sum(matches_task(query, task) for task in tasks)
+        if len(page) < READ:
+            return found
+        after = tasks[-1].slug
+
+
+def _check(query: TaskQuery) -> None:
+    if query.contains:
+        raise Unsupported("FirestoreStore", "search for a text that slugs contain", "search by prefix, kinds or metadata")
+
+
+def _asked_tasks(tenant: Tenant, query: TaskQuery) -> Asked:
+    asked = Asked(tenant.tasks).one_of("kind", query.kinds).one_of("state", query.states).where("paused", "==", query.paused)
+    is_compared = bool(query.metadata or query.due_from or query.due_until)
+    return evolve(asked, is_whole=asked.is_whole and not is_compared)

@@ -7,6 +7,7 @@ from typing import Final, cast
 from attrs import evolve
 
 from duly.jobs import Task
+from duly.jobs.task import RECORD_VERSION
 from duly.stores.codec import JSON
 from duly.stores.errors import StoreError
 from duly.stores.postgres.failures import about_a_row, waited_in_vain
@@ -42,15 +43,9 @@ async def exchange(session: Session, now: datetime, outcomes: Sequence[Outcome],
     return Exchange(tasks=tasks, refused=refused, next_run=next_run, store_now=store_now)
 
 
-async def lock(session: Session, now: datetime, request: LockRequest) -> list[Task]:
-    """Lock what is due."""
-    _, rows = await session.connections.run(_enter(session, now, (), request), _lock(session, now, request))
-    return _locked(session, rows)
-
-
 async def next_run(session: Session, kinds: Sequence[str]) -> datetime | None:
     """Return the earliest due instant of the kinds."""
-    ((next_run,),) = await session.ask(session.sql.next_run, kinds=list(kinds))
+    ((next_run,),) = await session.ask(session.sql.next_run, kinds=list(kinds), known=RECORD_VERSION)
     return cast("datetime | None", next_run)
 
 
@@ -81,8 +76,10 @@ def _lock(session: Session, now: datetime, request: LockRequest) -> Step:
         "kinds": list(request.rooms),
         "rooms": "{" + ",".join(map(str, request.rooms.values())) + "}",
         "node": request.node,
+        "instance": request.instance,
         "token": request.token,
         "now": now,
+        "known": RECORD_VERSION,
         "until": now + request.lease,
         "lost_reason": _LOST_REASON,
     }
@@ -96,7 +93,7 @@ def _locked(session: Session, rows: Sequence[Row]) -> list[Task]:
 
 
 def _next_run(session: Session, request: LockRequest) -> Step:
-    return session.step(session.sql.next_run, {"kinds": list(request.rooms)})
+    return session.step(session.sql.next_run, {"kinds": list(request.rooms), "known": RECORD_VERSION})
 
 
 def _hold_aside(session: Session, outcomes: Sequence[Outcome]) -> list[Step]:

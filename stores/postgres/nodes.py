@@ -22,6 +22,7 @@ async def announce(session: Session, node: Node) -> None:
         seen_at=node.seen_at,
         until=node.until,
         info=json.dumps(dict(node.info)),
+        instance=node.instance,
     )
 
 

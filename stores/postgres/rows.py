@@ -13,16 +13,17 @@ from typing import Any, Final
 
 from duly.jobs import Request, Task, TaskOptions, TaskState
 from duly.jobs.options import DEFAULT_OPTIONS
-from duly.jobs.task import TriggerSource
+from duly.jobs.task import RunAtSource, TriggerSource
 from duly.stores.codec import JSON, dump_options, load_options
 from duly.stores.records import Node, Run, RunStatus
 
 Row = tuple[Any, ...]
 
 _TASK_FIELDS: Final = (
-    *("slug", "kind", "state", "trigger_from", "request", "options", "metadata", "owed", "payload", "payload_version", "trigger", "paused"),
-    *("anchor", "run_at", "due_at", "retry_at", "attempt", "first_run_at", "crashes", "fires", "ended_at"),
-    *("lease_id", "last_lease", "node", "locked_at", "result", "last_error", "version", "created_at", "updated_at"),
+    *("slug", "kind", "state", "trigger_from", "run_at_from", "request", "options", "metadata", "owed"),
+    *("payload", "payload_version", "trigger", "declared", "needs", "paused"),
+    *("anchor", "run_at", "due_at", "retry_at", "attempt", "first_run_at", "crashes", "fires", "ended_at", "idle_since"),
+    *("lease_id", "last_lease", "node", "instance", "locked_at", "result", "last_error", "version", "created_at", "updated_at"),
 )
 _RUN_FIELDS: Final = (
     *("status", "id", "slug", "kind", "fire_time", "attempt", "node", "started_at", "finished_at", "count", "error", "result"),
@@ -31,6 +32,18 @@ _AS_TEXT: Final = frozenset({"options", "metadata"})
 
 TASK_COLUMNS: Final = ", ".join(f"t.{name}::text" if name in _AS_TEXT else f"t.{name}" for name in _TASK_FIELDS)
 RUN_COLUMNS: Final = ", ".join(f"r.{name}" for name in _RUN_FIELDS)
+
+DEFINITION_TYPES: Final = (
+    "slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb, metadata jsonb, "
+    "declared text, needs int, paused boolean, anchor timestamptz, run_at timestamptz, run_at_from text"
+)
+"""The names and types of what `definition` returns, as `json_to_recordset` takes them."""
+
+PROGRESS_TYPES: Final = (
+    f"{DEFINITION_TYPES}, state text, request text, owed timestamptz[], retry_at timestamptz, attempt bigint, first_run_at timestamptz, "
+    "crashes bigint, fires bigint, ended_at timestamptz, idle_since timestamptz, result text, last_error text"
+)
+"""The same for `progress`."""
 
 _Setter = Callable[[object, object], None]
 
@@ -44,15 +57,16 @@ _SET_TASK: Final = _setters(Task, (*_TASK_FIELDS, "namespace", "etag"))
 _SET_RUN: Final = _setters(Run, (*_RUN_FIELDS, "namespace"))
 _STATES: Final = {state.value: state for state in TaskState}
 _SOURCES: Final = {source.value: source for source in TriggerSource}
+_SETTERS: Final = {source.value: source for source in RunAtSource}
 _REQUESTS: Final = {request.value: request for request in Request}
 _STATUSES: Final = {status.value: status for status in RunStatus}
 
 
 def read_task(row: Row, namespace: str) -> Task:
     """Return the task in a row of `TASK_COLUMNS`."""
-    slug, kind, state, source, request, options, metadata, owed, *rest = row
+    slug, kind, state, source, setter, request, options, metadata, owed, *rest = row
     values = (
-        *(slug, kind, _STATES[state], _SOURCES[source], _REQUESTS[request]),
+        *(slug, kind, _STATES[state], _SOURCES[source], _SETTERS[setter], _REQUESTS[request]),
         _read_options(options),
         {} if metadata == "{}" else json.loads(metadata),
         tuple(owed),
@@ -76,8 +90,9 @@ def read_run(row: Row, namespace: str) -> Run:
 
 def read_node(row: Row) -> Node:
     """Return the node in a row of `nodes.sql`."""
-    name, kinds, started_at, seen_at, until, info = row
-    return Node(name=name, kinds=tuple(kinds), started_at=started_at, seen_at=seen_at, until=until, info=json.loads(info))
+    name, kinds, started_at, seen_at, until, info, instance = row
+    info = json.loads(info)
+    return Node(name=name, kinds=tuple(kinds), started_at=started_at, seen_at=seen_at, until=until, info=info, instance=instance)
 
 
 @lru_cache(maxsize=1024)
@@ -101,9 +116,12 @@ def definition(task: Task) -> JSON:
         "trigger_from": task.trigger_from,
         "options": {} if task.options is DEFAULT_OPTIONS else _write_options(task.options),
         "metadata": task.metadata,
+        "declared": task.declared,
+        "needs": task.needs,
         "paused": task.paused,
         "anchor": task.anchor.isoformat(),
         "run_at": task.run_at.isoformat(),
+        "run_at_from": task.run_at_from,
     }
 
 
@@ -120,6 +138,7 @@ def progress(task: Task) -> JSON:
         "crashes": task.crashes,
         "fires": task.fires,
         "ended_at": _instant(task.ended_at),
+        "idle_since": _instant(task.idle_since),
         "result": task.result,
         "last_error": task.last_error,
     }

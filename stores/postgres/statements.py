@@ -1,17 +1,21 @@
 """The statements in `sql/`, one a file, made ready for one schema.
 
-In a file, `{schema}` stands for the quoted schema, `{task}` and `{run}` for the columns that `rows.py` reads, in its order; values
-are psycopg's `%(name)s`.
+In a file, `{schema}` stands for the quoted schema. `{task}` and `{run}` stand for the columns that `rows.py` reads, in its order.
+`{definition}` and `{progress_types}` stand for the names and types of what it writes as JSON. `{new_tasks}` and `{progress}` stand for
+the files of these names, which several statements share. Values are psycopg's `%(name)s`.
 """
 
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from attrs import fields, frozen
 
-from duly.stores.postgres.rows import RUN_COLUMNS, TASK_COLUMNS
+from duly.stores.postgres.rows import DEFINITION_TYPES, PROGRESS_TYPES, RUN_COLUMNS, TASK_COLUMNS
+
+PARTS: Final = ("new_tasks", "progress")
+"""The files of `sql/` that are no statements, but parts of some."""
 
 
 class Step(NamedTuple):
@@ -58,15 +62,35 @@ class Statements:
 @lru_cache
 def statements(schema: str) -> Statements:
     """Return the statements for `schema`, which must be checked already."""
-    folder = files(__package__) / "sql"
-    return Statements(**{each.name: render((folder / f"{each.name}.sql").read_text("utf-8"), schema) for each in fields(Statements)})
+    return Statements(**{each.name: render(source(each.name), schema) for each in fields(Statements)})
+
+
+def source(name: str) -> str:
+    """Return the text of a file of `sql/`, with the parts that it shares with others put in."""
+    text = (files(__package__) / "sql" / f"{name}.sql").read_text("utf-8")
+    for part in PARTS:
+        if f"{{{part}}}" in text:
+            text = text.replace(f"{{{part}}}", _without_comments(source(part)).strip())
+    return text
 
 
 def render(text: str, schema: str) -> bytes:
     """Fill in the names that no parameter can stand for, and leave the comments behind."""
-    lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
-    filled = "\n".join(lines).replace("{schema}", quoted(schema)).replace("{task}", TASK_COLUMNS).replace("{run}", RUN_COLUMNS)
+    names = {
+        "schema": quoted(schema),
+        "task": TASK_COLUMNS,
+        "run": RUN_COLUMNS,
+        "definition": DEFINITION_TYPES,
+        "progress_types": PROGRESS_TYPES,
+    }
+    filled = _without_comments(text)
+    for name, meaning in names.items():
+        filled = filled.replace(f"{{{name}}}", meaning)
     return filled.encode()
+
+
+def _without_comments(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
 
 
 def quoted(name: str) -> str:

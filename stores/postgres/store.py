@@ -2,20 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Final, Self, cast
 
 from attrs import evolve, frozen
 
 from duly.jobs import Task
-from duly.jobs.validators import check_name
-from duly.stores.base import JobStore
+from duly.stores.base import BaseStore
 from duly.stores.errors import StoreClosed
-from duly.stores.postgres import leases as holding
-from duly.stores.postgres import nodes as node_rows
-from duly.stores.postgres import runs as history
-from duly.stores.postgres import tasks as keeping
+from duly.stores.postgres import leases
+from duly.stores.postgres import nodes as kept_nodes
+from duly.stores.postgres import runs as kept_runs
+from duly.stores.postgres import tasks as kept_tasks
 from duly.stores.postgres.address import Address, parse_address
 from duly.stores.postgres.connections import Connections
 from duly.stores.postgres.listener import Listener
@@ -30,7 +30,6 @@ from duly.stores.records import (
     LockRequest,
     Node,
     Outcome,
-    Refused,
     Run,
 )
 
@@ -43,13 +42,12 @@ class Settings:
     """How a store was made, and its siblings are."""
 
     address: Address
-    namespace: str
     pool_size: int
     timeout: timedelta
     skew_limit: timedelta | None
 
 
-class PostgresStore(JobStore):
+class PostgresStore(BaseStore):
     """A store in a PostgreSQL database (tested on 15 and 18; encoding UTF8), in a schema of its own which `open` creates and migrates.
 
     `conninfo` is a URL or a connection string of libpq; `schema` counts more than a `schema=` in the URL's query. `timeout` bounds
@@ -74,9 +72,9 @@ class PostgresStore(JobStore):
             InvalidStoreURL: `conninfo` or `schema` cannot be.
 
         """
-        check_name("namespace", namespace)
+        super().__init__(namespace)
         address = parse_address(conninfo, schema)
-        self._bind(Settings(address=address, namespace=namespace, pool_size=pool_size, timeout=timeout, skew_limit=skew_limit))
+        self._bind(Settings(address=address, pool_size=pool_size, timeout=timeout, skew_limit=skew_limit))
 
     def _bind(self, settings: Settings) -> None:
         self._settings = settings
@@ -85,14 +83,9 @@ class PostgresStore(JobStore):
 
     def sibling(self) -> Self:
         """Return a store on the same tasks, not yet open, with one or two connections of its own."""
-        other = type(self).__new__(type(self))
+        other = copy(self)
         other._bind(evolve(self._settings, pool_size=_SIBLINGS_POOL))  # noqa: SLF001 - of the same class
         return other
-
-    @property
-    def namespace(self) -> str:
-        """The tenant whose tasks this object sees."""
-        return self._settings.namespace
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date.
@@ -119,7 +112,7 @@ class PostgresStore(JobStore):
         return Session(
             connections=connections,
             schema=settings.address.schema,
-            namespace=settings.namespace,
+            namespace=self._namespace,
             skew_limit=settings.skew_limit,
         )
 
@@ -129,15 +122,6 @@ class PostgresStore(JobStore):
             opened, self._opened = self._opened, None
             if opened is not None:
                 await opened.connections.close()
-
-    async def __aenter__(self) -> Self:
-        """Open."""
-        await self.open()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        """Close."""
-        await self.close()
 
     @property
     def _session(self) -> Session:
@@ -151,84 +135,79 @@ class PostgresStore(JobStore):
         ((now,),) = await session.ask(session.sql.now)
         return cast("datetime", now)
 
+    # -- what a node lives on
+
     async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
         """Write what finished and lock what is due: one round trip, one commit."""
-        return await holding.exchange(self._session, now, outcomes, request)
-
-    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock due tasks."""
-        return await holding.lock(self._session, now, request)
-
-    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
-        """Write outcomes."""
-        return (await holding.exchange(self._session, now, outcomes, None)).refused
+        return await leases.exchange(self._session, now, outcomes, request)
 
     async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
         """Extend leases."""
-        return await holding.extend(self._session, now, held, lease)
+        return await leases.extend(self._session, now, held, lease)
 
     async def next_run(self, kinds: Sequence[str]) -> datetime | None:
         """Return the earliest due instant."""
-        return await holding.next_run(self._session, kinds)
+        return await leases.next_run(self._session, kinds)
 
     async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
         """Hold slots of a kind."""
-        return await node_rows.slots(self._session, now, node, kind, (want, total), lease)
+        return await kept_nodes.slots(self._session, now, node, kind, (want, total), lease)
 
     @asynccontextmanager
-    async def _listen(self) -> AsyncIterator[AsyncIterator[None]]:
+    async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
+        """Yield after a write by anybody, committed, that may make something due within about a minute."""
         listener = Listener(self._session, self._settings.address, self._settings.timeout)
         async with listener.listening() as rings:
             yield rings
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
-        """Yield after a write by anybody, committed, that may make something due within about a minute."""
-        return self._listen()
+    # -- what people and programs do with tasks
 
     async def create(self, now: datetime, tasks: Sequence[Task], *, if_exists: IfExists = "error") -> list[str]:
         """Write new tasks."""
-        return await keeping.create(self._session, now, tasks, if_exists)
+        return await kept_tasks.create(self._session, now, tasks, if_exists)
 
     async def get(self, slug: str) -> Task:
         """Return the task."""
-        return await keeping.get(self._session, slug)
+        return await kept_tasks.get(self._session, slug)
 
     async def get_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
         """Return slugs in order."""
-        return await keeping.get_slugs(self._session, prefix, limit, after)
+        return await kept_tasks.get_slugs(self._session, prefix, limit, after)
 
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match."""
-        return await keeping.search(self._session, query)
+        return await kept_tasks.search(self._session, query)
 
     async def count(self, query: TaskQuery) -> int:
         """Return how many tasks match, as of one instant."""
-        return await keeping.count(self._session, query)
+        return await kept_tasks.count(self._session, query)
 
     async def update(self, now: datetime, task: Task) -> Task:
         """Write an edit; a row that somebody else's transaction holds is waited for, for half the timeout."""
-        return await keeping.update(self._session, now, task)
+        return await kept_tasks.update(self._session, now, task)
 
     async def delete(self, slug: str, version: int | None = None) -> None:
         """Delete the task."""
-        await keeping.delete(self._session, slug, version)
+        await kept_tasks.delete(self._session, slug, version)
 
     async def clear(self) -> int:
         """Delete every task of the namespace."""
-        return await keeping.clear(self._session)
+        return await kept_tasks.clear(self._session)
+
+    # -- history and nodes
 
     async def runs(self, query: RunQuery) -> Page[Run]:
         """Return the runs that match."""
-        return await history.runs(self._session, query)
+        return await kept_runs.runs(self._session, query)
 
     async def prune(self, before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete old runs."""
-        return await history.prune(self._session, before, keep, limit)
+        return await kept_runs.prune(self._session, before, keep, limit)
 
     async def announce(self, node: Node) -> None:
         """Write what a node says of itself."""
-        await node_rows.announce(self._session, node)
+        await kept_nodes.announce(self._session, node)
 
     async def nodes(self) -> list[Node]:
         """Return the announced nodes."""
-        return await node_rows.nodes(self._session)
+        return await kept_nodes.nodes(self._session)

@@ -16,7 +16,8 @@ from duly.stores.postgres.session import Session
 from duly.stores.postgres.slug_range import slug_range
 from duly.stores.queries import Page, TaskQuery
 from duly.stores.records import IfExists
-from duly.stores.rules.transitions import gives_way, replace
+from duly.stores.rules.definitions import replace
+from duly.stores.rules.transitions import gives_way
 
 _CLEARED_AT_ONCE: Final = 5000
 

@@ -106,10 +106,8 @@ def gap_of(task: Task) -> tuple[datetime, datetime] | None:
     That was so between the end of a lease, or of a run that a shutdown cut short, and this lock. (Of several leases that
     ended one after the other the row knows the last; what passed in the gaps before counts as overlap.)
     """
-    began, ended, locked = task.first_run_at, task.ended_at, task.locked_at
-    if began is None or ended is None or locked is None or not began < ended < locked:
-        return None
-    return ended, locked
+    since, locked = task.idle_since, task.locked_at
+    return None if since is None or locked is None or locked <= since else (since, locked)
 
 
 def _room(options: TaskOptions, waiting: int) -> int:

@@ -19,10 +19,9 @@ from typing import Literal
 from attrs import frozen
 
 from duly.jobs import Request, Task, TaskState
+from duly.jobs.task import RECORD_VERSION, RunAtSource
 from duly.jobs.with_changes import with_changes
 from duly.stores.records import Outcome, Refusal, Refused, Run, RunStatus
-from duly.stores.rules.misfires import fires_due, first_locked, is_owed
-from duly.triggers import TICK, CountsFrom, TriggerError, missed, parse_trigger
 
 
 def due(task: Task) -> datetime | None:
@@ -67,6 +66,9 @@ def create(task: Task, *, namespace: str, now: datetime, former: Task | None = N
         paused=task.paused,
         anchor=task.anchor,
         run_at=task.run_at,
+        run_at_from=task.run_at_from,
+        declared=task.declared,
+        needs=task.needs,
         version=0 if former is None else former.version,
         created_at=now,
     )
@@ -84,19 +86,25 @@ class Locked:
     lost: Run | None
 
 
-def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelta) -> Locked | None:
+def is_understood(task: Task) -> bool:
+    """Tell whether this version of duly may run the task: a newer one may have written what this one would get wrong."""
+    return task.needs <= RECORD_VERSION
+
+
+def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelta, instance: str | None = None) -> Locked | None:
     """Lock a due task for `node` until `now + lease`, or return None when it is not due.
 
     `lease_id` fences every later write of this holder; it is never used twice. A lease that has ended makes the task
     due: taking it over counts a crash, and the former holder's run goes into the history as lost, in the same write.
     """
-    if task.due_at is None or task.due_at > now:
+    if task.due_at is None or task.due_at > now or not is_understood(task):
         return None
     lost = _lost_run(task) if task.lease_id is not None else None
     locked = with_changes(
         task,
         state=TaskState.RUNNING,
         node=node,
+        instance=instance,
         lease_id=lease_id,
         locked_at=now,
         due_at=now + lease,
@@ -105,6 +113,7 @@ def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelt
         first_run_at=task.first_run_at or now,
         crashes=task.crashes + (lost is not None),
         ended_at=task.ended_at if lost is None else lost.finished_at,
+        idle_since=task.idle_since if lost is None else lost.finished_at,
         version=task.version + 1,
         updated_at=now,
     )
@@ -148,6 +157,7 @@ def _released(task: Task, now: datetime, **changes: object) -> Task:
         lease_id=None,
         last_lease=task.lease_id,
         node=None,
+        instance=None,
         locked_at=None,
         **changes,  # type: ignore[arg-type]  # keywords of this module's own functions, each a field of Task
     )
@@ -160,12 +170,13 @@ def _unanswered(task: Task) -> Request:
 
 
 def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, owed: tuple[datetime, ...] = (), fires: int = 1) -> Task:
-    """Bring the current fire of a held task to its end, or as many as `fires`, and wait for the one at `run_at`."""
+    """Bring the current fire of a held task to its end, or as many as `fires`, and wait for the trigger's next one at `run_at`."""
     return _released(
         task,
         now,
         anchor=anchor,
         run_at=run_at,
+        run_at_from=RunAtSource.TRIGGER,
         owed=owed,
         retry_at=None,
         attempt=0,
@@ -173,6 +184,7 @@ def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, ow
         crashes=0,
         fires=task.fires + fires,
         ended_at=now,
+        idle_since=None,
     )
 
 
@@ -184,12 +196,12 @@ def asked_again(task: Task) -> Task:
 
 def retry(task: Task, *, now: datetime, at: datetime) -> Task:
     """Wait for another attempt at the current fire of a held task; the fire is not over, so that nothing has ended."""
-    return _released(task, now, retry_at=at, ended_at=None, request=_unanswered(task))
+    return _released(task, now, retry_at=at, ended_at=None, idle_since=None, request=_unanswered(task))
 
 
 def fail(task: Task, *, now: datetime) -> Task:
     """Set a held task aside, with all it holds."""
-    failed = _released(task, now, ended_at=now)
+    failed = _released(task, now, ended_at=now, idle_since=None)
     return with_changes(failed, state=TaskState.FAILED, due_at=None)
 
 
@@ -198,18 +210,22 @@ def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Ta
     attempt = task.attempt - 1
     was_first = task.first_run_at == task.locked_at  # else the fire was decided on, and perhaps begun, before
     first_run_at = None if was_first and not attempt else task.first_run_at
-    retry_at = None if until is None else max(until, task.run_at)  # the next run may have been moved ahead meanwhile
-    return _released(task, now, attempt=attempt, first_run_at=first_run_at, retry_at=retry_at, request=task.request)
+    changes = {
+        "attempt": attempt,
+        "first_run_at": first_run_at,
+        "idle_since": None if first_run_at is None else task.idle_since,
+        "retry_at": None if until is None else max(until, task.run_at),  # the next run may have been moved ahead meanwhile
+    }
+    return _released(task, now, request=task.request, **changes)
 
 
 def interrupt(task: Task, *, now: datetime, pause: timedelta = timedelta(0)) -> Task:
     """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due after `pause`.
 
-    What passes until somebody can take it over is nobody's time; a pause is a wait for the fire's next run, which has not ended.
+    The task is idle until it is locked again. A pause is no idle time: it is a wait for the next run of a fire that has not ended.
     """
-    # Told apart from the end of the run before, which may be the very instant of this one's lock.
-    ended_at = None if pause else max(now, (task.first_run_at or now) + TICK)
-    return _released(task, now, attempt=task.attempt - 1, retry_at=now + pause, ended_at=ended_at, request=_unanswered(task))
+    changes = {"attempt": task.attempt - 1, "retry_at": now + pause} | dict.fromkeys(("ended_at", "idle_since"), None if pause else now)
+    return _released(task, now, request=_unanswered(task), **changes)
 
 
 def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:
@@ -244,6 +260,7 @@ def edit(row: Task, edited: Task, *, now: datetime) -> Task:
         lease_id=row.lease_id,
         last_lease=row.last_lease,
         node=row.node,
+        instance=row.instance,
         locked_at=row.locked_at,
         state=_state_after_edit(row, edited),
     )
@@ -276,56 +293,3 @@ def restart(task: Task) -> Task:
     held = task.lease_id is not None
     first_run_at = None if task.state is TaskState.FAILED else task.first_run_at
     return with_changes(task, state=TaskState.SCHEDULED, attempt=int(held), crashes=0, first_run_at=first_run_at, retry_at=None)
-
-
-def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
-    """Write `row` with the definition of `new`, as `redefine` does; None if it has that already: declaring it again is no write."""
-    redefined = redefine(row, new, now=now)
-    return None if redefined is None else edit(row, redefined, now=now)
-
-
-def redefine(row: Task, new: Task, *, now: datetime) -> Task | None:
-    """Give `row` the definition of `new`, as an edit of it; None if it has that already.
-
-    Lease, pause, failure and attempts stay. The next fire changes only if the trigger's text did: it is then the new
-    trigger's first after `now`, counted from the anchor, unless fires are owed: one that runs or waits for its retry, and what
-    the misfire policy would run of those that passed. These stay, and the new trigger rules from then on.
-    """
-    fields = ("kind", "payload", "payload_version", "trigger", "trigger_from", "options", "metadata")
-    changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(row, name)}
-    if not changes:
-        return None
-    redefined = with_changes(row, **changes)
-    return _retimed(with_changes(redefined, owed=_owed_by_former(row, now)), new, now) if "trigger" in changes else redefined
-
-
-def _retimed(task: Task, new: Task, now: datetime) -> Task:
-    trigger = None if task.trigger is None else parse_trigger(task.trigger)
-    # A one-off has its own time; and a first fire of its own, still ahead, was the old definition's.
-    if trigger is None or trigger.counts_from is CountsFrom.SCHEDULING or task.anchor > now:
-        is_owed_still = _has_begun(task) or task.run_at <= now
-        return task if is_owed_still else with_changes(task, anchor=new.anchor, run_at=new.run_at)
-    # A fixed delay counts from the end of a run, and the former trigger's fires were none of its own: it begins now.
-    anchor = now if trigger.counts_from is CountsFrom.END else missed(trigger, task.anchor, now).latest or task.anchor
-    if _has_begun(task):
-        return with_changes(task, anchor=anchor)
-    run_at = task.owed[0] if task.owed else trigger.next_fire_time(anchor)
-    return with_changes(task, anchor=anchor, run_at=run_at or new.run_at)
-
-
-def _has_begun(task: Task) -> bool:
-    """Tell whether the current fire was locked, and is not over."""
-    return task.lease_id is not None or task.retry_at is not None or task.first_run_at is not None
-
-
-def _owed_by_former(row: Task, now: datetime) -> tuple[datetime, ...]:
-    """Return what waits beside the current fire, and what is to be run of the fires of the trigger that is about to be replaced."""
-    if not _has_begun(row) and row.run_at > now:
-        return row.owed
-    try:
-        former = None if row.trigger is None else parse_trigger(row.trigger)
-        due = fires_due(former, row, first_locked(row) if _has_begun(row) else now)
-    except TriggerError:  # a text of another version, which is about to be replaced
-        return row.owed
-    kept = due.kept[1:] if _has_begun(row) and not is_owed(row) else due.kept
-    return tuple(sorted({*row.owed, *kept}))

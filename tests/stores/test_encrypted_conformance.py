@@ -9,7 +9,7 @@ from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX, PayloadKeys, PayloadTooLarge
 from duly.jobs.cipher import ENVELOPE_MAX, MARK
-from duly.stores import EncryptedStore, JobStore, LockRequest, MemoryStore, Outcome, Refused
+from duly.stores import EncryptedStore, Exchange, JobStore, LockRequest, MemoryStore, Outcome
 from duly.stores.conformance import MakeStore, StoreConformance
 from duly.stores.rules import transitions
 from support.tasks import LEASE, NOON, a_one_off
@@ -24,10 +24,10 @@ class Watched(MemoryStore):
         super().__init__()
         self.outcomes: list[Outcome] = []
 
-    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
+    async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
         """Remember, and do it."""
         self.outcomes.extend(outcomes)
-        return await super().reschedule(now, outcomes)
+        return await super().exchange(now, outcomes, request)
 
 
 class TestSealedStore(StoreConformance):

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX, InvalidValue, PayloadKeys, PayloadTooLarge, Task
 from duly.jobs.cipher import MARK
-from duly.stores import Conflict, EncryptedStore, JobNotFound, JobStore, LockRequest, MemoryStore, NopStore, Outcome
+from duly.stores import Conflict, EncryptedStore, JobNotFound, JobStore, LockRequest, MemoryStore, Outcome
 from duly.stores.rules import transitions
 from support.tasks import LEASE, NOON, a_one_off
 
@@ -58,16 +58,6 @@ async def locked(store: JobStore) -> Task:
 def under_no_key(stored: bytes) -> bool:
     """Whether it is in the clear."""
     return not stored.startswith(MARK)
-
-
-@pytest.mark.parametrize("store_class", [EncryptedStore, NopStore, MemoryStore])
-def test_a_store_has_every_method_of_the_protocol_itself(store_class: type[JobStore]) -> None:
-    """One that it inherited would return None, and be missed by nobody."""
-    members = {name for name, value in vars(JobStore).items() if callable(value) or isinstance(value, property)}
-    asked = {name for name in members if not name.startswith("_")} | {"__aenter__", "__aexit__"}
-
-    assert len(asked) > 20
-    assert asked - vars(store_class).keys() == set()
 
 
 # -- too large for an envelope

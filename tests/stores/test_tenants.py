@@ -7,12 +7,14 @@ from itertools import zip_longest
 from pathlib import Path
 
 import pytest
+from attrs import fields
 
 from duly.stores import JobStore, postgres
 from duly.stores.conformance import StoreConformance
 from duly.stores.conformance.tenants import TRIED, UNTRIED
+from duly.stores.postgres.statements import PARTS, Statements, source
 
-STATEMENTS = {path.name.removesuffix(".sql"): path.read_text("utf-8") for path in (files(postgres) / "sql").iterdir()}
+STATEMENTS = {each.name: source(each.name) for each in fields(Statements)}
 FIRESTORE = Path(str(files("duly.stores.firestore")))
 
 WITHOUT_A_TABLE = {
@@ -44,6 +46,12 @@ def test_the_tests_that_try_a_method_are_in_the_suite(method: str) -> None:
     assert TRIED[method]
     for name in TRIED[method]:
         assert callable(getattr(StoreConformance, name)), name
+
+
+def test_every_file_of_sql_is_a_statement_or_a_part_of_one() -> None:
+    """So that the tests below read all of them."""
+    assert {path.name for path in (files(postgres) / "sql").iterdir()} == {f"{name}.sql" for name in (*STATEMENTS, *PARTS)}
+    assert all(f"{{{part}}}" not in text for part in PARTS for text in STATEMENTS.values())
 
 
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - WITHOUT_A_TABLE))

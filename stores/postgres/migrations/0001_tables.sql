@@ -11,10 +11,13 @@ CREATE TABLE {schema}.tasks (
   trigger_from    text             NOT NULL,
   options         jsonb            NOT NULL,
   metadata        jsonb            NOT NULL,
+  declared        text,
+  needs           integer          NOT NULL DEFAULT 1,
   state           text             NOT NULL,
   paused          boolean          NOT NULL,
   anchor          timestamptz      NOT NULL,
   run_at          timestamptz      NOT NULL,
+  run_at_from     text             NOT NULL DEFAULT 'caller',
   due_at          timestamptz,
   retry_at        timestamptz,
   attempt         bigint           NOT NULL,
@@ -22,9 +25,12 @@ CREATE TABLE {schema}.tasks (
   crashes         bigint           NOT NULL,
   fires           bigint           NOT NULL,
   ended_at        timestamptz,
+  idle_since      timestamptz,
+  owed            timestamptz[]    NOT NULL,
   lease_id        text COLLATE "C",
   last_lease      text COLLATE "C",
   node            text COLLATE "C",
+  instance        text COLLATE "C",
   locked_at       timestamptz,
   request         text             NOT NULL,
   result          text,
@@ -35,15 +41,19 @@ CREATE TABLE {schema}.tasks (
   PRIMARY KEY (namespace, slug),
   CONSTRAINT known_state CHECK (state IN ('scheduled', 'running', 'failed')),
   CONSTRAINT known_source CHECK (trigger_from IN ('task', 'job')),
+  CONSTRAINT known_setter CHECK (run_at_from IN ('trigger', 'caller')),
   CONSTRAINT known_request CHECK (request IN ('none', 'stop', 'run_now')),
   CONSTRAINT held_while_running CHECK ((state = 'running') = (lease_id IS NOT NULL)),
-  CONSTRAINT held_by_a_node CHECK (num_nulls(lease_id, node, locked_at) IN (0, 3)),
-  CONSTRAINT never_due_if_set_aside CHECK ((due_at IS NULL) = (lease_id IS NULL AND (paused OR state = 'failed'))),
-  CONSTRAINT counted CHECK (version > 0 AND payload_version > 0)
+  CONSTRAINT held_by_a_node CHECK (num_nulls(lease_id, node, locked_at) IN (0, 3) AND (instance IS NULL OR node IS NOT NULL)),
+  CONSTRAINT never_due_if_set_aside CHECK (
+    (due_at IS NULL) = (lease_id IS NULL AND (paused OR state = 'failed') AND request <> 'run_now')
+  ),
+  CONSTRAINT counted CHECK (version > 0 AND payload_version > 0 AND needs > 0)
 );
 
 -- Exactly the order in which a lock reads, so that no lock ever sorts; paused and failed tasks are not in it.
-CREATE INDEX tasks_due ON {schema}.tasks (namespace, kind, due_at, slug) WHERE due_at IS NOT NULL;
+-- `needs` comes last: the index tells which tasks are for newer nodes only, and their rows are not read.
+CREATE INDEX tasks_due ON {schema}.tasks (namespace, kind, due_at, slug, needs) WHERE due_at IS NOT NULL;
 
 -- Every run rewrites its row: vacuum by the number of dead rows, not by a share of a table that may hold millions of future ones.
 ALTER TABLE {schema}.tasks SET (
@@ -80,6 +90,7 @@ CREATE TABLE {schema}.nodes (
   seen_at    timestamptz      NOT NULL,
   until      timestamptz      NOT NULL,
   info       jsonb            NOT NULL,
+  instance   text COLLATE "C",
   PRIMARY KEY (namespace, name)
 );
 

@@ -1,4 +1,5 @@
 -- Lock what is due, each kind by itself in index order, and record the runs that were lost with the leases which have ended.
+-- A task that needs a newer node is passed over by the index alone.
 -- `again` finds what the same request locked before: its leases end when the request says, and start with its token. It asks for a
 -- range and an order, which only the index on due instants gives.
 -- The pick is a MATERIALIZED step, and the UPDATE goes to the rows that it locked by their ctid: in the shapes
@@ -20,7 +21,7 @@ WITH again AS MATERIALIZED (
    CROSS JOIN LATERAL (
       SELECT t.ctid AS tid, t.slug, t.kind, t.due_at, t.run_at, t.attempt, t.lease_id, t.node, t.locked_at
         FROM {schema}.tasks t
-       WHERE t.namespace = %(namespace)s AND t.kind = asked.kind AND t.due_at <= %(now)s
+       WHERE t.namespace = %(namespace)s AND t.kind = asked.kind AND t.due_at <= %(now)s AND t.needs <= %(known)s::int
        ORDER BY t.due_at, t.slug
        LIMIT asked.room
          FOR UPDATE SKIP LOCKED) t
@@ -31,6 +32,7 @@ WITH again AS MATERIALIZED (
   UPDATE {schema}.tasks t
      SET state = 'running',
          node = %(node)s,
+         instance = %(instance)s,
          lease_id = %(token)s::text || '.' || numbered.number,
          locked_at = %(now)s,
          due_at = %(until)s,
@@ -39,6 +41,7 @@ WITH again AS MATERIALIZED (
          first_run_at = coalesce(t.first_run_at, %(now)s),
          crashes = t.crashes + (t.lease_id IS NOT NULL)::int,
          ended_at = CASE WHEN t.lease_id IS NULL THEN t.ended_at ELSE t.due_at END,
+         idle_since = CASE WHEN t.lease_id IS NULL THEN t.idle_since ELSE t.due_at END,
          version = t.version + 1,
          updated_at = %(now)s
     FROM numbered

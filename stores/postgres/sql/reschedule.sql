@@ -4,11 +4,7 @@
 WITH given AS MATERIALIZED (
   SELECT *
     FROM json_to_recordset(%(outcomes)s::json) AS o (
-         ordinal int, slug text, lease_id text, version bigint, gone boolean,
-         kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb, metadata jsonb,
-         state text, paused boolean, anchor timestamptz, run_at timestamptz, due_at timestamptz, retry_at timestamptz,
-         attempt bigint, first_run_at timestamptz, crashes bigint, fires bigint, ended_at timestamptz, owed timestamptz[],
-         request text, result text, last_error text, updated_at timestamptz)
+         ordinal int, lease_id text, version bigint, gone boolean, due_at timestamptz, updated_at timestamptz, {progress_types})
 ), mine AS MATERIALIZED (
   SELECT t.tid, o.*
     FROM given o
@@ -25,39 +21,19 @@ WITH given AS MATERIALIZED (
   RETURNING m.ordinal
 ), written AS (
   UPDATE {schema}.tasks t
-     SET kind = m.kind,
-         -- Unchanged bytes stay where they are: a great payload is not copied at every fire.
-         payload = CASE WHEN t.payload = m.payload THEN t.payload ELSE m.payload END,
-         payload_version = m.payload_version,
-         trigger = m.trigger,
-         trigger_from = m.trigger_from,
-         options = m.options,
-         metadata = m.metadata,
-         state = m.state,
-         paused = m.paused,
-         anchor = m.anchor,
-         run_at = m.run_at,
-         due_at = m.due_at,
-         retry_at = m.retry_at,
-         attempt = m.attempt,
-         first_run_at = m.first_run_at,
-         crashes = m.crashes,
-         fires = m.fires,
-         ended_at = m.ended_at,
-         owed = m.owed,
+     SET {progress},
+         state = n.state,
+         due_at = n.due_at,
          lease_id = NULL,
          last_lease = t.lease_id,
          node = NULL,
+         instance = NULL,
          locked_at = NULL,
-         request = m.request,
-         result = m.result,
-         last_error = m.last_error,
-         version = t.version + 1,
-         updated_at = m.updated_at
-    FROM mine m
-   WHERE t.ctid = ANY (ARRAY (SELECT tid FROM mine WHERE NOT gone)) AND t.slug = m.slug
-  -- What is handed back due at once is for other nodes: whoever locks in the same call takes it himself.
-  RETURNING m.ordinal, CASE WHEN %(handing_back)s AND t.due_at <= %(now)s THEN pg_notify(%(channel)s, '') END
+         updated_at = n.updated_at
+    FROM mine n
+   WHERE t.ctid = ANY (ARRAY (SELECT tid FROM mine WHERE NOT gone)) AND t.slug = n.slug
+  -- What is handed back due at once is for other nodes: whoever locks in the same call takes it anyway.
+  RETURNING n.ordinal, CASE WHEN %(handing_back)s AND t.due_at <= %(now)s THEN pg_notify(%(channel)s, '') END
 ), accepted AS MATERIALIZED (
   SELECT ordinal FROM removed UNION ALL SELECT ordinal FROM written
 ), history AS (
@@ -69,36 +45,12 @@ WITH given AS MATERIALIZED (
    WHERE r.ordinal IN (SELECT ordinal FROM accepted)
       ON CONFLICT (namespace, id) DO NOTHING
 ), wanted AS MATERIALIZED (
+  -- Reading `accepted` removes what ends before anything is created, so that a task that ends may spawn its own slug anew.
   SELECT s.*
-    FROM json_to_recordset(%(spawn)s::json) AS s (
-         ordinal int, slug text, kind text, payload bytea, payload_version bigint, trigger text, trigger_from text, options jsonb,
-         metadata jsonb, paused boolean, anchor timestamptz, run_at timestamptz)
+    FROM json_to_recordset(%(spawn)s::json) AS s (ordinal int, {definition})
    WHERE s.ordinal IN (SELECT ordinal FROM accepted)
    ORDER BY s.slug
-), aside AS MATERIALIZED (
-  -- What was set aside gives way to what is spawned, and its versions go on.
-  SELECT t.*
-    FROM wanted s
-   CROSS JOIN LATERAL (
-      SELECT t.ctid AS tid, t.slug, t.version
-        FROM {schema}.tasks t
-       WHERE t.namespace = %(namespace)s AND t.slug = s.slug AND t.state = 'failed' AND t.due_at IS NULL
-       LIMIT 1
-         FOR UPDATE) t
-), displaced AS (
-  DELETE FROM {schema}.tasks t WHERE t.ctid = ANY (ARRAY (SELECT tid FROM aside)) RETURNING t.slug
-), spawned AS (
-  INSERT INTO {schema}.tasks (
-         namespace, slug, kind, payload, payload_version, trigger, trigger_from, options, metadata, paused, anchor, run_at, due_at,
-         state, attempt, crashes, fires, request, version, created_at, updated_at)
-  SELECT %(namespace)s, s.slug, s.kind, s.payload, s.payload_version, s.trigger, s.trigger_from, s.options, s.metadata, s.paused,
-         s.anchor, s.run_at, CASE WHEN NOT s.paused THEN s.run_at END,
-         'scheduled', 0, 0, 0, 'none', coalesce(aside.version, 0) + 1, %(now)s, %(now)s
-    FROM wanted s
-    LEFT JOIN aside USING (slug)
-   -- Counting removes what is to be removed first, so that a task that ends may spawn its own slug anew.
-   WHERE (SELECT count(*) FROM accepted) > 0 AND (SELECT count(*) FROM displaced) >= 0
-   ORDER BY s.slug
+), {new_tasks}
       ON CONFLICT (namespace, slug) DO NOTHING
   RETURNING CASE WHEN due_at <= %(now)s + interval '1 minute' THEN pg_notify(%(channel)s, '') END
 )

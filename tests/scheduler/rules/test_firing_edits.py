@@ -10,7 +10,7 @@ from duly.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskStat
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped
 from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 from support.tasks import HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, finish, held, trigger_of
 
 Change = Callable[[Task], Task]
@@ -98,7 +98,7 @@ def test_a_policy_that_comes_during_a_run_makes_up_for_no_fire_before_it() -> No
 
 def test_another_trigger_rules_from_the_end_of_the_run_on() -> None:
     """Its fires from before it came are neither run nor counted as missed."""
-    row = transitions.replace(LOCKED, a_schedule("@every 7m", anchor=NOON, payload=b"1"), now=NOON + SECOND / 2)
+    row = definitions.replace(LOCKED, a_schedule("@every 7m", anchor=NOON, payload=b"1"), now=NOON + SECOND / 2)
     assert row is not None
 
     outcome = decided(row, Returned(LOCKED))

@@ -68,6 +68,14 @@ def test_a_task_comes_back_from_its_document() -> None:
     assert loaded.etag is row
 
 
+def test_a_document_without_the_later_fields_is_read_with_their_defaults() -> None:
+    """It was written by somebody who did not know them; a write of it leaves them out or sets them."""
+    later = {"declared", "needs", "run_at_from", "idle_since", "instance"}
+    fields = {name: value for name, value in dump_task(a_task()).items() if name not in later}
+
+    assert load_task(Row(fields, NOON), "n") == a_task()
+
+
 def test_instants_come_back_as_plain_datetimes() -> None:
     """Google's own subclass, whose sums are of its kind too, stays at the door."""
     instant = DatetimeWithNanoseconds(2024, 6, 1, 12, nanosecond=1_000, tzinfo=UTC)  # type: ignore[no-untyped-call]

@@ -177,7 +177,7 @@ def test_more_misfires_than_can_be_counted_do_not_hide_the_overlaps() -> None:
 @pytest.mark.parametrize(("lost_after", "locked_after"), [(30 * DAY, 2 * MINUTE), (5 * MINUTE, 30 * DAY)])
 def test_more_fires_than_can_be_counted_do_not_become_exact_by_those_that_can(lost_after: timedelta, locked_after: timedelta) -> None:
     """A run was lost and made up for: the fires of both runs are told together."""
-    task = evolve(TASK, first_run_at=NOON, ended_at=NOON + lost_after, locked_at=NOON + lost_after + SECOND)
+    task = evolve(TASK, first_run_at=NOON, idle_since=NOON + lost_after, locked_at=NOON + lost_after + SECOND)
     following = followed(EveryMinute(), evolve(task, anchor=NOON - MINUTE), fire_time=NOON, until=NOON + lost_after + locked_after)
 
     (dropped,) = following.dropped

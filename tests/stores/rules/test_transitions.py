@@ -8,6 +8,7 @@ import pytest
 from attrs import asdict, evolve
 
 from duly.jobs import Request, Task, TaskState
+from duly.jobs.task import RunAtSource
 from duly.stores import Outcome, Run, RunStatus
 from duly.stores.rules import transitions
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
@@ -121,6 +122,7 @@ def test_a_lease_that_ended_is_taken_over_and_its_run_recorded_as_lost() -> None
         "attempt": 2,
         "crashes": 1,
         "ended_at": NOON + LEASE,
+        "idle_since": NOON + LEASE,
         "version": row.version + 1,
         "updated_at": LATER,
     }
@@ -167,7 +169,9 @@ LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
     (
         "advance",
         lambda task: transitions.advance(task, now=END, anchor=NOON, run_at=LATER),
-        SCHEDULED | {"anchor": NOON, "run_at": LATER, "due_at": LATER, "attempt": 0, "first_run_at": None, "fires": 1, "ended_at": END},
+        SCHEDULED
+        | {"run_at_from": RunAtSource.TRIGGER}
+        | {"anchor": NOON, "run_at": LATER, "due_at": LATER, "attempt": 0, "first_run_at": None, "fires": 1, "ended_at": END},
     ),
     ("retry", lambda task: transitions.retry(task, now=END, at=LATER), SCHEDULED | {"retry_at": LATER, "due_at": LATER}),
     ("fail", lambda task: transitions.fail(task, now=END), RELEASED | {"state": TaskState.FAILED, "due_at": None, "ended_at": END}),
@@ -180,7 +184,7 @@ LETTING_GO: list[tuple[str, Change, dict[str, Any]]] = [
     (
         "interrupt",
         lambda task: transitions.interrupt(task, now=END),
-        SCHEDULED | {"due_at": END, "retry_at": END, "attempt": 0, "ended_at": END},
+        SCHEDULED | {"due_at": END, "retry_at": END, "attempt": 0, "ended_at": END, "idle_since": END},
     ),
 ]
 LETTING_GO_IDS = [case[0] for case in LETTING_GO]

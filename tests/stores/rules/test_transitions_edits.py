@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 from support.tasks import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
 END, LATER = NOON + 10 * SECOND, NOON + 5 * MINUTE
@@ -125,7 +125,7 @@ NOW = NOON - HOUR / 2
 @pytest.mark.parametrize("row", [WAITING, RETRIED, HELD, FAILED, PAUSED])
 def test_an_equal_definition_is_no_write(row: Task) -> None:
     """However often it is declared, and whatever its times and state."""
-    assert transitions.replace(row, a_one_off(run_at=NOON + DAY), now=LATER) is None
+    assert definitions.replace(row, a_one_off(run_at=NOON + DAY), now=LATER) is None
 
 
 DEFINITIONS: list[dict[str, Any]] = [
@@ -143,14 +143,14 @@ DEFINITIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("now", [NOON - HOUR, LATER], ids=["before its fire", "after it"])
 def test_a_new_definition_changes_nothing_else(row: Task, definition: dict[str, Any], now: datetime) -> None:
     """Lease, pause, failure, attempts, anchor and the next fire stay."""
-    after = transitions.replace(row, a_one_off(run_at=NOON + DAY, **definition), now=now)
+    after = definitions.replace(row, a_one_off(run_at=NOON + DAY, **definition), now=now)
 
     assert after == evolve(row, **definition, version=row.version + 1, updated_at=now)
 
 
 def test_another_trigger_moves_the_next_fire_counted_from_the_anchor() -> None:
     """A service that starts every ten minutes does not starve an interval of an hour by declaring it anew."""
-    after = transitions.replace(HOURLY, a_schedule("@every 2h", anchor=NOW, payload=b"1"), now=NOW)
+    after = definitions.replace(HOURLY, a_schedule("@every 2h", anchor=NOW, payload=b"1"), now=NOW)
 
     assert after is not None
     assert (after.trigger, after.anchor, after.run_at, after.due_at) == ("@every 2h", NOON - HOUR, NOON + HOUR, NOON + HOUR)
@@ -158,7 +158,7 @@ def test_another_trigger_moves_the_next_fire_counted_from_the_anchor() -> None:
 
 def test_fires_that_the_new_trigger_had_before_it_came_are_not_caught_up() -> None:
     """It rules from now on: its first fire is the first one after now."""
-    after = transitions.replace(HOURLY, a_schedule("@every 7m", anchor=NOW), now=NOW)
+    after = definitions.replace(HOURLY, a_schedule("@every 7m", anchor=NOW), now=NOW)
 
     assert after is not None
     assert (after.anchor, after.run_at) == (NOON - HOUR + 28 * MINUTE, NOON - HOUR + 35 * MINUTE)
@@ -167,7 +167,7 @@ def test_fires_that_the_new_trigger_had_before_it_came_are_not_caught_up() -> No
 def test_a_fixed_delay_begins_when_it_comes() -> None:
     """It counts from the end of a run, which the fires of the former trigger were not."""
     delayed = "FIXED_DELAY=yes @every 20m"
-    after = transitions.replace(HOURLY, a_schedule(delayed, anchor=NOW), now=NOW)
+    after = definitions.replace(HOURLY, a_schedule(delayed, anchor=NOW), now=NOW)
 
     assert after is not None
     assert (after.trigger, after.anchor, after.run_at) == (delayed, NOW, NOW + 20 * MINUTE)
@@ -186,7 +186,7 @@ OWED: list[tuple[str, Task, datetime]] = [
 @pytest.mark.parametrize(("row", "now"), [case[1:] for case in OWED], ids=[case[0] for case in OWED])
 def test_a_fire_that_is_owed_survives_another_trigger(row: Task, now: datetime) -> None:
     """A restart of the service that declares its schedules loses no missed fire; the new trigger rules after that."""
-    after = transitions.replace(row, a_schedule("@every 2h", anchor=now, payload=b"1"), now=now)
+    after = definitions.replace(row, a_schedule("@every 2h", anchor=now, payload=b"1"), now=now)
 
     assert after is not None
     assert (after.run_at, after.due_at, after.attempt, after.state) == (row.run_at, row.due_at, row.attempt, row.state)
@@ -197,7 +197,7 @@ def test_a_schedule_that_becomes_a_one_off_takes_its_new_time() -> None:
     """Unless a fire is owed, which is then its only one."""
     new = a_one_off(run_at=NOON + DAY)
 
-    waiting, owed = transitions.replace(HOURLY, new, now=NOW), transitions.replace(HOURLY, new, now=NOON)
+    waiting, owed = definitions.replace(HOURLY, new, now=NOW), definitions.replace(HOURLY, new, now=NOON)
 
     assert waiting is not None
     assert owed is not None
@@ -209,19 +209,19 @@ def test_another_delay_of_a_one_off_counts_from_when_it_comes() -> None:
     """Unless its fire is owed: then that one stays."""
     row, new = a_one_off(run_at=NOON + 2 * HOUR, trigger="@after 2h"), a_one_off(run_at=NOW + 5 * HOUR, trigger="@after 5h")
 
-    waiting, owed = transitions.replace(row, new, now=NOW), transitions.replace(row, new, now=NOON + 2 * HOUR)
+    waiting, owed = definitions.replace(row, new, now=NOW), definitions.replace(row, new, now=NOON + 2 * HOUR)
 
     assert waiting is not None
     assert owed is not None
     assert (waiting.trigger, waiting.run_at) == ("@after 5h", NOW + 5 * HOUR)
     assert (owed.trigger, owed.run_at) == ("@after 5h", NOON + 2 * HOUR)
-    assert transitions.replace(row, evolve(new, trigger="@after 2h"), now=NOW) is None
+    assert definitions.replace(row, evolve(new, trigger="@after 2h"), now=NOW) is None
 
 
 def test_a_trigger_without_a_further_fire_takes_the_time_it_was_scheduled_for() -> None:
     """A replaced task is never left without a fire."""
     once = "@at 2024-06-01T11:15:00Z"
-    after = transitions.replace(HOURLY, a_schedule("@at 2024-06-01T11:15:00Z", anchor=NOON - HOUR), now=NOW)
+    after = definitions.replace(HOURLY, a_schedule("@at 2024-06-01T11:15:00Z", anchor=NOON - HOUR), now=NOW)
 
     assert after is not None
     assert (after.trigger, after.run_at) == (once, NOON - 3 * HOUR / 4)

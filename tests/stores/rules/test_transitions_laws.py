@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from duly.jobs import Request, Task, TaskState
 from duly.stores import Outcome
-from duly.stores.rules import transitions
+from duly.stores.rules import definitions, transitions
 from duly.triggers import next_fire_after
 from support.selection import fewer
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, trigger_of
@@ -143,13 +143,13 @@ class TaskWalk(RuleBasedStateMachine):
         assert self.row is not None
         trigger, _ = slate
         new = a_one_off(payload=payload) if trigger is None else a_schedule(trigger, anchor=self.now, payload=payload)
-        after = transitions.replace(self.row, new, now=self.now)
+        after = definitions.replace(self.row, new, now=self.now)
         assert (after is None) == ((self.row.trigger, self.row.payload) == (trigger, payload))
         if after is not None:
             kept = ("state", "paused", "attempt", "crashes", "fires", "lease_id", "request", "retry_at", "ended_at")
             assert [getattr(after, name) for name in kept] == [getattr(self.row, name) for name in kept]
             self._write(after)
-            assert transitions.replace(after, new, now=self.now) is None
+            assert definitions.replace(after, new, now=self.now) is None
 
     def _write(self, after: Task | None) -> None:
         assert self.row is not None
