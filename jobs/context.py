@@ -2,16 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
+from typing import Protocol, TypeVar, Unpack
 
 from attrs import field, frozen
 
+from duly.jobs.kinds import KindOrJob
 from duly.jobs.logs import RunFacts, RunLogger
 from duly.jobs.spawning import Spawning, When
 from duly.jobs.validators import require_span
-
-if TYPE_CHECKING:
-    from duly.jobs.typed import KindOrJob  # which needs this module
 
 T = TypeVar("T")
 
@@ -91,7 +89,7 @@ class JobContext:
         """Tell whether this node still holds the task, as far as it can know without asking: check before a side effect."""
         return self._lease_valid()
 
-    def spawn(self, slug: str, job: "KindOrJob", **when: Unpack[When]) -> None:
+    def spawn(self, slug: str, job: KindOrJob, **when: Unpack[When]) -> None:
         """Have a task created in the very write that records this run as done: with it, or not at all.
 
         A run that raises, is stopped, cut short or lost creates nothing; its next attempt asks anew. A slug that exists then is kept

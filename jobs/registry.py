@@ -21,9 +21,10 @@ from duly.jobs.errors import (
 )
 from duly.jobs.executor_choice import ExecutorChoice, check_executor
 from duly.jobs.keywords import check_keywords
+from duly.jobs.kinds import Payload
 from duly.jobs.options import OptionValues, TaskOptions
 from duly.jobs.task import Task
-from duly.jobs.typed import AnyJob, Payload, PayloadCodec, TypedFunction, TypedJob, Upgrade, call_of, codec_of, encode_payload
+from duly.jobs.typed import AnyJob, PayloadCodec, TypedFunction, TypedJob, Upgrade, call_of, codec_of, encode_payload
 from duly.jobs.validators import at_least, check_name, or_none
 from duly.jobs.validators import payload as valid_payload
 from duly.jobs.validators import slug as valid_slug

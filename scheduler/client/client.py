@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
 from duly.jobs import JobRegistry, Task
+from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.registry import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
-from duly.jobs.typed import AnyJob, KindOrJob, Payload
+from duly.jobs.typed import AnyJob
 from duly.scheduler.client.checks import check_if_exists, checked_query
 from duly.scheduler.client.paging import walk
 from duly.scheduler.rules import edits

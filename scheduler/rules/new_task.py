@@ -10,11 +10,12 @@ from attrs import evolve, field, frozen
 from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
 from duly.jobs.base import NO_KIND
 from duly.jobs.keywords import check_keywords
+from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
 from duly.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
 from duly.jobs.spawning import When
-from duly.jobs.typed import KindOrJob, Payload, encode_payload
+from duly.jobs.typed import encode_payload
 from duly.jobs.validators import NAME_LIMIT
 from duly.scheduler.errors import InvalidSchedule, TriggerNeverFires
 from duly.triggers import (
