@@ -32,6 +32,7 @@ from duly.jobs.retry import RetryPolicy
 from duly.jobs.task import Request, Task, TaskState, Then, TriggerSource
 from duly.jobs.typed import TypedJob
 from duly.triggers import MissingExtra
+from duly.triggers.exports import name_exports
 
 __all__ = [
     "PAYLOAD_LIMIT",
@@ -85,3 +86,5 @@ __all__ = [
     "UnreadablePayload",
     "current_run",
 ]
+
+name_exports(__name__)

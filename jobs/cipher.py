@@ -127,7 +127,7 @@ class PayloadKeys:
     keys: Mapping[str, bytes] = field(converter=_copy, validator=_ids, repr=False)
     newest: str = field(kw_only=True, validator=_known)
     require: bool = field(default=False, kw_only=True, validator=boolean)
-    _ciphers: "Mapping[str, AESGCM]" = field(init=False, repr=False)
+    _ciphers: Mapping[str, "AESGCM"] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the ciphers once."""

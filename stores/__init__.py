@@ -32,6 +32,7 @@ from duly.stores.records import (
     RunStatus,
 )
 from duly.stores.url import open_store
+from duly.triggers.exports import name_exports
 
 __all__ = [
     "ClockSkew",
@@ -65,3 +66,5 @@ __all__ = [
     "Unsupported",
     "open_store",
 ]
+
+name_exports(__name__)
