@@ -47,8 +47,11 @@ class JobContext:
     """One run of one fire; safe to use from the job's thread or coroutine, and worthless after the run."""
 
     slug: str
+    """Slug of the task."""
     kind: str
+    """Kind of the task."""
     node: str
+    """Name of the node that runs it."""
     fire_time: datetime
     """Nominal instant of the fire, in UTC; the same in every attempt at it."""
     attempt: int

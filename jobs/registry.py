@@ -60,8 +60,11 @@ class RegisteredJob:
     """
 
     job: Job
+    """What is called."""
     trigger: Trigger | str | None
+    """When its tasks fire unless they have a trigger of their own; None: they are one-offs."""
     options: TaskOptions
+    """How its tasks run unless they have options of their own."""
     max_concurrency: int | None = field(default=None, validator=or_none(at_least(1)))
     """Most runs of the kind at once on one node; None = as many as the node has room for."""
     global_limit: int | None = field(default=None, validator=or_none(at_least(1)))
@@ -95,9 +98,13 @@ class DeclaredTask:
     """A task that is created, if it is not there, whenever a scheduler with this registry starts."""
 
     slug: str = field(validator=valid_slug)
+    """Slug of the task."""
     kind: str
+    """Kind of the task."""
     payload: bytes = field(validator=valid_payload, repr=False)
+    """Payload of the task, as bytes."""
     payload_version: int = 1
+    """Format version of the payload."""
 
 
 class KnownJobs(ABC):

@@ -119,11 +119,17 @@ class CalendarIntervalTrigger(LooksBack):
     """
 
     interval: Interval
+    """Years, months, weeks or days from one fire to the next; at least a day."""
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
+    """Zone of the dates and of the time of day; UTC unless one is given."""
     at: time | None
+    """Time of day, without a zone; None: that of the fire before."""
     start: date | None
+    """Date of the first fire, from which all others are counted; None: each is counted from the fire before."""
     dst_gap: DstGap
+    """What becomes of a time of day that the clocks leave out: `run_after` (right after the gap) or `skip`."""
     dst_fold: DstFold
+    """What becomes of a time of day that comes twice: `once` (the first) or `both`."""
     _rule: LocalRule = field(eq=False, repr=False)
 
     def __init__(

@@ -46,10 +46,15 @@ class NewTask:
     """
 
     slug: str
+    """Name of the task, one in its namespace."""
     job: KindOrJob
+    """Its kind, or a job or class of that kind."""
     trigger: Trigger | str | None = field(default=None, kw_only=True)
+    """When it fires, as a trigger or its text, such as `@every 5m`; None: by its job's trigger."""
     at: datetime | None = field(default=None, kw_only=True)
+    """First fire, an aware datetime; None: `delay` or the trigger says. Not together with `delay`."""
     delay: timedelta | None = field(default=None, kw_only=True)
+    """First fire so long from now; zero: at once. None: `at` or the trigger says."""
     start_at: datetime | None = field(default=None, kw_only=True)
     """The trigger's fires before this are left out. Together with the next two, it makes the trigger the task's own."""
     end_at: datetime | None = field(default=None, kw_only=True)
@@ -63,6 +68,7 @@ class NewTask:
     options: TaskOptions | None = field(default=None, kw_only=True)
     """How it is run; None = as its job says."""
     metadata: Mapping[str, str] = field(factory=dict, kw_only=True)
+    """Labels for people and searches, text to text."""
     remote: bool = field(default=False, kw_only=True)
     """Allow a kind that only other nodes have registered."""
     once: bool = field(default=False, kw_only=True)

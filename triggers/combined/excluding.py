@@ -73,9 +73,13 @@ class Except(Trigger):
     """
 
     trigger: Trigger
+    """The trigger whose fires are left, unless they are excluded."""
     days: Days
+    """The excluded dates and weekdays, in `timezone`."""
     triggers: tuple[Trigger, ...]
+    """Triggers at whose fire times nothing fires."""
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
+    """Zone of the excluded dates and weekdays."""
 
     def __init__(self, trigger: Trigger, *excluded: Excluded, timezone: str | tzinfo | None = None) -> None:
         inner = require_jumpable(trigger, "Except")

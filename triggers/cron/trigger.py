@@ -64,10 +64,15 @@ class CronTrigger(LooksBack):
     """
 
     expression: str
+    """The normalised expression, without a zone before it; weekdays are names."""
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
+    """Zone of the wall-clock times."""
     dst_gap: DstGap
+    """What becomes of times that the clocks leave out: `run_after` (once, right after the gap) or `skip`."""
     dst_fold: DstFold
+    """What becomes of times that come twice: `once` (the first) or `both`."""
     hash_id: str | None
+    """What the values of `H` are worked out from, such as a slug; None without an `H`."""
     _times: CronTimes = field(eq=False)
     _rule: LocalRule = field(eq=False)
 
