@@ -11,9 +11,10 @@ from duly.triggers.base import CountsFrom, LooksBack
 from duly.triggers.errors import TriggerError, require_choice
 from duly.triggers.instants import TICK, require_aware
 from duly.triggers.interval.interval import Interval, format_interval, plain_interval, require_forward
-from duly.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
+from duly.triggers.localtime import DstFold, DstGap, LocalRule, local_rule
 from duly.triggers.options import write_options, zone_options
 from duly.triggers.search import bisect_fires, fire_times
+from duly.triggers.zones import load_zone
 
 __all__ = ["CalendarIntervalTrigger"]
 

@@ -6,7 +6,7 @@ from typing import TypeVar, Unpack
 
 from duly.jobs import JobRegistry, Task
 from duly.jobs.kinds import KindOrJob, Payload
-from duly.jobs.registry import FunctionSettings, JobSettings
+from duly.jobs.registered import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
 from duly.jobs.typed import AnyJob
 from duly.scheduler.client.checks import check_if_exists, checked_query

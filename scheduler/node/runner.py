@@ -12,7 +12,7 @@ from duly.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
 from duly.jobs.base import is_async
 from duly.jobs.logs import running
 from duly.jobs.payload import check_payload
-from duly.jobs.registry import KnownJobs, RegisteredJob
+from duly.jobs.registered import KnownJobs, RegisteredJob
 from duly.jobs.retry import class_names
 from duly.scheduler import waiting
 from duly.scheduler.clock import Clock

@@ -13,7 +13,7 @@ from duly.jobs.keywords import check_keywords
 from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
-from duly.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
+from duly.jobs.registered import DeclaredTask, KnownJobs, RegisteredJob
 from duly.jobs.spawning import When
 from duly.jobs.typed import encode_payload
 from duly.jobs.validators import NAME_LIMIT

@@ -10,9 +10,9 @@ from attrs import field, frozen
 from duly.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
 from duly.triggers.combined.nesting import require_jumpable, require_timetable, shown, write_parts, zones_of
 from duly.triggers.errors import TriggerError
-from duly.triggers.localtime import begin_of_day, clock_changes, date_at, load_zone
 from duly.triggers.options import write_options
 from duly.triggers.search import fires_at, first_fire_from
+from duly.triggers.zones import begin_of_day, clock_changes, date_at, load_zone
 
 __all__ = ["DateRange", "Except", "Excluded"]
 

@@ -18,9 +18,10 @@ from duly.triggers.cron.days import DayRules
 from duly.triggers.cron.fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, YEAR, Dialect, FieldReader, ParsedField
 from duly.triggers.cron.times import FIRST_YEAR, CronTimes
 from duly.triggers.errors import TriggerError, require_choice
-from duly.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
+from duly.triggers.localtime import DstFold, DstGap, LocalRule, local_rule
 from duly.triggers.options import read_options, write_options, zone_options
 from duly.triggers.search import bisect_fires
+from duly.triggers.zones import load_zone
 
 __all__ = ["CRON_ALIASES", "CronTrigger", "Dialect"]
 

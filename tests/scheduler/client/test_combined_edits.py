@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import pytest
 
 from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
-from duly.jobs.registry import JobSettings
+from duly.jobs.registered import JobSettings
 from duly.scheduler import StdScheduler
 from duly.scheduler.executors import PoolExecutor, ThreadExecutor
 from duly.scheduler.executors.remote import Answer
