@@ -27,11 +27,13 @@ from duly.jobs.executor_choice import ExecutorChoice
 from duly.jobs.logs import RunFacts, RunLogFilter, current_run
 from duly.jobs.options import Consistency, Misfire, Overlap, TaskOptions
 from duly.jobs.payload import PAYLOAD_LIMIT, PAYLOAD_MAX
-from duly.jobs.registry import DeclaredTask, JobRegistry, RegisteredJob
+from duly.jobs.registered import DeclaredTask, RegisteredJob
+from duly.jobs.registry import JobRegistry
 from duly.jobs.retry import RetryPolicy
 from duly.jobs.task import Request, Task, TaskState, Then, TriggerSource
 from duly.jobs.typed import TypedJob
 from duly.triggers import MissingExtra
+from duly.triggers.exports import name_exports
 
 __all__ = [
     "PAYLOAD_LIMIT",
@@ -85,3 +87,5 @@ __all__ = [
     "UnreadablePayload",
     "current_run",
 ]
+
+name_exports(__name__)

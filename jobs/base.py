@@ -91,8 +91,11 @@ class FunctionJob(Job):
     """
 
     kind: str
+    """Registered name of the job."""
     function: Callable[..., object]
+    """The function that is called."""
     arity: int
+    """How many of `(ctx, task)` it takes: 0, 1 or 2."""
 
     @classmethod
     def of(cls, kind: str, function: Callable[..., object]) -> "FunctionJob":

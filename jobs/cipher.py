@@ -125,9 +125,12 @@ class PayloadKeys:
     """
 
     keys: Mapping[str, bytes] = field(converter=_copy, validator=_ids, repr=False)
+    """Id to key; a key is 16, 24 or 32 bytes long."""
     newest: str = field(kw_only=True, validator=_known)
+    """Id of the key that encrypts."""
     require: bool = field(default=False, kw_only=True, validator=boolean)
-    _ciphers: "Mapping[str, AESGCM]" = field(init=False, repr=False)
+    """Whether a payload that is not encrypted counts as unreadable."""
+    _ciphers: Mapping[str, "AESGCM"] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Make the ciphers once."""

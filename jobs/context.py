@@ -2,16 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
+from typing import Protocol, TypeVar, Unpack
 
 from attrs import field, frozen
 
+from duly.jobs.kinds import KindOrJob
 from duly.jobs.logs import RunFacts, RunLogger
 from duly.jobs.spawning import Spawning, When
 from duly.jobs.validators import require_span
-
-if TYPE_CHECKING:
-    from duly.jobs.typed import KindOrJob  # which needs this module
 
 T = TypeVar("T")
 
@@ -49,8 +47,11 @@ class JobContext:
     """One run of one fire; safe to use from the job's thread or coroutine, and worthless after the run."""
 
     slug: str
+    """Slug of the task."""
     kind: str
+    """Kind of the task."""
     node: str
+    """Name of the node that runs it."""
     fire_time: datetime
     """Nominal instant of the fire, in UTC; the same in every attempt at it."""
     attempt: int
@@ -91,7 +92,7 @@ class JobContext:
         """Tell whether this node still holds the task, as far as it can know without asking: check before a side effect."""
         return self._lease_valid()
 
-    def spawn(self, slug: str, job: "KindOrJob", **when: Unpack[When]) -> None:
+    def spawn(self, slug: str, job: KindOrJob, **when: Unpack[When]) -> None:
         """Have a task created in the very write that records this run as done: with it, or not at all.
 
         A run that raises, is stopped, cut short or lost creates nothing; its next attempt asks anew. A slug that exists then is kept

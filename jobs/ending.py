@@ -9,6 +9,9 @@ from duly.triggers import DulyError
 class JobEnding(DulyError):
     """Raised by a job on purpose."""
 
+    reason: str
+    """Why, for the history."""
+
     def __init__(self, reason: str) -> None:
         """Give the reason, for the history; an exception, or whatever else is given, by its text."""
         super().__init__(str(reason))
@@ -17,6 +20,9 @@ class JobEnding(DulyError):
 
 class Retry(JobEnding):
     """Try again, after `after` or, without it, when the task's policy says; counts as a failed attempt against its limits."""
+
+    after: timedelta | None
+    """Time to wait before the retry; None: as the task's policy says."""
 
     def __init__(self, after: timedelta | None = None, reason: str = "") -> None:
         """Say when at the earliest, and why.

@@ -15,6 +15,11 @@ class JobError(DulyError):
 class InvalidJob(JobError, TypeError):
     """What was given as a job is none: no kind, no `execute`, or a function of too many parameters."""
 
+    job: object
+    """What was given as a job."""
+    expected: str
+    """What is expected instead."""
+
     def __init__(self, job: object, expected: str) -> None:
         """Name the object and say what was expected of it."""
         super().__init__(f"{job!r} is not a job: {expected}")
@@ -23,6 +28,13 @@ class InvalidJob(JobError, TypeError):
 
 class InvalidValue(JobError, ValueError):
     """A field of a task, a run or an option has a value that no store may keep."""
+
+    field: str
+    """Name of the field or argument, such as `limit` or `delays[2]`."""
+    value: object
+    """The refused value; of a payload or a key only its class."""
+    expected: str
+    """What is allowed there."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
         """Name the field, the value as it was given, and what is allowed there."""
@@ -41,6 +53,11 @@ class InvalidDelay(InvalidValue):
 class InvalidPayload(InvalidValue):
     """A payload is not of the class that its job is registered with, or has no form that a store can keep."""
 
+    kind: str
+    """Kind of the job."""
+    given: str
+    """Qualified name of the class that was given."""
+
     def __init__(self, kind: str, given: str, expected: str) -> None:
         """Name the kind, the class that was given, and what is expected: never the payload itself, which may be a secret."""
         super().__init__(f"payload of job {kind!r}", given, expected)
@@ -49,6 +66,9 @@ class InvalidPayload(InvalidValue):
 
 class UnreadablePayload(JobError):
     """A node cannot read the payload of a task: it is of another version or form, or encrypted with a key that the node does not have."""
+
+    problem: str
+    """Why it cannot be read, as a clause: `it is no JSON`."""
 
     def __init__(self, problem: str) -> None:
         """Say why, as a clause."""
@@ -59,6 +79,11 @@ class UnreadablePayload(JobError):
 class PayloadTooLarge(InvalidValue):
     """A payload is larger than the scheduler or the stores allow."""
 
+    size: int
+    """Size of the payload, in bytes."""
+    limit: int
+    """Largest size that is allowed, in bytes."""
+
     def __init__(self, payload: bytes, limit: int) -> None:
         """Name the size found and the limit, both in bytes: never the payload itself, which may be a secret."""
         super().__init__("payload", type(payload).__name__, f"at most {limit} bytes, this has {len(payload)}")
@@ -67,6 +92,11 @@ class PayloadTooLarge(InvalidValue):
 
 class JobNotPicklable(InvalidValue):
     """A job is to run in another process, and cannot be sent there."""
+
+    kind: str
+    """Kind of the job."""
+    problem: str
+    """What cannot be pickled, and why."""
 
     def __init__(self, kind: str, problem: str) -> None:
         """Name the kind, and what stands in the way."""
@@ -77,6 +107,11 @@ class JobNotPicklable(InvalidValue):
 class InvalidResult(JobError, TypeError):
     """A job returned something that is neither its task nor None."""
 
+    kind: str
+    """Kind of the job."""
+    returned: object
+    """What the job returned."""
+
     def __init__(self, kind: str, returned: object, what: str = "") -> None:
         """Name the kind of the job and what it returned, by its class if nothing better is said."""
         super().__init__(f"job {kind!r} returned {what or type(returned).__name__}: expected its Task to go on, or None to be removed")
@@ -85,6 +120,9 @@ class InvalidResult(JobError, TypeError):
 
 class JobAlreadyRegistered(JobError, ValueError):
     """A kind was registered twice; the first registration stands."""
+
+    kind: str
+    """The kind that is taken."""
 
     def __init__(self, kind: str, hint: str = "a kind names one job in a process") -> None:
         """Name the kind, and say why there can be no second one."""
@@ -103,6 +141,11 @@ class KindFetched(JobAlreadyRegistered):
 class JobNotRegistered(JobError, LookupError):
     """A kind that this process has not registered was asked for."""
 
+    kind: str
+    """The kind that was asked for."""
+    known: tuple[str, ...]
+    """The kinds that are registered here."""
+
     def __init__(self, kind: str, known: tuple[str, ...]) -> None:
         """Name the kind and those that are known."""
         names = ", ".join(map(repr, known)) or "none"
@@ -114,6 +157,9 @@ class JobNotRegistered(JobError, LookupError):
 
 class TimeLimitExceeded(DulyError):
     """Work took longer than its time limit and was stopped."""
+
+    limit: object
+    """The limit, a `timedelta`."""
 
     def __init__(self, limit: object) -> None:
         """Name the limit, a `timedelta`."""

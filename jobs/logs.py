@@ -22,10 +22,15 @@ class RunFacts:
     """Which run this is; plain values, so that another process can be told."""
 
     slug: str
+    """Slug of the task."""
     kind: str
+    """Kind of the task."""
     attempt: int
+    """Number of the attempt at this fire, from 1."""
     fire_time: datetime = field(converter=utc)
+    """Nominal instant of the fire, in UTC."""
     run_id: str
+    """Id of the run in the history."""
 
     @property
     def fields(self) -> dict[str, str | int]:

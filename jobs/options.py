@@ -73,13 +73,19 @@ class TaskOptions:
     """
 
     retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))
+    """When a failed run is tried again."""
     consistency: Consistency = field(default=Consistency.AT_LEAST_ONCE, converter=_consistency)
+    """Whether a fire whose run was lost is run again."""
     time_limit: timedelta | None = field(default=None, validator=or_none(positive))
+    """Longest run; None: no limit."""
     misfire: Misfire = field(default=Misfire.FIRE_ONCE, converter=_misfire)
+    """What becomes of fires that passed while nobody ran the task."""
     misfire_grace_time: timedelta | None = field(default=None, validator=or_none(positive))
+    """How late a fire may still run; None: no limit, but one minute for `Misfire.SKIP`."""
     catch_up_limit: int = field(default=100, validator=up_to(FIRES_MAX))
     """Most fires that wait to be made up under `Misfire.FIRE_ALL`; of more, the latest wait."""
     overlap: Overlap = field(default=Overlap.SKIP, converter=_overlap)
+    """What becomes of fires that passed while the previous run was still going."""
     queue_limit: int = field(default=100, validator=up_to(FIRES_MAX))
     """Most fires that wait under `Overlap.QUEUE_ALL`; of more, the latest wait."""
     max_fires: int | None = field(default=None, validator=or_none(at_least(1)))

@@ -72,13 +72,21 @@ class RetryPolicy:
     """
 
     limit: int | None = field(default=5, validator=or_none(at_least(0)))
+    """Most retries after the first run; None: no limit by count."""
     max_backoff: timedelta = field(default=timedelta(hours=1), validator=at_least(timedelta(0)))
+    """Longest wait between two tries."""
     min_backoff: timedelta = field(default=timedelta(seconds=1), validator=_up_to_max_backoff)
+    """Shortest wait between two tries."""
     multiplier: float = field(default=2.0, validator=at_least(1.0))
+    """Factor by which the wait grows from one retry to the next; 1 or more."""
     jitter: float = field(default=1.0, validator=fraction)
+    """Part of the wait above `min_backoff` that is left to chance, from 0 (none) to 1 (all)."""
     delays: tuple[timedelta, ...] = field(default=(), converter=_listed, validator=_delays)
+    """Fixed waits instead of growing ones, such as `(timedelta(seconds=10), timedelta(minutes=5))`; empty: none."""
     age_limit: timedelta | None = field(default=None, validator=or_none(positive))
+    """Time from the start of the first run after which there is no retry; None: no limit by age."""
     never: tuple[str, ...] = field(default=(), converter=_names, validator=_exceptions)
+    """Qualified names of exceptions that are not retried, such as `builtins.ValueError`; classes are converted."""
 
     def allows(self, *, failures: int, age: timedelta) -> bool:
         """Tell whether a run that has now failed `failures` times (at least 1) may be retried.

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypedDict, Unpack
+from typing import Protocol, TypedDict, Unpack
 
+from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.options import TaskOptions
 from duly.triggers import Trigger
-
-if TYPE_CHECKING:
-    from duly.jobs.typed import KindOrJob, Payload  # which needs the context, which needs this
 
 
 class When(TypedDict, total=False):
@@ -20,7 +18,7 @@ class When(TypedDict, total=False):
     start_at: datetime | None
     end_at: datetime | None
     jitter: timedelta | None
-    payload: "Payload"
+    payload: Payload
     payload_version: int
     options: TaskOptions | None
     metadata: Mapping[str, str]
@@ -30,5 +28,5 @@ class When(TypedDict, total=False):
 class Spawning(Protocol):
     """Takes what a run asks to be created with its end; called from any thread."""
 
-    def __call__(self, slug: str, job: "KindOrJob", **when: Unpack[When]) -> None:
+    def __call__(self, slug: str, job: KindOrJob, **when: Unpack[When]) -> None:
         """Keep it until the run ends, or refuse it with the error that scheduling it would raise."""

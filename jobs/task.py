@@ -61,8 +61,11 @@ class Request(StrEnum):
     """What somebody asks of the holder of a running task; seen at its next heartbeat at the latest."""
 
     NONE = "none"
+    """Nothing is asked."""
     STOP = "stop"
+    """End the run."""
     RUN_NOW = "run_now"
+    """Run the task once more, as soon as this run has ended."""
 
 
 @frozen(kw_only=True)
@@ -74,7 +77,9 @@ class Task:
     """
 
     slug: str = field(validator=slug)
+    """Name of the task, one in its namespace; 1 to 255 characters."""
     kind: str = field(validator=name)
+    """Registered name of the job that runs it."""
     run_at: datetime = field(converter=utc)
     """Fire time: the nominal instant of the current or next run."""
     run_at_from: RunAtSource = field(default=RunAtSource.CALLER, converter=RunAtSource)
@@ -88,20 +93,26 @@ class Task:
     namespace: str = field(default="default", validator=name)
     """The tenant; a store stamps its own on what it writes."""
     payload: bytes = field(default=b"", validator=payload, repr=False)
+    """Argument of the job, at most 512 KiB; the scheduler's `payload_limit` is lower."""
     payload_version: int = field(default=1, validator=at_least(1))
     """The format of the payload, for the job to tell old from new."""
     trigger: str | None = field(default=None, validator=trigger_text)
     """Text form of the trigger, if it has one."""
     trigger_from: TriggerSource = field(default=TriggerSource.TASK, converter=TriggerSource)
+    """Whether the trigger is the task's own or its job's."""
     options: TaskOptions = field(default=DEFAULT_OPTIONS, validator=instance_of(TaskOptions))
+    """How it is run."""
     metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
+    """Labels for people and searches, text to text; no job reads them."""
     declared: str | None = None
     """Digest of the declaration in code that this definition came from; None: no code declared it."""
     needs: int = field(default=1, validator=at_least(1))
     """Lowest `RECORD_VERSION` that a node must have to run the task; nodes of older versions pass it over."""
 
     state: TaskState = field(default=TaskState.SCHEDULED, converter=TaskState)
+    """Where it is on its way."""
     paused: bool = False
+    """Whether no new run starts until it is resumed."""
     due_at: datetime | None = field(default=None, converter=utc_or_none)
     """Earliest instant at which the task may be locked: its fire time, its retry time or the end of its lease; None = never."""
     retry_at: datetime | None = field(default=None, converter=utc_or_none)
@@ -133,7 +144,9 @@ class Task:
     instance: str | None = None
     """Instance id of that node, which tells two nodes of one name apart; None: nobody holds the lease, or the node has no such id."""
     locked_at: datetime | None = field(default=None, converter=utc_or_none)
+    """When it was locked; None while nobody holds it."""
     request: Request = field(default=Request.NONE, converter=Request)
+    """What its holder is asked for."""
 
     result: str | None = field(default=None, converter=storable, repr=False)
     """Text the last run left, bounded."""
@@ -143,7 +156,9 @@ class Task:
     version: int = 1
     """Grows with every write but a heartbeat; an edit names the version it was made on."""
     created_at: datetime | None = field(default=None, converter=utc_or_none)
+    """When it was created; None before a store has it."""
     updated_at: datetime | None = field(default=None, converter=utc_or_none)
+    """When it was last written; None before a store has it."""
     etag: object = field(default=None, eq=False, repr=False)
     """Opaque to all but the store that set it; not part of the value."""
 
@@ -185,3 +200,4 @@ class Then(Task):
     """
 
     after: timedelta = field(validator=at_least(timedelta(0)))
+    """Time from the end of this run to the next step; zero or longer."""

@@ -26,14 +26,15 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
 
-from attrs import AttrsInstance, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from duly.jobs.base import Job, Returned, TypedCall
 from duly.jobs.context import JobContext
 from duly.jobs.converting import PROBLEMS_MAX, default_converter, no_json, problems
 from duly.jobs.errors import InvalidPayload, InvalidValue, UnreadablePayload
+from duly.jobs.kinds import Payload
 from duly.jobs.task import Task
 from duly.jobs.validators import at_least
 
@@ -44,16 +45,6 @@ P = TypeVar("P")
 
 Upgrade = Callable[[int, Any], Any]
 """Takes the version and the decoded JSON of an older payload, and returns the JSON that the newest version has."""
-
-
-class DataclassInstance(Protocol):
-    """An object of a dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-Payload = bytes | AttrsInstance | DataclassInstance
-"""What a task can be scheduled with: bytes as they are, or an object of the class that its job was registered with."""
 
 
 class TypedJob(ABC, Generic[P]):
@@ -117,9 +108,6 @@ class TypedFunction(TypedJob[Any]):
 
 AnyJob = Job | TypedJob[Any]
 """What can be registered."""
-
-KindOrJob = str | AnyJob | type[Job] | type[TypedJob[Any]]
-"""How a job is named: by its kind, or by a job (or its class) of that kind. The registered one runs."""
 
 
 def call_of(job: TypedJob[Any]) -> tuple[Job, "PayloadCodec"]:

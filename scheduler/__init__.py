@@ -79,6 +79,7 @@ from duly.stores import (
     Unsupported,
 )
 from duly.triggers import DulyError, NaiveDatetime, TriggerError
+from duly.triggers.exports import name_exports
 
 __all__ = [
     "AlreadyAcknowledged",
@@ -164,3 +165,5 @@ __all__ = [
     "scheduler_from_context",
     "store_from_config",
 ]
+
+name_exports(__name__)

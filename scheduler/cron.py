@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Self, Unpack
 
 from duly.jobs import FunctionJob, JobRegistry
-from duly.jobs.registry import JobSettings
+from duly.jobs.registered import JobSettings
 from duly.scheduler.blocking import BlockingScheduler
 from duly.scheduler.config import Settings
 from duly.stores import JobStore

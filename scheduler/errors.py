@@ -13,6 +13,11 @@ class SchedulerError(DulyError):
 class InvalidSchedule(JobError, ValueError):
     """What was given as the time of a task does not say when."""
 
+    slug: str
+    """Slug of the task."""
+    problem: str
+    """What is wrong."""
+
     def __init__(self, slug: str, problem: str) -> None:
         """Name the slug and what is wrong."""
         super().__init__(f"task {slug!r}: {problem}")
@@ -21,6 +26,9 @@ class InvalidSchedule(JobError, ValueError):
 
 class TriggerNeverFires(InvalidSchedule):
     """The trigger has no fire time from now on."""
+
+    trigger: object
+    """The trigger, or its text."""
 
     def __init__(self, slug: str, trigger: object) -> None:
         """Name the slug and show the trigger."""
@@ -39,6 +47,13 @@ class SchedulerClosed(SchedulerError):
 class InvalidConfig(SchedulerError, ValueError):
     """A configuration says what cannot be understood."""
 
+    place: str
+    """Where the configuration came from, such as a file's path."""
+    key: str | None
+    """The key at fault; None where the whole is."""
+    problem: str
+    """What is wrong."""
+
     def __init__(self, place: str, key: str | None, problem: str) -> None:
         """Name the place, the key if it is one key's fault, and what is wrong. The value of a password is never shown."""
         super().__init__(f"{place}: {problem}" if key is None else f"{place}: {key!r}: {problem}")
@@ -47,6 +62,9 @@ class InvalidConfig(SchedulerError, ValueError):
 
 class NoScheduler(SchedulerError, LookupError):
     """There is no scheduler in this context, or none that can be called from here."""
+
+    problem: str
+    """What is missing."""
 
     def __init__(self, problem: str) -> None:
         """Say what is missing."""
@@ -57,6 +75,11 @@ class NoScheduler(SchedulerError, LookupError):
 class AlreadyAcknowledged(SchedulerError):
     """A fetched task was acknowledged whose run is over, or in other hands; nothing was written by that."""
 
+    run_id: str
+    """Id of the run, which is its lease id."""
+    reason: str
+    """Why it cannot be acknowledged."""
+
     def __init__(self, run_id: str, reason: str) -> None:
         """Give the id of the run, which is its lease id, and say why it cannot be acknowledged."""
         super().__init__(f"run {run_id} cannot be acknowledged: {reason}")
@@ -65,6 +88,9 @@ class AlreadyAcknowledged(SchedulerError):
 
 class WrongThread(SchedulerError):
     """A blocking call came from the thread that would have to serve it: it could only wait for itself."""
+
+    call: str
+    """Name of the method that was called."""
 
     def __init__(self, call: str) -> None:
         """Name the call."""
@@ -88,6 +114,11 @@ class WrongLoop(SchedulerError):
 
 class ForkedScheduler(SchedulerError):
     """The process was forked after the scheduler was made: its thread and connections stayed with the parent."""
+
+    parent: int
+    """Process id of the scheduler's process."""
+    child: int
+    """Process id of its fork."""
 
     def __init__(self, parent: int, child: int) -> None:
         """Give both process ids."""
@@ -116,6 +147,11 @@ class MainNotGuarded(SchedulerError):
 class ProcessDied(SchedulerError):
     """The process in which a job ran ended by itself, before the job did: a crash, `os._exit`, or the kernel short of memory."""
 
+    pid: int
+    """Process id of the job's process."""
+    status: int
+    """Exit status; negative: the number of the signal that ended it."""
+
     def __init__(self, pid: int, status: int) -> None:
         """Give its id, and its exit status: negative for the signal that ended it."""
         super().__init__(f"the process of the job ({pid}) ended before the job did: {_how_it_ended(status)}")
@@ -133,6 +169,9 @@ def _how_it_ended(status: int) -> str:
 
 class ExecutorFailed(SchedulerError):
     """The executor to which a job was handed could not run it, or lost it: it is shut down, broken, or cannot pickle the job."""
+
+    kind: str
+    """Kind of the job."""
 
     def __init__(self, kind: str, executor: object, problem: BaseException) -> None:
         """Name the kind and the executor; its error is the `__cause__`."""

@@ -2,7 +2,7 @@
 
 from attrs import frozen
 
-from duly.jobs.registry import KnownJobs
+from duly.jobs.registered import KnownJobs
 from duly.scheduler.clock import StoreClock
 from duly.scheduler.config import SchedulerConfig
 from duly.scheduler.events.events import Event, Events

@@ -65,8 +65,10 @@ class StdScheduler(Client):
         """
         check_wiring(store, jobs, clock)
         check_settings(settings)
-        self.config = SchedulerConfig(**settings)
-        self.clock = clock or SystemClock()
+        self.config: SchedulerConfig = SchedulerConfig(**settings)
+        """The settings of this node."""
+        self.clock: Clock = clock or SystemClock()
+        """The node's own clock, from which the store's time is followed."""
         opened = store if store is not None and not isinstance(store, str) else open_store(store or store_url())
         if self.config.keys is not None:
             opened = EncryptedStore(opened, self.config.keys)

@@ -33,6 +33,7 @@ from duly.stores.records import (
 )
 from duly.stores.url import open_store
 from duly.stores.wrapped import WrappedStore
+from duly.triggers.exports import name_exports
 
 __all__ = [
     "BaseStore",
@@ -69,3 +70,5 @@ __all__ = [
     "WrappedStore",
     "open_store",
 ]
+
+name_exports(__name__)

@@ -24,6 +24,7 @@ from duly.triggers.combined.holidays import read_holidays
 from duly.triggers.combined.jitter import Jittered
 from duly.triggers.cron.trigger import CronTrigger, Dialect
 from duly.triggers.errors import DulyError, MissingExtra, NaiveDatetime, TriggerError
+from duly.triggers.exports import name_exports
 from duly.triggers.instants import END_OF_TIME, TICK, require_aware
 from duly.triggers.interval.interval import Interval, format_interval, parse_interval
 from duly.triggers.localtime import DstFold, DstGap
@@ -88,3 +89,5 @@ __all__ = [
     "validate_trigger",
     "weekly_on",
 ]
+
+name_exports(__name__)

@@ -9,8 +9,8 @@ from datetime import timedelta, tzinfo
 from duly.triggers.cron.fields import HOUR, MINUTE, WEEKDAY, FieldSpec
 from duly.triggers.errors import TriggerError
 from duly.triggers.interval.interval import Interval, format_interval, plain_interval, require_forward
-from duly.triggers.localtime import load_zone
 from duly.triggers.options import write_options, zone_options
+from duly.triggers.zones import load_zone
 
 __all__ = [
     "DAILY",

@@ -11,9 +11,10 @@ from duly.triggers.base import CountsFrom, LooksBack
 from duly.triggers.errors import TriggerError, require_choice
 from duly.triggers.instants import TICK, require_aware
 from duly.triggers.interval.interval import Interval, format_interval, plain_interval, require_forward
-from duly.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
+from duly.triggers.localtime import DstFold, DstGap, LocalRule, local_rule
 from duly.triggers.options import write_options, zone_options
 from duly.triggers.search import bisect_fires, fire_times
+from duly.triggers.zones import load_zone
 
 __all__ = ["CalendarIntervalTrigger"]
 
@@ -119,11 +120,17 @@ class CalendarIntervalTrigger(LooksBack):
     """
 
     interval: Interval
+    """Years, months, weeks or days from one fire to the next; at least a day."""
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
+    """Zone of the dates and of the time of day; UTC unless one is given."""
     at: time | None
+    """Time of day, without a zone; None: that of the fire before."""
     start: date | None
+    """Date of the first fire, from which all others are counted; None: each is counted from the fire before."""
     dst_gap: DstGap
+    """What becomes of a time of day that the clocks leave out: `run_after` (right after the gap) or `skip`."""
     dst_fold: DstFold
+    """What becomes of a time of day that comes twice: `once` (the first) or `both`."""
     _rule: LocalRule = field(eq=False, repr=False)
 
     def __init__(

@@ -48,6 +48,17 @@ class TriggerError(DulyError, ValueError):
     fault, `value` what stands there and `expected` what is allowed there: each is None where it does not apply.
     """
 
+    problem: str
+    """What is wrong, without the place: `is out of range`."""
+    text: str | None
+    """What the user wrote, whole, or the trigger's repr; None where neither is known."""
+    field: str | None
+    """The part at fault, such as `hour`; None where the whole is."""
+    value: str | None
+    """What stands in that part; None where no part is named."""
+    expected: str | None
+    """What is allowed there; None where nothing can be said."""
+
     def __init__(
         self, problem: str, *, text: str | None = None, field: str | None = None, value: str | None = None, expected: str | None = None
     ) -> None:
@@ -62,6 +73,11 @@ class TriggerError(DulyError, ValueError):
 class NaiveDatetime(DulyError, ValueError):
     """A datetime without a time zone, refused at the door: guessing its zone would move the instant."""
 
+    what: str
+    """Name of the argument."""
+    value: object
+    """What was given in its place."""
+
     def __init__(self, what: str, value: object) -> None:
         """Name the argument (`what`) and the `value` that came in its place."""
         super().__init__(f"{what} must be an aware datetime (with a time zone), not {value!r}")
@@ -70,6 +86,11 @@ class NaiveDatetime(DulyError, ValueError):
 
 class MissingExtra(DulyError, ImportError):
     """Something needs packages that are not installed."""
+
+    what: str
+    """What needs the packages, such as `CurlJob`."""
+    extra: str
+    """The extra that brings them, such as `http`."""
 
     def __init__(self, what: str, extra: str) -> None:
         """Name what needs them and the extra that brings them."""

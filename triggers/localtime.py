@@ -1,34 +1,19 @@
 """Wall-clock times to instants: the rules for the daylight-saving gap and fold. Pure.
 
-Instants are datetimes in UTC, and so are wall times, which are only what the zone's clock reads: `wall = instant +
-offset`. Nothing is ever in the zone itself: comparing aware datetimes of one zone ignores `fold` (PEP 495), and
-following such a comparison can loop for ever.
+Instants and wall times are both datetimes in UTC, as in `duly.triggers.zones`.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 
-from duly.triggers.errors import TriggerError
 from duly.triggers.instants import BEGIN_OF_TIME, END_OF_TIME, TICK, require_aware
+from duly.triggers.zones import ClockChange, block_of, clock_changes, fixed_offset, offset_at, start_of_block
 
-__all__ = [
-    "ClockChange",
-    "DstFold",
-    "DstGap",
-    "LocalRule",
-    "WallTimes",
-    "begin_of_day",
-    "clock_changes",
-    "date_at",
-    "load_zone",
-    "local_rule",
-]
+__all__ = ["DstFold", "DstGap", "LocalRule", "WallTimes", "local_rule"]
 
 DstGap = Literal["run_after", "skip"]
 """Wall times that are lost where the clocks go forward: fire once, right after the gap, or not at all."""
@@ -36,16 +21,11 @@ DstFold = Literal["once", "both"]
 """Wall times that come twice where the clocks go back: fire the first time only, or both times."""
 
 _ZERO = timedelta(0)
-_SECOND = timedelta(seconds=1)
 # Two offsets differ by less than this: Python allows none of a day or more. So instants that are farther apart than this
 # are in the order of their wall times, whatever the clocks did between them. (No change ever moved them by more than a day.)
 _REACH = timedelta(days=2)
-# Two changes within one such step could cancel each other and be missed. The closest that the tz database knows are four
-# days less twenty minutes apart (Freetown, 1939), and since 1970 seven days less an hour.
-_STEP = timedelta(days=2)
 # A little short of the calendar's ends, so that a zone's offset never leads out of it.
 _EARLIEST, _LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9991, 1, 1, tzinfo=UTC)
-_BLOCK_BITS = 6  # changes are looked for and kept in blocks of 64 days, counted from the calendar's beginning
 
 
 class WallTimes(Protocol):
@@ -58,95 +38,8 @@ class WallTimes(Protocol):
         """Return how many lie in after < time <= until; 0 when the span is empty or reversed."""
 
 
-@frozen
-class ClockChange:
-    """An instant at which the zone's offset from UTC changes."""
-
-    at: datetime
-    before: timedelta
-    after: timedelta
-
-    @property
-    def old_wall(self) -> datetime:
-        """The wall time that the clocks would have shown without the change."""
-        return self.at + self.before
-
-    @property
-    def new_wall(self) -> datetime:
-        """The wall time that they show instead."""
-        return self.at + self.after
-
-    @property
-    def is_gap(self) -> bool:
-        """Whether the walls from `old_wall` to `new_wall` never come; otherwise those from new to old come twice."""
-        return self.after > self.before
-
-
-def load_zone(timezone: str | tzinfo) -> ZoneInfo:
-    """Return the zone of an IANA name; a zone without a name is refused, because it could not be written down."""
-    expected = "an IANA name such as Europe/Paris, or a ZoneInfo made from one"
-    if timezone is UTC:
-        return ZoneInfo("UTC")
-    if isinstance(timezone, ZoneInfo) and timezone.key:
-        return timezone
-    if not isinstance(timezone, str):
-        raise TriggerError("has no name", field="timezone", value=repr(timezone), expected=expected)
-    try:
-        return ZoneInfo(timezone)
-    except (ValueError, OSError, LookupError) as error:  # not found, not a name, or the name of a folder
-        raise TriggerError("is unknown", field="timezone", value=timezone, expected=expected) from error
-
-
 def _clamp(instant: datetime) -> datetime:
     return instant if _EARLIEST < instant < _LATEST else max(_EARLIEST, min(instant, _LATEST))
-
-
-def clock_changes(zone: ZoneInfo, after: datetime, until: datetime) -> Iterator[ClockChange]:
-    """Yield the changes with after < at <= until, in their order."""
-    if _fixed_offset(zone) is not None:
-        return
-    for block in range(_block(after), _block(until) + 1):
-        for change in _changes_in(zone, block):
-            if after < change.at <= until:
-                yield change
-
-
-def _fixed_offset(zone: ZoneInfo) -> timedelta | None:
-    return zone.utcoffset(None)  # only a zone without clock changes can answer without a time
-
-
-def _block(instant: datetime) -> int:
-    return instant.toordinal() >> _BLOCK_BITS
-
-
-def _start_of(block: int) -> datetime:
-    return datetime.fromordinal(block << _BLOCK_BITS).replace(tzinfo=UTC)
-
-
-@lru_cache(maxsize=8192)
-def _changes_in(zone: ZoneInfo, block: int) -> tuple[ClockChange, ...]:
-    """Return the changes after the beginning of a block, up to and including its end."""
-    found = list[ClockChange]()
-    begin, until = _start_of(block), _start_of(block + 1)
-    before = _offset_at(zone, begin)
-    while begin < until:
-        end = begin + _STEP
-        offset = _offset_at(zone, end)
-        if offset != before:
-            found.append(ClockChange(_first_instant_off(before, zone, begin), before, offset))
-        begin, before = end, offset
-    return tuple(found)
-
-
-def _offset_at(zone: ZoneInfo, instant: datetime) -> timedelta:
-    # A ZoneInfo knows its offset at every time; the type allows None for a tzinfo that does not.
-    return instant.astimezone(zone).utcoffset() or _ZERO
-
-
-def _first_instant_off(offset: timedelta, zone: ZoneInfo, begin: datetime) -> datetime:
-    """Return the first instant within a step of `begin` at which the zone's offset is another: a whole second, as all changes."""
-    changed = bisect_left(range(_STEP // _SECOND), True, key=lambda second: _offset_at(zone, begin + second * _SECOND) != offset)  # noqa: FBT003
-    return begin + changed * _SECOND
 
 
 class _Calm(NamedTuple):
@@ -163,8 +56,8 @@ _NEVER = _Calm(END_OF_TIME, BEGIN_OF_TIME, _ZERO)
 @lru_cache(maxsize=8192)
 def _calm_stretches(zone: ZoneInfo, block: int) -> tuple[_Calm, ...]:
     """Return what of a block is calm."""
-    begin, until = _start_of(block), _start_of(block + 1)
-    found, offset = list[_Calm](), _offset_at(zone, begin)
+    begin, until = start_of_block(block), start_of_block(block + 1)
+    found, offset = list[_Calm](), offset_at(zone, begin)
     for change in clock_changes(zone, begin - _REACH, until + _REACH):
         found.append(_Calm(begin, min(change.at - _REACH, until), change.before))
         begin, offset = change.at + _REACH, change.after
@@ -174,28 +67,10 @@ def _calm_stretches(zone: ZoneInfo, block: int) -> tuple[_Calm, ...]:
 
 def _calm_at(zone: ZoneInfo, instant: datetime) -> _Calm | None:
     """Return the calm stretch that an instant lies in, or None near a change."""
-    for calm in _calm_stretches(zone, _block(instant)):
+    for calm in _calm_stretches(zone, block_of(instant)):
         if calm.begin <= instant < calm.end:
             return calm
     return None
-
-
-def begin_of_day(zone: ZoneInfo, day: date) -> datetime:
-    """Return the first instant of a date in a zone: where midnight is left out the clock change, where it comes twice the first."""
-    midnights = (datetime.combine(day, time(fold=fold), zone) for fold in (0, 1))
-    try:
-        early, late = sorted(midnight.astimezone(UTC) for midnight in midnights)
-    except OverflowError:  # at an end of the calendar, where the zone's offset leads out of it
-        return datetime.combine(day, time(), UTC)
-    return next((change.at for change in clock_changes(zone, early - TICK, late) if change.is_gap), early)
-
-
-def date_at(zone: ZoneInfo, instant: datetime) -> date:
-    """Return the date that a zone's calendar shows at an instant in UTC; at the ends of the calendar, UTC's."""
-    try:
-        return instant.astimezone(zone).date()
-    except OverflowError:
-        return instant.date()
 
 
 @lru_cache(maxsize=1024)
@@ -219,7 +94,7 @@ class LocalRule:
 
     @_memory.default
     def _first_memory(self) -> list[_Calm]:
-        fixed = _fixed_offset(self.zone)
+        fixed = fixed_offset(self.zone)
         return [_NEVER if fixed is None else _Calm(BEGIN_OF_TIME, END_OF_TIME, fixed)]
 
     def next_fire_time(self, times: WallTimes, prev: datetime) -> datetime | None:
@@ -263,7 +138,7 @@ class LocalRule:
     def wall_at(self, instant: datetime) -> datetime:
         """Return what the zone's clock reads at an instant (aware)."""
         instant = _clamp(require_aware(instant, "prev"))
-        return instant + _offset_at(self.zone, instant)
+        return instant + offset_at(self.zone, instant)
 
     def day_of(self, fire: datetime) -> datetime:
         """Return the day (its time of day means nothing) of the wall time that fired at an instant: caught up, it was on the day lost."""
@@ -282,13 +157,13 @@ class LocalRule:
             wall = self._wall_after(change)
             if self._catches_up(times, change) and times.next_wall(wall) != change.new_wall:
                 total += 1
-        return total + times.count_walls(wall, until + _offset_at(self.zone, until))
+        return total + times.count_walls(wall, until + offset_at(self.zone, until))
 
     def _walk(self, times: WallTimes, prev: datetime) -> datetime | None:
         """Go from one stretch of constant offset to the next; the way that is right next to a change, too."""
         begin, after = prev, self._first_wall(prev)
         while True:
-            offset = _offset_at(self.zone, begin)
+            offset = offset_at(self.zone, begin)
             change = next(clock_changes(self.zone, begin, begin + _REACH), None)
             end = change.at if change else begin + _REACH
             wall = times.next_wall(after)
@@ -301,13 +176,13 @@ class LocalRule:
             elif wall is not None:
                 # Jump: nothing of the schedule lies between here and the neighbourhood of that wall time.
                 begin = max(end, wall - _REACH)
-                after = begin + _offset_at(self.zone, begin) - TICK
+                after = begin + offset_at(self.zone, begin) - TICK
             else:
                 return None
 
     def _first_wall(self, instant: datetime) -> datetime:
         """Return the wall time after which to search when everything up to `instant` is past."""
-        wall = instant + _offset_at(self.zone, instant)
+        wall = instant + offset_at(self.zone, instant)
         if not self.repeats:
             for change in clock_changes(self.zone, instant - _REACH, instant):
                 if not change.is_gap:

@@ -24,9 +24,13 @@ class Missed:
     """
 
     count: int
+    """How many fire times passed; a lower bound where `exact` is False."""
     first: datetime | None
+    """The earliest of them, in UTC; None if there is none."""
     latest: datetime | None
+    """The latest of them, in UTC; None if there is none."""
     exact: bool = True
+    """Whether `count` is exact, and not a lower bound."""
 
 
 @bounded_search()

@@ -37,9 +37,13 @@ class SimpleTrigger(LooksBack):
     """
 
     interval: timedelta
+    """Time from one fire to the next; longer than zero. With `fixed_delay`, from the end of a run to the next fire."""
     start: datetime | None = field(default=None, kw_only=True, converter=_aware_start)
+    """First fire time, from which all others are counted, in UTC; None: each is counted from the fire before."""
     times: int | None = field(default=None, kw_only=True)
+    """Most fires, counted from `start`; None: no end."""
     fixed_delay: bool = field(default=False, kw_only=True)
+    """Whether the interval begins when a run ends, instead of at its fire time."""
 
     def __attrs_post_init__(self) -> None:
         expected = "a timedelta longer than zero"
@@ -138,6 +142,7 @@ class OnceTrigger(_FiresOnce):
     """Fires once, at the instant `at` (aware; kept in UTC)."""
 
     at: datetime = field(converter=_aware_at)
+    """The one fire time, in UTC."""
 
     @property
     def counts_from(self) -> CountsFrom:
@@ -162,6 +167,7 @@ class AfterTrigger(_FiresOnce):
     """
 
     interval: Interval = field(converter=plain_interval)
+    """Time from the scheduling to the fire, such as `1 week` or `timedelta(hours=6)`."""
 
     def __attrs_post_init__(self) -> None:
         require_forward(self.interval)

@@ -38,6 +38,15 @@ _FIELD_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 class CurlFailed(JobError):
     """A request got no answer, or one that does not count as success."""
 
+    method: str
+    """HTTP method of the request."""
+    url: str
+    """URL of the last request, without user and password."""
+    status: int | None
+    """HTTP status of the answer; None if no whole answer came."""
+    body: str
+    """Start of the answer's body; empty if no whole answer came."""
+
     def __init__(self, method: str, url: str, reason: str, *, status: int | None = None, body: str = "") -> None:
         """Name the request and what went wrong; `status` is None if no whole answer came, `body` its start."""
         super().__init__(f"{method} {url}: {reason}")
@@ -134,13 +143,21 @@ class CurlJob(Job):
     """
 
     url: str = field(validator=_url)
+    """Absolute http or https URL."""
     kind: str = field(default="curl", kw_only=True)
+    """Registered name of the job."""
     method: str = field(default="GET", kw_only=True, converter=_method)
+    """HTTP method, in upper case."""
     headers: Mapping[str, str] = field(default=None, kw_only=True, converter=_headers, repr=False)
+    """Headers of the request, names to ASCII texts; None: none."""
     body: bytes | None = field(default=None, kw_only=True, converter=_body, repr=False)
+    """Body of the request; text is sent as UTF-8. None: no body."""
     follow_redirects: bool = field(default=True, kw_only=True, validator=_boolean)
+    """Whether redirects are followed, at most 10; if not, a 3xx is the answer."""
     time_limit: timedelta | None = field(default=timedelta(seconds=30), kw_only=True, validator=or_none(positive))
+    """Longest time for the whole request, from the look-up of the name to the body; None: no limit of its own."""
     ok: Container[int] = field(default=range(200, 400), kw_only=True)
+    """Statuses that count as success; a range, a set, or anything that has `in`."""
 
     async def execute(self, ctx: JobContext, task: Task, /) -> Task:
         """Make the request and return the task with its result.

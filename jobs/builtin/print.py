@@ -19,7 +19,9 @@ class PrintJob(Job):
     """
 
     kind: str = "print"
+    """Registered name of the job."""
     stream: TextIO | None = field(default=None, repr=False)
+    """Where to print; None: what `sys.stdout` is at that moment."""
 
     def execute(self, ctx: JobContext, task: Task, /) -> Task:
         """Print the line, in a thread: a terminal or a pipe may block."""

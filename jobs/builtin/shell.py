@@ -36,6 +36,9 @@ class InvalidCommand(InvalidValue):
 class CommandNotStarted(JobError):
     """A command could not be started; the operating system's error is the `__cause__`."""
 
+    command: Command
+    """The command: a line for the shell, or an argv."""
+
     def __init__(self, command: Command, reason: object) -> None:
         """Name the command and what the operating system says."""
         super().__init__(f"cannot start {_shown(command)}: {reason}")
@@ -44,6 +47,15 @@ class CommandNotStarted(JobError):
 
 class ShellFailed(JobError):
     """A command ended with another exit status than 0."""
+
+    command: Command
+    """The command: a line for the shell, or an argv."""
+    status: int
+    """Exit status, never 0; negative: the number of the signal that ended it."""
+    stdout: str
+    """Its output, up to 4 KiB: the first and the last 2 KiB of more."""
+    stderr: str
+    """Its error output, bounded likewise."""
 
     def __init__(self, command: Command, status: int, stdout: str, stderr: str) -> None:
         """Name the exit status (negative: the signal that ended it) and the bounded output; the message shows stderr, or else stdout."""
@@ -123,10 +135,15 @@ class ShellJob(Job):
     """
 
     command: Command | None = field(default=None, converter=_command)
+    """A line for `/bin/sh`, or an argv such as `["rsync", "-a", "/data", "backup:"]`; None: the task's payload is the command."""
     kind: str = field(default="shell", kw_only=True)
+    """Registered name of the job."""
     time_limit: timedelta | None = field(default=None, kw_only=True, validator=or_none(positive))
+    """Longest run, after which the process group is ended; None: only the task's own limit counts."""
     cwd: str | os.PathLike[str] | None = field(default=None, kw_only=True)
+    """Directory to run in; None: the node's."""
     env: Mapping[str, str] | None = field(default=None, kw_only=True, converter=_environment, repr=False)
+    """The whole environment of the command; None: the node's."""
 
     async def execute(self, ctx: JobContext, task: Task, /) -> Task:
         """Run the command and return the task with its result.

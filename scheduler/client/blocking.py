@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
 from duly.jobs import JobRegistry, Task
-from duly.jobs.registry import FunctionSettings, JobSettings
+from duly.jobs.kinds import KindOrJob, Payload
+from duly.jobs.registered import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
-from duly.jobs.typed import AnyJob, KindOrJob, Payload
+from duly.jobs.typed import AnyJob
 from duly.scheduler.client.client import Client
 from duly.scheduler.client.paging import walk_blocking
 from duly.scheduler.rules.edits import Changes

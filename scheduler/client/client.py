@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
 from duly.jobs import JobRegistry, Task
+from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.spawning import When
-from duly.jobs.typed import KindOrJob, Payload
 from duly.scheduler.client.checks import check_if_exists, checked_query
 from duly.scheduler.client.paging import walk
 from duly.scheduler.client.registering import Registering

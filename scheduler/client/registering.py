@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import TypeVar, Unpack
 
 from duly.jobs import JobRegistry
-from duly.jobs.registry import FunctionSettings, JobSettings
-from duly.jobs.typed import AnyJob, Payload
+from duly.jobs.kinds import Payload
+from duly.jobs.registered import FunctionSettings, JobSettings
+from duly.jobs.typed import AnyJob
 from duly.triggers import Trigger
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from duly.jobs import Task
-from duly.jobs.registry import KnownJobs
+from duly.jobs.registered import KnownJobs
 from duly.scheduler.rules.explain import Here, Surroundings, explain
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.services import Services

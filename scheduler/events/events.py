@@ -23,6 +23,7 @@ class Event:
     """Something happened on a node."""
 
     node: str
+    """Name of the node."""
 
     @property
     def level(self) -> int:
@@ -40,6 +41,7 @@ class NodeStarted(Event):
     """A node began to lock tasks of these kinds."""
 
     kinds: tuple[str, ...]
+    """Kinds that the node runs."""
 
     def __str__(self) -> str:
         return f"started, for {counted(len(self.kinds), 'kind')}{': ' if self.kinds else ''}{', '.join(self.kinds)}"
@@ -68,7 +70,9 @@ class RunStarted(Event):
     """A job began to work on a fire."""
 
     task: Task
+    """The task, as it was locked."""
     fire_time: datetime
+    """Nominal instant of the fire, in UTC."""
 
     @property
     def level(self) -> int:
@@ -89,8 +93,11 @@ class RunEnded(Event):
     """What became of a run is written; `removed` tells whether its task went with it."""
 
     run: Run
+    """The run as it stands in the history."""
     removed: bool
+    """Whether its task was removed with it."""
     warning: str = ""
+    """What is worth a look although the run was written; empty: nothing."""
 
     @property
     def level(self) -> int:
@@ -114,7 +121,9 @@ class LeaseLost(Event):
     """A task that this node was working on is no longer its own: the run is stopped, its outcome is not written."""
 
     error: LockLost
+    """Names the task and the lease."""
     reason: str
+    """How the node knows."""
 
     @property
     def level(self) -> int:
@@ -138,7 +147,9 @@ class RunLost(Event):
     """
 
     slug: str
+    """The task."""
     kind: str
+    """Kind of the task."""
     crashes: int
     """How many runs of this fire were lost by now."""
     lease_ended_at: datetime | None
@@ -159,7 +170,9 @@ class RunReturned(Event):
     """A task was locked and given back unrun, its attempt refunded."""
 
     slug: str
+    """The task."""
     reason: str
+    """Why it was not run."""
 
     @property
     def level(self) -> int:
@@ -175,8 +188,11 @@ class RunAbandoned(Event):
     """A run was given up while its job may still be at work, which nobody here can end: what it goes on to do may be done twice."""
 
     slug: str
+    """The task."""
     run_id: str
+    """Id of the run in the history."""
     reason: str
+    """Why it was given up."""
     abandoned: int
     """How many such runs take up room on this node until they end, as far as it can see."""
 
@@ -194,7 +210,9 @@ class LoopFailed(Event):
     """A loop's turn failed; it goes on after a pause."""
 
     loop: str
+    """Name of the loop."""
     error: BaseException
+    """What was raised."""
 
     @property
     def level(self) -> int:
@@ -210,6 +228,7 @@ class EventsDropped(Event):
     """In an event stream only: so many events were dropped here, because its reader was too slow."""
 
     count: int
+    """How many were dropped."""
 
     @property
     def level(self) -> int:

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from duly.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
+from duly.jobs.kinds import Payload
 from duly.jobs.options import FIRES_MAX
 from duly.jobs.payload import check_payload
 from duly.jobs.task import RunAtSource
-from duly.jobs.typed import Payload, PayloadCodec, encode_payload
+from duly.jobs.typed import PayloadCodec, encode_payload
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.errors import InvalidSchedule
 from duly.scheduler.rules.new_task import check_spawning, first_fire, own_trigger

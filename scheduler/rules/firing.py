@@ -5,7 +5,7 @@ from datetime import datetime
 from attrs import frozen
 
 from duly.jobs import Consistency, Overlap, Request, Task
-from duly.jobs.registry import RegisteredJob
+from duly.jobs.registered import RegisteredJob
 from duly.scheduler.rules.endings import Missed, Moved, Raised, Spawned, Stopped
 from duly.stores.rules.misfires import Due, fires_due, first_locked, is_owed
 from duly.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger

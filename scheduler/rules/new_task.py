@@ -10,12 +10,13 @@ from attrs import evolve, field, frozen
 from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
 from duly.jobs.base import NO_KIND
 from duly.jobs.keywords import check_keywords
+from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
-from duly.jobs.registry import DeclaredTask, KnownJobs, RegisteredJob
+from duly.jobs.registered import DeclaredTask, KnownJobs, RegisteredJob
 from duly.jobs.spawning import When
 from duly.jobs.task import RunAtSource
-from duly.jobs.typed import KindOrJob, Payload, encode_payload
+from duly.jobs.typed import encode_payload
 from duly.jobs.validators import NAME_LIMIT
 from duly.scheduler.errors import InvalidSchedule, TriggerNeverFires
 from duly.scheduler.rules.spawned_fires import spawned_slug
@@ -47,10 +48,15 @@ class NewTask:
     """
 
     slug: str
+    """Name of the task, one in its namespace."""
     job: KindOrJob
+    """Its kind, or a job or class of that kind."""
     trigger: Trigger | str | None = field(default=None, kw_only=True)
+    """When it fires, as a trigger or its text, such as `@every 5m`; None: by its job's trigger."""
     at: datetime | None = field(default=None, kw_only=True)
+    """First fire, an aware datetime; None: `delay` or the trigger says. Not together with `delay`."""
     delay: timedelta | None = field(default=None, kw_only=True)
+    """First fire so long from now; zero: at once. None: `at` or the trigger says."""
     start_at: datetime | None = field(default=None, kw_only=True)
     """The trigger's fires before this are left out. Together with the next two, it makes the trigger the task's own."""
     end_at: datetime | None = field(default=None, kw_only=True)
@@ -64,6 +70,7 @@ class NewTask:
     options: TaskOptions | None = field(default=None, kw_only=True)
     """How it is run; None = as its job says."""
     metadata: Mapping[str, str] = field(factory=dict, kw_only=True)
+    """Labels for people and searches, text to text."""
     remote: bool = field(default=False, kw_only=True)
     """Allow a kind that only other nodes have registered."""
     once: bool = field(default=False, kw_only=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Unpack, cast
 
+from duly.jobs.kinds import KindOrJob
 from duly.jobs.spawning import Spawning, When
-from duly.jobs.typed import KindOrJob
 from duly.scheduler.rules.new_task import NewTask, check_when, kind_of
 
 

@@ -14,5 +14,8 @@ itself, and nothing has to be waited for.
 from duly.scheduler.testing.clock import ManualClock
 from duly.scheduler.testing.driving import run_due
 from duly.scheduler.testing.killing import kill
+from duly.triggers.exports import name_exports
 
 __all__ = ["ManualClock", "kill", "run_due"]
+
+name_exports(__name__)

@@ -15,5 +15,8 @@ Time is an argument: no test waits for a lease to end.
 """
 
 from duly.stores.conformance.suite import MakeStore, StoreConformance
+from duly.triggers.exports import name_exports
 
 __all__ = ["MakeStore", "StoreConformance"]
+
+name_exports(__name__)

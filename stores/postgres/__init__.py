@@ -3,6 +3,7 @@
 from duly.stores.postgres.embedded.server import EmbeddedServer, EmbeddedServerError, open_embedded
 from duly.stores.postgres.store import PostgresStore
 from duly.stores.postgres.url import EmbeddedPostgresStore, open_embedded_postgres, open_postgres
+from duly.triggers.exports import name_exports
 
 __all__ = [
     "EmbeddedPostgresStore",
@@ -13,3 +14,5 @@ __all__ = [
     "open_embedded_postgres",
     "open_postgres",
 ]
+
+name_exports(__name__)

@@ -15,7 +15,7 @@ import pytest
 
 from duly.jobs import InvalidJob, InvalidPayload, InvalidValue, JobContext, JobRegistry, Task, TypedJob, UnreadablePayload
 from duly.jobs.base import is_async
-from duly.jobs.registry import RegisteredJob
+from duly.jobs.registered import RegisteredJob
 from duly.jobs.typed import PayloadCodec, codec_of, encode_payload
 from support.contexts import context
 

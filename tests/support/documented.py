@@ -19,7 +19,7 @@ import duly.stores.postgres
 import duly.triggers
 from duly.jobs import JobContext, JobRegistry, Task, TypedJob
 from duly.jobs.options import OptionValues
-from duly.jobs.registry import FunctionSettings, JobSettings
+from duly.jobs.registered import FunctionSettings, JobSettings
 from duly.jobs.spawning import When
 from duly.scheduler import BlockingScheduler, Cron, FetchedTask, Fetching, NewTask, StdScheduler
 from duly.scheduler.config import Settings

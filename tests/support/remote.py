@@ -10,7 +10,7 @@ from pathlib import Path
 from attrs import evolve
 
 from duly.jobs import PAYLOAD_MAX, ExecutorChoice, FunctionJob, Job, JobRegistry, Task, TaskOptions
-from duly.jobs.registry import RegisteredJob
+from duly.jobs.registered import RegisteredJob
 from duly.scheduler import Event, SystemClock
 from duly.scheduler.node.runner import Runner
 from duly.scheduler.rules.endings import Ending, Raised, Returned

@@ -47,9 +47,13 @@ class Between(LooksBack):
     """
 
     trigger: Trigger = field(converter=_part)
+    """The trigger whose fires are bounded."""
     start: datetime | None = field(default=None, kw_only=True, converter=_start)
+    """No fire before this instant, in UTC; None: no lower bound."""
     end: datetime | None = field(default=None, kw_only=True, converter=_end)
+    """No fire after this instant, in UTC; None: no upper bound."""
     times: int | None = field(default=None, kw_only=True)
+    """Most fires, counted from `start`; None: any number."""
     _last: datetime | None = field(init=False, repr=False, eq=False)
     """The latest instant at which it may fire."""
 

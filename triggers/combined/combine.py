@@ -23,6 +23,7 @@ class _Combination(Trigger):
     word: ClassVar[str]
     """What its text begins with."""
     parts: tuple[Trigger, ...]
+    """The triggers that it is made of; at least one."""
 
     def __init__(self, *parts: Trigger) -> None:
         owner = type(self).__name__

@@ -10,9 +10,9 @@ from attrs import field, frozen
 from duly.triggers.base import CountsFrom, Trigger, bounded_search, next_fire_after
 from duly.triggers.combined.nesting import require_jumpable, require_timetable, shown, write_parts, zones_of
 from duly.triggers.errors import TriggerError
-from duly.triggers.localtime import begin_of_day, clock_changes, date_at, load_zone
 from duly.triggers.options import write_options
 from duly.triggers.search import fires_at, first_fire_from
+from duly.triggers.zones import begin_of_day, clock_changes, date_at, load_zone
 
 __all__ = ["DateRange", "Except", "Excluded"]
 
@@ -73,9 +73,13 @@ class Except(Trigger):
     """
 
     trigger: Trigger
+    """The trigger whose fires are left, unless they are excluded."""
     days: Days
+    """The excluded dates and weekdays, in `timezone`."""
     triggers: tuple[Trigger, ...]
+    """Triggers at whose fire times nothing fires."""
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
+    """Zone of the excluded dates and weekdays."""
 
     def __init__(self, trigger: Trigger, *excluded: Excluded, timezone: str | tzinfo | None = None) -> None:
         inner = require_jumpable(trigger, "Except")

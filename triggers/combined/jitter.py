@@ -32,8 +32,11 @@ class Jittered(LooksBack):
     """
 
     trigger: Trigger = field(converter=_part)
+    """The trigger whose fires are made late; a timetable."""
     by: timedelta
+    """Each fire is late by less than this; longer than zero."""
     hash_id: str = field(kw_only=True)
+    """What the lateness is worked out from, beside the fire time; usually the task's slug."""
 
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.by, timedelta) or self.by <= timedelta(0):

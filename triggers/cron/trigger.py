@@ -18,9 +18,10 @@ from duly.triggers.cron.days import DayRules
 from duly.triggers.cron.fields import DAY, HOUR, MINUTE, MONTH, SECOND, WEEKDAY, YEAR, Dialect, FieldReader, ParsedField
 from duly.triggers.cron.times import FIRST_YEAR, CronTimes
 from duly.triggers.errors import TriggerError, require_choice
-from duly.triggers.localtime import DstFold, DstGap, LocalRule, load_zone, local_rule
+from duly.triggers.localtime import DstFold, DstGap, LocalRule, local_rule
 from duly.triggers.options import read_options, write_options, zone_options
 from duly.triggers.search import bisect_fires
+from duly.triggers.zones import load_zone
 
 __all__ = ["CRON_ALIASES", "CronTrigger", "Dialect"]
 
@@ -64,10 +65,15 @@ class CronTrigger(LooksBack):
     """
 
     expression: str
+    """The normalised expression, without a zone before it; weekdays are names."""
     timezone: ZoneInfo = field(eq=lambda zone: zone.key)
+    """Zone of the wall-clock times."""
     dst_gap: DstGap
+    """What becomes of times that the clocks leave out: `run_after` (once, right after the gap) or `skip`."""
     dst_fold: DstFold
+    """What becomes of times that come twice: `once` (the first) or `both`."""
     hash_id: str | None
+    """What the values of `H` are worked out from, such as a slug; None without an `H`."""
     _times: CronTimes = field(eq=False)
     _rule: LocalRule = field(eq=False)
 

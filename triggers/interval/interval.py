@@ -50,8 +50,11 @@ class Interval:
     """
 
     months: int = 0
+    """Months of the calendar; a year is 12. May be negative."""
     days: int = 0
+    """Days of the calendar; a week is 7. May be negative."""
     time: timedelta = timedelta(0)
+    """Exact time, to the microsecond. May be negative."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what PostgreSQL has no value for."""

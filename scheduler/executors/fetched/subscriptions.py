@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from duly.jobs import InvalidValue, JobRegistry, RegisteredJob
-from duly.jobs.registry import KnownJobs
+from duly.jobs.registered import KnownJobs
 from duly.scheduler.errors import SchedulerClosed
 from duly.scheduler.executors.fetched.delivery_queue import DeliveryQueue, Subscription
 from duly.scheduler.runs.live_runs import LiveRuns

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions, TaskState
-from duly.jobs.registry import JobSettings
+from duly.jobs.registered import JobSettings
 from duly.scheduler import StdScheduler, SystemClock
 from duly.scheduler.executors import PoolExecutor, ThreadExecutor
 from duly.scheduler.executors.remote import Answer

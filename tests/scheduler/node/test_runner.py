@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import FunctionJob, Job, JobContext, Task, TaskOptions
-from duly.jobs.registry import RegisteredJob
+from duly.jobs.registered import RegisteredJob
 from duly.jobs.storable import TEXT_LIMIT
 from duly.scheduler.node.runner import Runner
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped, describe

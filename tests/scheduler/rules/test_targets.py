@@ -23,7 +23,7 @@ from duly.jobs import (
     TaskOptions,
     TaskState,
 )
-from duly.jobs.registry import JobSettings
+from duly.jobs.registered import JobSettings
 from duly.scheduler import BlockingScheduler, JobAlreadyScheduled, NaiveDatetime, StdScheduler
 from duly.scheduler.testing import run_due
 from duly.stores import Exchange, MemoryStore, RunQuery, RunStatus

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from duly.triggers import CronTrigger, fire_times, parse_trigger
-from duly.triggers.localtime import clock_changes
+from duly.triggers.zones import clock_changes
 
 # trigger | after | the next fires, in the zone's own time
 TABLE = """
