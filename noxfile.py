@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import os
 import shutil
 import sys
 import tempfile
@@ -15,24 +16,28 @@ nox.options.download_python = "never"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "wheel", "tests"]
 
+# Whoever sets it keeps bytecode out of a checkout. Here it would have every process of every session compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SCRIPTS = ("tests", "examples", "benchmarks", ".ci", "noxfile.py")
-AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4")
-"""Each process has servers of its own: more than four would be busier with those than with the tests."""
+AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
+"""Each process has servers of its own: more than four would be busier with those than with the tests. Who is done takes over."""
 EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,postgres,typed"
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and formatting (ruff); spelling (codespell); layers and driver rooms (import-linter)."""
+    """Style and formatting (ruff); spelling (codespell); layers and wings (import-linter); dead code (vulture)."""
     install_wheel(session, "--no-deps")
     install_group(session, "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
     session.run("lint-imports", "--no-cache", "--no-logo")
+    session.run("vulture")
 
 
 @nox.session
@@ -59,6 +64,26 @@ def tests(session: nox.Session) -> None:
     install_wheel(session, extras=EXTRAS)
     install_group(session, "tests")
     session.run("pytest", *AT_ONCE, *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests again, the great tables and laws as a selection, with the branches measured: fails below the floor in pyproject.toml."""
+    install_wheel(session, extras=EXTRAS)
+    install_group(session, "tests")
+    session.run("pytest", *AT_ONCE, "--selection", "--cov", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """The tests but the slow ones and Firestore's, as a selection, with the lowest version of every dependency that we allow."""
+    # The wheel alone would bring the lowest of its own version only: what it requires must be asked for by name.
+    project = PYPROJECT["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values(), nox.project.dependency_groups(PYPROJECT, "tests")]
+    required = {requirement for group in groups for requirement in group if not requirement.startswith("duly[")}
+    wheel = f"duly @ {build_wheel(session).as_uri()}"
+    session.install("--reinstall-package", "duly", "--resolution", "lowest-direct", wheel, *sorted(required))
+    session.run("pytest", *AT_ONCE, "--selection", "-m", "not slow and not firestore", *session.posargs)
 
 
 @nox.session
@@ -118,7 +143,12 @@ def build_wheel(session: nox.Session) -> Path:
 
 @functools.cache
 def wheel_folder() -> Path:
-    """Name this run's own folder, so that two runs at once do not mix their wheels; it goes when nox ends."""
+    """Name this run's own folder, so that two runs at once do not mix their wheels; it goes when nox ends.
+
+    `DULY_WHEELS` names one that somebody else made, where the wheel may be already.
+    """
+    if given := os.environ.get("DULY_WHEELS"):
+        return Path(given)
     folder = Path(tempfile.mkdtemp(prefix="duly-wheel-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -11,7 +11,7 @@ from support.selection import EXHAUSTIVE, Selection
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytest_plugins = ["support.postgres", "support.firestore", "support.length"]
+pytest_plugins = ["support.postgres", "support.firestore", "support.servers", "support.length"]
 pytest.register_assert_rewrite("duly.stores.conformance")
 
 

@@ -191,12 +191,6 @@ class Lives(RuleBasedStateMachine):
         self._start()
 
 
-@pytest.fixture
-def servers(postgres_url: str, firestore_project: str) -> Servers:
-    """The servers of the session."""
-    return Servers(postgres_url, firestore_project)
-
-
 @pytest.mark.postgres
 @pytest.mark.firestore
 @pytest.mark.slow

@@ -13,12 +13,6 @@ from support.life import Life
 from support.three_stores import Servers, a_few
 
 
-@pytest.fixture
-def servers(postgres_url: str, firestore_project: str) -> Servers:
-    """The servers of the session."""
-    return Servers(postgres_url, firestore_project)
-
-
 @pytest.mark.postgres
 @pytest.mark.firestore
 @pytest.mark.slow

@@ -17,14 +17,6 @@ pytestmark = pytest.mark.slow
 LEASE = 3 * SECOND
 
 
-@pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("firestore", marks=pytest.mark.firestore)])
-def url(request: pytest.FixtureRequest) -> str:
-    """The address of each server."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"firestore://{request.getfixturevalue('firestore_project')}"
-
-
 async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, FleetNode]:
     """Have a node begin these tasks, and kill it; from then on the gate is open. Return it, and another node."""
     victim = await fleet.start()
@@ -37,9 +29,9 @@ async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, Fle
     return victim, other
 
 
-async def test_at_least_once_another_node_runs_the_killed_fire_again_within_two_leases(url: str, tmp_path: Path) -> None:
+async def test_at_least_once_another_node_runs_the_killed_fire_again_within_two_leases(server_url: str, tmp_path: Path) -> None:
     """A one-off and a schedule: the run is on record as lost, and the same fire is done in a second attempt."""
-    async with a_fleet(url, tmp_path, lease=LEASE) as fleet:
+    async with a_fleet(server_url, tmp_path, lease=LEASE) as fleet:
         victim, other = await kill_one_of_two(fleet, fleet.gated("one-off"), fleet.gated("schedule", trigger="@every 1h"))
         killed = await fleet.now()
         for slug in ("one-off", "schedule"):
@@ -51,9 +43,9 @@ async def test_at_least_once_another_node_runs_the_killed_fire_again_within_two_
         assert await fleet.store.get_slugs() == ["schedule"]
 
 
-async def test_at_most_once_no_node_runs_the_killed_fire_again(url: str, tmp_path: Path) -> None:
+async def test_at_most_once_no_node_runs_the_killed_fire_again(server_url: str, tmp_path: Path) -> None:
     """The schedule goes on with its next fire, the one-off is set aside; what is lost is on record."""
-    async with a_fleet(url, tmp_path, lease=LEASE) as fleet:
+    async with a_fleet(server_url, tmp_path, lease=LEASE) as fleet:
         one_off, schedule = fleet.gated("one-off", options=ONCE), fleet.gated("schedule", trigger="@every 2s", options=ONCE)
         victim, other = await kill_one_of_two(fleet, one_off, schedule)
         await fleet.have_ended("one-off", RunStatus.LOST, RunStatus.FAILED)

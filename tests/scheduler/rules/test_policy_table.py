@@ -4,18 +4,16 @@ In memory the whole table; in PostgreSQL a selection in which every three values
 Under `--selection` one value less meets: three in memory, two in PostgreSQL, and in Firestore each value is tried.
 """
 
-import asyncio
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from duly.stores.firestore import FirestoreStore, Target
 from duly.stores.postgres import PostgresStore
 from support.policy_cases import Case, every_case, meetings, selection
 from support.policy_model import play
 from support.policy_stage import OpenStore, in_memory, perform
+from support.postgres import emptied, migrated
 from support.selection import chosen_of
 
 _SCHEMA = "policies"
@@ -31,22 +29,14 @@ async def test_the_scheduler_does_what_the_model_says(case: Case) -> None:
 @pytest.fixture(scope="session")
 def policies_url(postgres_url: str) -> str:
     """The shared server, with a schema for these tests in it."""
-
-    async def migrate() -> None:
-        async with PostgresStore(postgres_url, schema=_SCHEMA):
-            pass
-
-    asyncio.run(migrate())
-    return postgres_url
+    return migrated(postgres_url, _SCHEMA)
 
 
 @pytest.fixture
 def in_postgres(policies_url: str) -> Iterator[OpenStore]:
     """Stores on one schema, emptied after each test."""
     yield lambda: PostgresStore(policies_url, schema=_SCHEMA, skew_limit=None)
-    with psycopg.connect(policies_url, autocommit=True) as connection:
-        for table in ("tasks", "runs", "nodes"):
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(_SCHEMA, table)))
+    emptied(policies_url, _SCHEMA)
 
 
 @pytest.mark.postgres

@@ -1,14 +1,12 @@
 """The PostgreSQL store passes the suite that every store passes, on both versions of the server that are at hand."""
 
-import asyncio
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from duly.stores.conformance import MakeStore, StoreConformance
 from duly.stores.postgres import PostgresStore
+from support.postgres import emptied, migrated
 
 pytestmark = pytest.mark.postgres
 
@@ -18,30 +16,18 @@ _SCHEMA = "conformance"
 @pytest.fixture(scope="session")
 def migrated_url(postgres_url: str) -> str:
     """The shared server, with the schema in it: made once, because that takes longer than a test."""
-    return _migrated(postgres_url)
+    return migrated(postgres_url, _SCHEMA)
 
 
 @pytest.fixture(scope="session")
 def second_migrated_url(second_postgres_url: str) -> str:
     """The same on the operating system's version."""
-    return _migrated(second_postgres_url)
-
-
-def _migrated(url: str) -> str:
-    async def migrate() -> None:
-        async with PostgresStore(url, schema=_SCHEMA):
-            pass
-
-    asyncio.run(migrate())
-    return url
+    return migrated(second_postgres_url, _SCHEMA)
 
 
 def _on(url: str) -> Iterator[MakeStore]:
     yield lambda namespace: PostgresStore(url, namespace=namespace, schema=_SCHEMA)
-    with psycopg.connect(url, autocommit=True) as connection:
-        for table in ("tasks", "runs", "nodes", "slots"):
-            # Faster than TRUNCATE, of so few rows.
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(_SCHEMA, table)))
+    emptied(url, _SCHEMA)
 
 
 class TestPostgresStore(StoreConformance):

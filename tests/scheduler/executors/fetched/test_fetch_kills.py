@@ -19,14 +19,6 @@ LEASE = 3 * SECOND
 SUBSCRIBER = "subscriber.py"
 
 
-@pytest.fixture(params=[pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("firestore", marks=pytest.mark.firestore)])
-def url(request: pytest.FixtureRequest) -> str:
-    """The address of each server."""
-    if request.param == "postgres":
-        return str(request.getfixturevalue("postgres_url"))
-    return f"firestore://{request.getfixturevalue('firestore_project')}"
-
-
 def fetched(fleet: Fleet, slug: str, trigger: str | None = None) -> NewTask:
     """Return a task that is due at once, and in its subscriber's hands until the gate is open."""
     return NewTask(slug, KIND, payload=str(fleet.gate).encode(), trigger=trigger, delay=timedelta(0), remote=True)
@@ -44,9 +36,9 @@ async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, Fle
     return victim, other
 
 
-async def test_what_was_in_the_hands_of_a_killed_subscriber_is_handed_to_another_within_two_leases(url: str, tmp_path: Path) -> None:
+async def test_what_was_in_the_hands_of_a_killed_subscriber_is_handed_to_another_within_two_leases(server_url: str, tmp_path: Path) -> None:
     """A one-off and a schedule: in hand, lost with its process, and committed by the other one in a second attempt at the same fire."""
-    async with a_fleet(url, tmp_path, lease=LEASE) as fleet:
+    async with a_fleet(server_url, tmp_path, lease=LEASE) as fleet:
         victim, other = await kill_one_of_two(fleet, fetched(fleet, "one-off"), fetched(fleet, "schedule", "@every 1h"))
         killed = await fleet.now()
         for slug in ("one-off", "schedule"):
@@ -60,9 +52,9 @@ async def test_what_was_in_the_hands_of_a_killed_subscriber_is_handed_to_another
     assert sorted((each.slug, each.attempt) for each in other.told("ended")) == [("one-off", 2), ("schedule", 2)]
 
 
-async def test_at_most_once_what_was_in_the_hands_of_a_killed_subscriber_is_handed_to_nobody(url: str, tmp_path: Path) -> None:
+async def test_at_most_once_what_was_in_the_hands_of_a_killed_subscriber_is_handed_to_nobody(server_url: str, tmp_path: Path) -> None:
     """It may have been done: it is set aside."""
-    async with a_fleet(url, tmp_path, lease=LEASE) as fleet:
+    async with a_fleet(server_url, tmp_path, lease=LEASE) as fleet:
         _, other = await kill_one_of_two(fleet, evolve(fetched(fleet, "one-off"), options=ONCE))
         await fleet.have_ended("one-off", RunStatus.LOST, RunStatus.FAILED)
         assert (await fleet.store.get("one-off")).state is TaskState.FAILED
