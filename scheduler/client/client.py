@@ -56,7 +56,7 @@ class Client(Registering):
         """Schedule a one-off task for `time`; return its slug.
 
         It runs at `time`, or later as soon as a node has room. `options` may hold `slug` (by default a new unique one),
-        `metadata`, `remote`, and the fields of `TaskOptions`, which add to the job's own options.
+        `metadata`, `remote`, and fields of `TaskOptions`; each one given replaces that option of the job.
 
         Raises:
             JobAlreadyScheduled: the given slug exists, and its task has not failed.
@@ -202,7 +202,7 @@ class Client(Registering):
         return task.lease_id is not None
 
     async def restart_job(self, slug: str) -> Task:
-        """Give a failed task, or one that waits for a retry, new attempts; it is due at once, for the same fire.
+        """Give a failed task, or one that waits for a retry, new attempts at the same fire; it is due at once.
 
         Raises:
             JobNotFound: no task has this slug.

@@ -34,7 +34,10 @@ class Registering:
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
-        """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
+        """Register the decorated function, and declare its task for the next `start`.
+
+        See `JobRegistry.scheduled`.
+        """
         return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
     def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
