@@ -157,7 +157,7 @@ class HeartbeatThread:
     """
 
     def __init__(self, heartbeat: Heartbeat, services: Services) -> None:
-        """Run `heartbeat`, which was made with the same `services`; their store is this thread's, not yet open."""
+        """Run `heartbeat`, made with the same `services`; their store is this thread's own, not yet open."""
         self._heartbeat, self._services = heartbeat, services
         self._loops: tuple[Loop, ...] = ()
         self._is_stopping = threading.Event()

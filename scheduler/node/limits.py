@@ -203,7 +203,7 @@ class Limits:
             if any(kind in node.kinds for node in nodes):
                 self._rests[kind] = now + _REST * self._pause
 
-    # -- what became of it
+    # -- after the request
 
     def drop(self) -> None:
         """Note that the lock under way will get no answer.

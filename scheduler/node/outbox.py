@@ -23,7 +23,7 @@ UNREADABLE_PAUSE = timedelta(minutes=1)
 """The first pause of a task that this node cannot read: meanwhile another node may run it."""
 
 UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
-"""The longest such pause: it spares a fleet that cannot read many tasks, but a node that can comes soon."""
+"""The longest such pause: it spares a fleet that cannot read many tasks; a node that can comes soon."""
 
 
 @frozen(eq=False)
