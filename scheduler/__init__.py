@@ -1,4 +1,4 @@
-"""The scheduler: jobs, triggers and a store wired into a running node; and every error of the library in one place."""
+"""The scheduler: runs jobs from a store on their triggers; all errors of the library are here, too."""
 
 from duly.jobs import (
     Cancel,

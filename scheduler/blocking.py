@@ -1,4 +1,7 @@
-"""The scheduler for programs without asyncio: the same methods, blocking, over an event loop in a thread of its own."""
+"""The scheduler for programs without asyncio: the same methods, blocking.
+
+It runs a `StdScheduler` in an event loop in a thread of its own.
+"""
 
 import atexit
 import signal
@@ -28,7 +31,7 @@ T = TypeVar("T")
 
 
 class BlockingScheduler(BlockingClient):
-    """`StdScheduler` for synchronous programs; see there for what each method does and raises.
+    """A scheduler for programs without asyncio; `StdScheduler` says what each method does and raises.
 
     ::
 
@@ -36,9 +39,12 @@ class BlockingScheduler(BlockingClient):
             scheduler.schedule_job("report:emea", "report", payload=b"emea")
             scheduler.run()
 
-    Safe to call from any thread but its own: an `async def` job runs in the scheduler's event loop, which a blocking call
-    would stop for ever, and raises `WrongThread` instead. It does not survive a fork: every call in the child raises
-    `ForkedScheduler`. A program that ends without closing it drains it, within its grace, when the interpreter exits.
+    Every method blocks until it is done, and may be called from any thread except the scheduler's own. An `async def` job
+    runs in that thread, where a blocking call would wait for ever: there the methods raise `WrongThread`. Before `start`
+    and after `close` the methods that use tasks raise `SchedulerClosed`.
+
+    A scheduler does not survive a fork: in the child these methods raise `ForkedScheduler`. If a program ends without
+    `close`, the scheduler drains, within its grace, when the interpreter exits.
     """
 
     def __init__(
@@ -49,16 +55,16 @@ class BlockingScheduler(BlockingClient):
         clock: Clock | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        """Make a scheduler that is not started; the arguments are those of `StdScheduler`."""
+        """Make a scheduler; it does not run yet. The arguments are those of `StdScheduler`."""
         self._std: StdScheduler
         super().__init__(StdScheduler(store, jobs=jobs, clock=clock, **settings))
         self._thread: LoopThread | None = None
         self._changing = threading.RLock()
-        """Held while the thread is started or ended; a signal handler may close what it interrupts."""
+        """Held while the thread starts or ends. Reentrant: a signal handler may call `close` meanwhile."""
 
     @property
     def config(self) -> SchedulerConfig:
-        """Its settings."""
+        """The settings of this scheduler."""
         return self._std.config
 
     @property
@@ -75,15 +81,28 @@ class BlockingScheduler(BlockingClient):
         return self._thread.submit(work, call)
 
     def why(self, slug: str) -> str:
-        """Say in one sentence why the task is not running, or that it is, and where."""
+        """Say in one sentence, as this node sees it, why the task is not running, or where it runs."""
         return self._call(lambda: self._std.why(slug), "why")
 
     def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
-        """Return this node's events as a stream: `with scheduler.events() as events: for event in events: ...`."""
+        """Return a stream of this node's events.
+
+        ::
+
+            with scheduler.events() as events:
+                for event in events:
+                    ...
+        """
         return self._std.events(types=types, slug=slug, limit=limit)
 
     def fetch(self, kind: str, *, max_in_flight: int = 10) -> BlockingFetching:
-        """Return the due tasks of `kind` as a stream: `for task in scheduler.fetch("backup"): ...`, in any thread."""
+        """Return the due tasks of `kind` as a stream, for any thread.
+
+        ::
+
+            for task in scheduler.fetch("backup"):
+                ...
+        """
 
         async def fetch() -> Fetching:
             return self._std.fetch(kind, max_in_flight=max_in_flight)
@@ -91,13 +110,16 @@ class BlockingScheduler(BlockingClient):
         return BlockingFetching(self._call(fetch, "fetch"), self._submit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell `subscriber` every event of this node, in the thread in which it happens."""
+        """Call `subscriber` with every event of this node; return a callable that ends this.
+
+        `subscriber` is called in the thread in which the event happens.
+        """
         return self._std.subscribe(subscriber)
 
     # -- life
 
     def start(self) -> None:
-        """Start the event loop's thread and the scheduler in it; returns when it runs."""
+        """Start a thread with an event loop, and the scheduler in it; return when it runs."""
         if self._thread is not None:
             self._thread.check("start")
         is_new = self._start_thread()
@@ -117,12 +139,12 @@ class BlockingScheduler(BlockingClient):
             return True
 
     def drain(self, grace: timedelta | None = None) -> None:
-        """Take no more work, and let what runs come to its end; returns when it has."""
+        """Lock no more tasks, wait up to `grace` for the current runs, then stop the node."""
         if self._thread is not None:
             self._call(lambda: self._std.drain(grace), "drain")
 
     def stop_now(self) -> None:
-        """End the grace of a drain that is under way; does not wait, so that a signal handler may call it."""
+        """End the grace of the current drain; it does not wait, so a signal handler may call it."""
         if self._thread is not None:
             self._thread.call_soon(self._std.stop_now)
 
@@ -142,9 +164,10 @@ class BlockingScheduler(BlockingClient):
                 atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
-        """Drain and close at the end of a program that did not; the child of a fork has nothing to close.
+        """Drain and close when a program ends without doing so; in a forked child, do nothing.
 
-        A job that blocks the event loop for ever is left where it is: the thread is a daemon, and its leases will end.
+        A job that blocks the event loop for ever does not keep the program: the thread is a daemon. The leases of its runs
+        end, and another node takes the tasks over.
         """
         if self._thread is None or not self._thread.is_here:
             return
@@ -155,10 +178,10 @@ class BlockingScheduler(BlockingClient):
             draining.result()
 
     def run(self) -> None:
-        """Start, block until SIGINT or SIGTERM, drain and close; a second signal cuts the grace short.
+        """Start, block until SIGINT or SIGTERM, drain and close; a second signal ends the grace.
 
         Raises:
-            NotMainThread: only the main thread of a process can take signals.
+            NotMainThread: Python delivers signals to the main thread only.
 
         """
         if threading.current_thread() is not threading.main_thread():

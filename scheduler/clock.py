@@ -1,7 +1,8 @@
-"""Time: the one place of the library that reads a clock, and the two clocks that a running scheduler lives by.
+"""The clocks of a scheduler; no other file of the library reads a clock.
 
-`SystemClock` is the machine's. `StoreClock` follows the store's, because that is the cluster's: a node whose wall clock
-is an hour off fires on time all the same. `duly.scheduler.testing.ManualClock` is moved by hand.
+`SystemClock` is the clock of this machine. `StoreClock` follows the store's clock, which is the time of the whole
+cluster: so a node whose wall clock is an hour wrong still fires on time. `duly.scheduler.testing.ManualClock` moves
+only when a test moves it.
 """
 
 import asyncio
@@ -13,35 +14,38 @@ from typing import Protocol
 from attrs import frozen
 
 _SAMPLES = 16
-"""Replies of the store that are weighed; the one with the shortest round trip is believed."""
+"""How many replies of the store are compared; the one with the shortest round trip is used."""
 
 _COUNTS_SUSPEND = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Timer(Protocol):
-    """A callback that is still to come."""
+    """A pending callback."""
 
     def cancel(self) -> None:
-        """See to it that the callback does not come; without effect once it has."""
+        """Cancel the callback; no effect after it was called."""
 
 
 class Clock(Protocol):
-    """What time it is, and how to be called when it is later; safe to read from any thread."""
+    """Tells the time, and calls back later; safe to read from any thread."""
 
     @property
     def runs(self) -> bool:
-        """Whether time passes by itself; if not, somebody moves the clock, and drives the scheduler too."""
+        """Whether time passes by itself; False: somebody moves the clock, and turns the scheduler's loops."""
 
     def now(self) -> datetime:
-        """Return the instant, in UTC."""
+        """Return the current instant, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that only grow, the time in suspend included where the system can tell."""
+        """Return seconds that never go back; they include suspend where the system supports it."""
         ...
 
     def call_later(self, delay: timedelta, callback: Callable[[], None]) -> Timer:
-        """Call `callback` in the running event loop after `delay`; at once, but not from here, when that is not positive."""
+        """Call `callback` in the running event loop after `delay`.
+
+        A `delay` of zero or less calls it soon, but never inside this call.
+        """
         ...
 
 
@@ -50,19 +54,25 @@ class SystemClock(Clock):
 
     @property
     def runs(self) -> bool:
-        """Time passes."""
+        """Always True: time passes."""
         return True
 
     def now(self) -> datetime:
-        """Return the instant that this machine believes it is."""
+        """Return the wall-clock time of this machine, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return seconds since the machine started: `CLOCK_BOOTTIME` where there is one, because a lease ends in suspend too."""
+        """Return seconds since the machine started.
+
+        They are read from `CLOCK_BOOTTIME` where it exists, because a lease also ends during suspend.
+        """
         return time.monotonic() if _COUNTS_SUSPEND is None else time.clock_gettime(_COUNTS_SUSPEND)
 
     def call_later(self, delay: timedelta, callback: Callable[[], None]) -> Timer:
-        """Call back by the event loop's own timer; it does not count suspend, which is why every wait has an upper bound."""
+        """Call back by the event loop's own timer.
+
+        It does not count suspend; for this reason every wait has an upper bound.
+        """
         return asyncio.get_running_loop().call_later(max(0.0, delay.total_seconds()), callback)
 
 
@@ -70,21 +80,21 @@ class SystemClock(Clock):
 class _Sample:
     round_trip: float
     at: float
-    """Middle of the round trip, monotonic: when the store most probably read its clock."""
+    """The middle of the round trip, in monotonic seconds: the likeliest instant of the store's reading."""
     store_now: datetime
 
 
 class StoreClock(Clock):
-    """The store's time, followed: monotonic time, anchored to the store's clock as replies bring it.
+    """The store's clock as this node knows it: monotonic time, anchored to the store's replies.
 
-    An anchor is wrong by at most half its round trip, so that of the last replies the quickest counts. Until the first
-    one, and with a store that has no clock, it is the clock that it was made from.
+    The error of an anchor is at most half of its round trip; so the fastest of the last replies counts. Before the first
+    reply, and with a store that has no clock, this clock is the local one.
     """
 
     def __init__(self, local: Clock, *, follows: bool = True) -> None:
-        """Follow the store by the monotonic time and the timers of `local`.
+        """Follow the store's clock by the monotonic time and timers of `local`.
 
-        Without `follows`, as where `local` is moved by hand, it is the local clock until a store refuses that time.
+        With `follows=False`, as for a `local` that a test moves, it is the local clock until a store refuses that time.
         """
         self._local, self._follows = local, follows
         self._samples: tuple[_Sample, ...] = ()
@@ -92,11 +102,11 @@ class StoreClock(Clock):
 
     @property
     def runs(self) -> bool:
-        """Whether the local clock does."""
+        """Whether the local clock runs."""
         return self._local.runs
 
     def now(self) -> datetime:
-        """Return the store's time, as well as it is known here."""
+        """Return the store's current time, in UTC, as exactly as this node knows it."""
         anchor = self._anchor
         if anchor is None:
             return self._local.now()
@@ -107,19 +117,20 @@ class StoreClock(Clock):
         return self._local.monotonic()
 
     def call_later(self, delay: timedelta, callback: Callable[[], None]) -> Timer:
-        """Call back by the local clock: over a span of time the two do not differ."""
+        """Call back by the local clock; for a length of time both clocks agree."""
         return self._local.call_later(delay, callback)
 
     def observe(self, store_now: datetime | None, *, sent: float, received: float) -> None:
-        """Learn from a reply that carried the store's time; `sent` and `received` are monotonic, around the call.
+        """Learn from a reply that carried the store's time; None: it carried none.
 
-        Replies come in the heartbeat's thread too: each makes new values, and of two at once one may be forgotten.
+        `sent` and `received` are monotonic seconds just before and after the call. The heartbeat's thread calls this, too:
+        every reply creates new values, so of two at the same moment one may be forgotten.
         """
         if store_now is not None and self._follows:
             self._note(_Sample(received - sent, (sent + received) / 2, store_now))
 
     def start_over(self, store_now: datetime, *, sent: float, received: float) -> None:
-        """Forget every reply but this one: the store's clock, or this machine's, was set."""
+        """Forget all replies but this one, because the store's clock or this machine's was set."""
         self._samples = ()
         self._note(_Sample(received - sent, (sent + received) / 2, store_now))
 
@@ -129,5 +140,5 @@ class StoreClock(Clock):
 
     @property
     def skew(self) -> timedelta:
-        """How far the store's clock is ahead of this machine's; zero until it is known."""
+        """How far the store's clock is ahead of this machine's; zero before the first reply."""
         return self.now() - self._local.now() if self._anchor else timedelta(0)

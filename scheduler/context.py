@@ -1,8 +1,8 @@
-"""The scheduler of this context: for code that is called from many places and should not have to be handed one.
+"""The scheduler of the current context, for code that takes no scheduler argument.
 
-A scheduler sets it for every job that it runs, in its event loop and in threads; a program sets it for itself by
-`scheduler_context`. What is started inside, as a coroutine or by `asyncio.to_thread`, has it too. A job in a process of
-its own has none: there is no scheduler in that process.
+A scheduler sets itself for every job that it runs in its event loop or in a thread. A program sets one with
+`scheduler_context`. Coroutines and `asyncio.to_thread` calls started inside have it, too. A job in another process has
+none: there is no scheduler in that process.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from duly.scheduler.client.client import Client
 from duly.scheduler.errors import NoScheduler, SchedulerClosed, WrongThread
 
 _GLANCE = timedelta(seconds=0.5)
-"""How often a thread that waits for an event loop looks whether anybody turns it yet: a job's thread may outlive its loop."""
+"""How often a waiting thread checks that the event loop still runs: a job's thread may outlive it."""
 
 T = TypeVar("T")
 
 
 @frozen
 class _Here:
-    """A scheduler, in which process it is, and in which event loop it may be awaited, if that is known."""
+    """A scheduler, the process it is in, and the event loop in which it may be awaited (None: unknown)."""
 
     scheduler: Client | BlockingClient
     process: int
@@ -40,20 +40,20 @@ _here: ContextVar[_Here | None] = ContextVar("duly_scheduler", default=None)
 
 @contextmanager
 def scheduler_context(scheduler: Client | BlockingClient) -> Iterator[None]:
-    """Let `scheduler` be that of the body, and of every coroutine and thread that takes a copy of its context."""
+    """Make `scheduler` the current one in the body, and in coroutines and threads that copy its context."""
     token = _here.set(_Here(scheduler, os.getpid(), running_loop()))
     try:
         yield
     finally:
-        with suppress(ValueError):  # a coroutine that is thrown away unfinished ends in a context in which nothing was set
+        with suppress(ValueError):  # a coroutine that is discarded unfinished ends in another context, where nothing was set
             _here.reset(token)
 
 
 def scheduler_from_context(default: Client | None = None) -> Client:
-    """Return the scheduler of this context, to be awaited; `default` where there is none.
+    """Return the current scheduler, to be awaited; without one, return `default`.
 
     Raises:
-        NoScheduler: there is none, or it cannot be awaited here: this is a thread, or another event loop than its own.
+        NoScheduler: there is none and no `default`; or it cannot be awaited in this thread or event loop.
 
     """
     here = _find()
@@ -68,10 +68,12 @@ def scheduler_from_context(default: Client | None = None) -> Client:
 
 
 def blocking_scheduler_from_context(default: BlockingClient | None = None) -> BlockingClient:
-    """Return the scheduler of this context with blocking methods, for a job in a thread; `default` where there is none.
+    """Return the current scheduler with blocking methods, for a job in a thread; without one, `default`.
+
+    Its methods raise `WrongThread` in the thread of the scheduler's event loop, which they would block for ever.
 
     Raises:
-        NoScheduler: there is none, or it has no event loop that could serve a call.
+        NoScheduler: there is none and no `default`, or it has no event loop that could serve a call.
 
     """
     here = _find()
@@ -92,7 +94,7 @@ def _find() -> _Here | None:
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the event loop that runs in this thread, None where none does."""
+    """Return the event loop that runs in this thread; None if there is none."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -100,7 +102,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 class _FromThread(BlockingClient):
-    """The blocking face of a scheduler whose event loop runs in another thread of this process."""
+    """Blocking methods of a scheduler whose event loop runs in another thread of this process."""
 
     def __init__(self, scheduler: Client, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(scheduler)
@@ -125,7 +127,12 @@ class _FromThread(BlockingClient):
         return self._awaited(self._awaited(begun))
 
     def _awaited(self, answer: "Future[T]") -> T:
-        """Wait for the event loop, for as long as anybody turns it."""
+        """Wait for the answer as long as the event loop runs.
+
+        Raises:
+            SchedulerClosed: the event loop stopped before it answered.
+
+        """
         while not wait([answer], _GLANCE.total_seconds()).done:
             if not self._loop.is_running():
                 answer.cancel()

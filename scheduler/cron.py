@@ -1,4 +1,4 @@
-"""Cron in one line: a function, run at the ticks of an expression by one of however many copies of a program there are.
+"""Cron in one line: run a function on a cron expression, once among all copies of the program.
 
 ::
 
@@ -19,27 +19,28 @@ from duly.triggers import CronTrigger
 
 
 class Cron:
-    """Runs functions at cron ticks, each tick once over all the processes that share a store; for programs without asyncio.
+    """Runs functions on cron expressions, each fire once among all processes that share a store.
 
-    `go` starts it, in threads of its own, so that `Cron(url).go("example", "* * * * *", hello).run()` is a whole
-    program. What a process was running when it died is run again by another within two leases: less than a minute with
-    the default lease. Everything else is to be had from `scheduler`.
+    For programs without asyncio. `go` also starts it, in threads of its own, so that
+    `Cron(url).go("example", "* * * * *", hello).run()` is a whole program. If a process dies during a run, another process
+    runs it again within two leases: less than a minute with the default lease. `scheduler` has all other methods.
     """
 
     def __init__(self, store: JobStore | str | None = None, *, jobs: JobRegistry | None = None, **settings: Unpack[Settings]) -> None:
-        """Take a URL or a store, as `StdScheduler` does; connects to nothing yet."""
+        """Take a store or a URL, as `StdScheduler` does; it does not connect yet."""
         self.scheduler = BlockingScheduler(store, jobs=jobs, **settings)
-        """The scheduler behind it."""
+        """The scheduler that runs the functions."""
 
     def go(self, name: str, expression: str | CronTrigger, function: Callable[..., object], **settings: Unpack[JobSettings]) -> Self:
-        """Run `function` at every tick from the next one on; a tick that was missed while no process ran is run now, once.
+        """Run `function` at every fire of `expression` from the next one on; start the scheduler if needed.
 
-        `name` is the function's in every process and release: under it the schedule is kept, and changed when the
-        expression has changed. `settings` are those of `JobRegistry.register_job`.
+        A fire that was missed while no process ran is run now, once. `name` must be the same in every process and release: it
+        is the slug and the kind of the schedule. A changed expression changes the schedule. `settings` are those of
+        `JobRegistry.register_job`. Return this object.
 
         Raises:
-            TriggerError: the expression is none. JobAlreadyRegistered: the name is taken in this process.
-            DulyError: what `JobRegistry.register_job` and `schedule_job` refuse; the name may be given again.
+            TriggerError: the expression is not valid. JobAlreadyRegistered: the name is taken in this process.
+            DulyError: `JobRegistry.register_job` or `schedule_job` refuses a value; the name may be used again.
 
         """
         trigger = expression if isinstance(expression, CronTrigger) else CronTrigger(expression, hash_id=name)
@@ -53,15 +54,20 @@ class Cron:
         return self
 
     def start(self) -> None:
-        """Connect, and begin to run what is due; starting twice is once."""
+        """Connect, and begin to run what is due; a second call has no effect."""
         self.scheduler.start()
 
     def run(self) -> None:
-        """Block until SIGINT or SIGTERM, let what runs come to its end, and close; from the main thread."""
+        """Block until SIGINT or SIGTERM, wait for the current runs within the grace, and close.
+
+        Raises:
+            NotMainThread: Python delivers signals to the main thread only.
+
+        """
         self.scheduler.run()
 
     def close(self) -> None:
-        """Let what runs come to its end, within the grace, and close. Safe to call twice."""
+        """Wait for the current runs within the grace, and close. Safe to call twice."""
         try:
             self.scheduler.drain()
         finally:

@@ -1,10 +1,10 @@
-"""A scheduler from a mapping, or from a TOML or JSON file, which names the adapter that keeps its tasks.
+"""Make a scheduler from a mapping, or from a TOML or JSON file.
 
 ::
 
-    on = true                      # false: a NopScheduler, which discards
+    on = true                      # false: a NopScheduler, which discards tasks
     adapter = "postgres"           # memory, postgres, embedded, firestore, or the scheme of a third party's store;
-                                   # without one, what DULY_STORE names, else memory
+                                   # without it: the URL in DULY_STORE, else memory
 
     [config]                       # of the adapter
     host = "db.internal"
@@ -15,7 +15,7 @@
     concurrency = 20
     lease = "30s"
 
-Nothing is guessed: a key that nobody knows is refused by its name and place, and so is a value of the wrong kind.
+Nothing is guessed: an unknown key, or a value of the wrong type, raises an error that names the key and its place.
 """
 
 import json
@@ -53,12 +53,13 @@ _TIMES: Final = ("lease", "grace", "poll", "keep_runs_for")
 def scheduler_from_config(
     source: Mapping[str, Any] | str | Path, *, jobs: JobRegistry | None = None, keys: PayloadKeys | None = None
 ) -> StdScheduler:
-    """Return the scheduler that a mapping, or the TOML or JSON file of that path, describes; it is not started.
+    """Return the scheduler that a configuration describes; it is not started.
 
-    Payloads are encrypted with `keys`, which no configuration holds.
+    `source` is a mapping, or the path of a TOML or JSON file. `jobs` None: a new, empty registry. `keys` encrypt the
+    payloads; a configuration never contains keys. If `on` is false, the result is a `NopScheduler`.
 
     Raises:
-        InvalidConfig: the file cannot be read, a key is unknown or missing, or a value is of the wrong kind.
+        InvalidConfig: the file cannot be read, a key is unknown or missing, or a value is of the wrong type.
         InvalidStoreURL, MissingExtra: the store cannot be opened here. InvalidValue: a setting is out of its range.
 
     """
@@ -71,10 +72,12 @@ def scheduler_from_config(
 def blocking_scheduler_from_config(
     source: Mapping[str, Any] | str | Path, *, jobs: JobRegistry | None = None, keys: PayloadKeys | None = None
 ) -> BlockingScheduler:
-    """Return the same for programs without asyncio; on a `NopStore` where it is off.
+    """Return the same for programs without asyncio; it is not started.
+
+    If `on` is false, the scheduler uses a `NopStore`.
 
     Raises:
-        InvalidConfig, InvalidStoreURL, MissingExtra, InvalidValue: as of `scheduler_from_config`.
+        InvalidConfig, InvalidStoreURL, MissingExtra, InvalidValue: as in `scheduler_from_config`.
 
     """
     said = _understand(source, keys)
@@ -83,10 +86,12 @@ def blocking_scheduler_from_config(
 
 
 def store_from_config(source: Mapping[str, Any] | str | Path) -> JobStore:
-    """Return the store that a configuration describes, on or off, not yet open: for a program that only looks.
+    """Return the store that a configuration describes, for a program that only queries; it is not open.
+
+    It ignores `on` and `settings`.
 
     Raises:
-        InvalidConfig, InvalidStoreURL, MissingExtra: as of `scheduler_from_config`.
+        InvalidConfig, InvalidStoreURL, MissingExtra: as in `scheduler_from_config`.
 
     """
     place, given = _read(source)
@@ -97,7 +102,7 @@ def store_from_config(source: Mapping[str, Any] | str | Path) -> JobStore:
 
 @frozen
 class _Said:
-    """What a configuration says."""
+    """The content of a configuration, checked."""
 
     is_on: bool
     url: str = field(repr=False)  # it may hold a password
@@ -115,17 +120,17 @@ def _understand(source: Mapping[str, Any] | str | Path, keys: PayloadKeys | None
         raise InvalidConfig(place, "on", f"expected true or false, not {is_on!r}")
     settings = _settings(f"{place}: settings", _table(place, given, "settings"))
     settings["keys"] = keys
-    return _Said(is_on, *_address(place, given), settings)  # also when it is off: a mistake is found before it is turned on
+    return _Said(is_on, *_address(place, given), settings)  # checked even if `on` is false: a mistake shows before it is turned on
 
 
 # -- reading
 
 
 def _read(source: Mapping[str, Any] | str | Path) -> tuple[str, Mapping[str, Any]]:
-    """Return what to call the source in errors, and what it says."""
+    """Return a name of the source for error messages, and its content."""
     if isinstance(source, Mapping):
         return "the configuration", source
-    if isinstance(source, str) and "://" in source:  # which may hold a password
+    if isinstance(source, str) and "://" in source:  # it may hold a password
         raise InvalidConfig("the configuration", None, "expected a mapping or the path of a file, not a URL: a scheduler takes that itself")
     path = Path(source)
     readers = {".toml": tomllib.loads, ".json": json.loads}
@@ -158,7 +163,7 @@ def _table(place: str, given: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _address(place: str, given: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the URL of the store, and the namespace."""
+    """Return the URL of the store and the namespace."""
     adapter = given.get("adapter", "memory")
     if not isinstance(adapter, str) or not adapter or "://" in adapter:
         raise InvalidConfig(place, "adapter", f"expected a name such as {', '.join(_CONFIG_KEYS)}")
@@ -192,7 +197,12 @@ def _url(adapter: str, place: str, config: Texts) -> str:
 
 
 def _own_url(place: str, config: Texts, *schemes: str) -> str:
-    """Return the URL that was given: of another adapter it would open another store than the one that was named."""
+    """Return the given `url`, if its scheme belongs to the named adapter.
+
+    Raises:
+        InvalidConfig: it does not; the URL would open another store than the named one.
+
+    """
     url = config["url"]
     if url.partition("://")[0].lower() not in map(str.lower, schemes):
         raise InvalidConfig(place, "url", f"expected one that begins with {schemes[0]}://")
@@ -233,7 +243,7 @@ def _settings(place: str, given: Mapping[str, Any]) -> Settings:
 
 
 def _time(place: str, key: str, value: object) -> timedelta | None:
-    """Read a length of time: a number of seconds, or an interval without months and days."""
+    """Read a length of time: a number of seconds, or an interval without months; a day is 24 hours."""
     if value is None or isinstance(value, timedelta):
         return value
     problem = f"expected seconds, or text such as 30s, not {value!r}"

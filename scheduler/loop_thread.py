@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for callers who have none."""
+"""An event loop in a thread of its own, for callers without one."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from duly.scheduler.errors import ForkedScheduler, WrongThread
 
 CLOSE_TIMEOUT = timedelta(seconds=5)
-"""How long an event loop has, beyond its grace, to come to its end when the interpreter does."""
+"""How long an event loop may take to end, beyond the grace, when the interpreter exits."""
 
 T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop that runs in a daemon thread, and serves calls from every other thread of this process."""
+    """An event loop in a daemon thread; serves calls from every other thread of this process."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -35,7 +35,7 @@ class LoopThread:
             self._loop.close()
 
     async def _cancel_calls(self) -> None:
-        """Cancel what other threads still wait for: they must not wait for ever."""
+        """Cancel the calls for which other threads still wait, so that they do not wait for ever."""
         calls = asyncio.all_tasks() - {asyncio.current_task()}
         for call in calls:
             call.cancel()
@@ -44,27 +44,38 @@ class LoopThread:
 
     @property
     def is_here(self) -> bool:
-        """Whether the thread runs in this process, which it does not in a fork of it."""
+        """Whether the thread runs in this process; False in a fork."""
         return os.getpid() == self._process
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> "Future[T]":
-        """Run what `work` returns in the loop; the name of the `call` is for the error that says why it cannot be."""
+        """Run the coroutine that `work` makes in the loop; `call` names the method, for error messages.
+
+        Raises:
+            ForkedScheduler: this is another process. WrongThread: this is the loop's own thread.
+
+        """
         self.check(call)
         return asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def check(self, call: str | None = None) -> None:
-        """Raise `ForkedScheduler` in another process; and `WrongThread`, if a `call` is to wait here for the loop, in its own thread."""
+        """Check that a call may be made here; with `call`, that it may also wait here for the loop.
+
+        Raises:
+            ForkedScheduler: this is another process.
+            WrongThread: `call` is given, and this is the loop's own thread.
+
+        """
         if not self.is_here:
             raise ForkedScheduler(self._process, os.getpid())
         if call is not None and threading.current_thread() is self._thread:
             raise WrongThread(call)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Call `callback` in the loop; without waiting, so that a signal handler may use it."""
+        """Call `callback` in the loop; it does not wait, so a signal handler may use it."""
         self.check()
         self._loop.call_soon_threadsafe(callback)
 
     def end(self) -> None:
-        """Stop the loop, and wait for the thread."""
+        """Stop the loop, and join the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""The scheduler that discards: what a program has where scheduling is turned off."""
+"""The scheduler that discards tasks: for a program in which scheduling is turned off."""
 
 from datetime import timedelta
 from typing import Unpack
@@ -14,11 +14,11 @@ from duly.stores import JobStore, NopStore
 
 
 class NopScheduler(StdScheduler):
-    """The same face as `StdScheduler`; what is scheduled is checked as there, answered as if it were written, and discarded.
+    """A `StdScheduler` that checks what is scheduled, answers as if it were written, and discards it.
 
-    Queries answer that there is nothing, a slug is never found (`JobNotFound`), nothing is run and no event is told. It
-    needs no start, but to fetch, which waits until it is drained or closed; `run` waits for a signal as ever. For a program
-    without asyncio, `BlockingScheduler(NopStore())` does the same.
+    Queries find nothing, and every slug raises `JobNotFound`. It runs nothing and publishes no event. Only `fetch` needs
+    `start`: its stream has no tasks, and ends when the scheduler is drained or closed. `run` waits for a signal as usual.
+    A program without asyncio uses `BlockingScheduler(NopStore())`.
     """
 
     def __init__(
@@ -29,27 +29,27 @@ class NopScheduler(StdScheduler):
         clock: Clock | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        """Take the arguments of `StdScheduler`; the store is not looked at, so that a program need not have one."""
+        """Take the arguments of `StdScheduler`; `store` is ignored, so that none is needed."""
         del store
         super().__init__(NopStore(), jobs=jobs, clock=clock, **settings)
         self._is_started = False
 
     async def start(self) -> None:
-        """Check what the registry declares, and discard it.
+        """Check the declared tasks, and discard them.
 
         Raises:
-            DulyError: what the start of a `StdScheduler` refuses of its jobs.
+            DulyError: the start of a `StdScheduler` would refuse its jobs.
 
         """
         await self._declare()
         self._is_started = True
 
     def fetch(self, kind: str, *, max_in_flight: int = 10) -> Fetching:
-        """Return a stream without tasks, which ends when this is drained or closed.
+        """Return a stream without tasks; it ends when the scheduler is drained or closed.
 
         Raises:
-            SchedulerClosed: it is not started, or was drained.
-            JobAlreadyRegistered, InvalidValue: as of a `StdScheduler`.
+            SchedulerClosed: the scheduler is not started, or was drained.
+            JobAlreadyRegistered, InvalidValue: as in `StdScheduler.fetch`.
 
         """
         if not self._is_started:
@@ -58,7 +58,7 @@ class NopScheduler(StdScheduler):
         return Fetching(subscription, self.config.payload_limit)
 
     async def drain(self, grace: timedelta | None = None) -> None:
-        """End what is fetched; nothing runs."""
+        """End every fetched stream; nothing runs, so it does not wait, and `grace` is ignored."""
         del grace
         self._is_started = False
         self._subscriptions.clear()

@@ -1,4 +1,4 @@
-"""What every loop of one node is built from."""
+"""The services that every loop of a node uses."""
 
 from attrs import frozen
 
@@ -11,7 +11,7 @@ from duly.stores import JobStore
 
 @frozen(kw_only=True, eq=False)
 class Services:
-    """A node's store, jobs, clock, events and settings."""
+    """A node's store, registry, clock, events and settings."""
 
     store: JobStore
     registry: KnownJobs
@@ -25,5 +25,5 @@ class Services:
         return self.config.node
 
     def publish(self, event: Event) -> None:
-        """Tell an event."""
+        """Publish an event to all subscribers of this node."""
         self.events.publish(event)

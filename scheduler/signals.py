@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM, taken over for a while."""
+"""Collect SIGINT and SIGTERM for a while."""
 
 import asyncio
 import signal
@@ -13,10 +13,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_signals() -> Iterator[asyncio.Queue[signal.Signals]]:
-    """Collect the signals that ask this process to stop, instead of what they did before; put that back afterwards.
+    """Collect SIGINT and SIGTERM in a queue; restore the former handlers afterwards.
 
     Raises:
-        NotMainThread: signals come to the main thread of a process only.
+        NotMainThread: Python delivers signals to the main thread only.
 
     """
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""The scheduler: the public face of a node."""
+"""The scheduler for asyncio programs: it schedules tasks and, once started, runs one node."""
 
 import asyncio
 import signal
@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class StdScheduler(Client):
-    """Schedules tasks, and runs them when they are due, together with every other node on the same store.
+    """A scheduler for asyncio programs: it schedules tasks and runs them when they are due.
 
     ::
 
@@ -40,9 +40,11 @@ class StdScheduler(Client):
             await scheduler.schedule_job("report:emea", "report", payload=b"emea")
             await scheduler.run()
 
-    Entering the context starts it, leaving it drains and closes it. It belongs to the event loop in which it was
-    started; `duly.scheduler.BlockingScheduler` is the same for programs without one. A store that it is given is
-    opened and closed with it.
+    All nodes on the same store share the work. Entering the context calls `start`; leaving it calls `drain` and `close`.
+    The scheduler opens and closes the store that it is given.
+
+    From `start` to `close` it belongs to one event loop. Methods that read or write tasks raise `WrongLoop` in any other.
+    Programs without an event loop use `duly.scheduler.BlockingScheduler`.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class StdScheduler(Client):
         clock: Clock | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        """Make a scheduler that is not started.
+        """Make a scheduler; it does not run yet.
 
-        `store` may be a URL (see `duly.stores.open_store`); without one, `DULY_STORE` names it, else tasks are kept in
-        memory. `settings` are the fields of `SchedulerConfig`. `clock` is for tests.
+        `store` is a store or a URL (see `duly.stores.open_store`). None: the URL in the environment variable `DULY_STORE`,
+        else a store in memory. `jobs` None: a new, empty registry. `clock` is for tests. `settings` are the fields of
+        `SchedulerConfig`.
 
         Raises:
             InvalidStoreURL, MissingExtra: the URL names no store that can be opened here.
@@ -80,9 +83,9 @@ class StdScheduler(Client):
         self._streams = Streams(self._services.events, self.config.node)
         self._running_node: RunningNode | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        """The event loop that it was started in, until it is closed."""
+        """The event loop of the last `start`; None before it and after `close`."""
         self._changing = asyncio.Lock()
-        """Held while it is started or drained, so that each of the two is whole."""
+        """Held during `start` and `drain`, so that neither begins before the other has ended."""
 
     def _check_loop(self) -> None:
         if self._loop is not None and self._loop is not running_loop():
@@ -98,10 +101,10 @@ class StdScheduler(Client):
                 run.end_early(Stopped(STOP_REQUESTED))
 
     async def why(self, slug: str) -> str:
-        """Say in one sentence why the task is not running, or that it is, and where; as this node sees it.
+        """Say in one sentence, as this node sees it, why the task is not running, or where it runs.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         self._check_loop()
@@ -110,19 +113,20 @@ class StdScheduler(Client):
         return await ask_why(slug, self._services, self._running_node.here, self._running_node.limits.is_full)
 
     def events(self, *, types: tuple[type[Event], ...] = (), slug: str | None = None, limit: int = QUEUE_LIMIT) -> EventStream:
-        """Return this node's events as a stream, to be entered and iterated over, until the scheduler is closed.
+        """Return a stream of this node's events; enter it and iterate over it.
 
-        `types` are the classes wanted, `slug` the task; up to `limit` events wait for their reader, what is more is dropped,
-        and counted in an `EventsDropped`. It may be entered before the scheduler is started.
+        `types` keeps only events of these classes; an empty tuple keeps all. `slug` keeps only events about that task; None
+        keeps all. Up to `limit` events wait for their reader. The stream drops further ones and counts them in an
+        `EventsDropped`. It may be entered before `start`, and it ends when the scheduler is closed.
 
         Raises:
-            InvalidValue: the limit is less than 1, or `types` is no tuple of classes of events.
+            InvalidValue: `limit` is less than 1, or `types` is not a tuple of event classes.
 
         """
         return self._streams.open(types, slug, limit)
 
     def fetch(self, kind: str, *, max_in_flight: int = 10) -> Fetching:
-        """Return the due tasks of `kind` as a stream, each of which is to be acknowledged; instead of a job for that kind.
+        """Return the due tasks of `kind` as a stream; the program acknowledges each, and no job runs them.
 
         ::
 
@@ -130,8 +134,9 @@ class StdScheduler(Client):
                 async for task in tasks:
                     await task.commit(result=await back_up(task.payload))
 
-        This node locks up to `max_in_flight` tasks at a time for it, from now on until it is left or the node drains. Each
-        task goes to one subscription; several of one kind share its tasks. See `duly.scheduler.executors.fetched.fetch`.
+        From this call on, the node holds up to `max_in_flight` tasks at a time for this stream, until the stream is closed or
+        the node drains. Several streams of one kind share its tasks; each task goes to one of them. See
+        `duly.scheduler.executors.fetched.fetch`.
 
         Raises:
             SchedulerClosed: the scheduler is not running, or is draining.
@@ -145,10 +150,10 @@ class StdScheduler(Client):
         return Fetching(subscription, self.config.payload_limit)
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell `subscriber` every event of this node, until the callable that is returned is called.
+        """Call `subscriber` with every event of this node; return a callable that ends this.
 
         Raises:
-            InvalidValue: it cannot be called.
+            InvalidValue: `subscriber` is not callable.
 
         """
         if not callable(subscriber):
@@ -164,10 +169,10 @@ class StdScheduler(Client):
 
     @property
     def running_node(self) -> RunningNode:
-        """The loops of this node, for tests to turn by hand.
+        """The loops of this node, for tests that turn them by hand.
 
         Raises:
-            SchedulerClosed: it is not started.
+            SchedulerClosed: the scheduler is not started.
 
         """
         if self._running_node is None:
@@ -175,12 +180,13 @@ class StdScheduler(Client):
         return self._running_node
 
     async def start(self) -> None:
-        """Open the store, create the tasks that the registry declares, and begin to run what is due; starting twice is once.
+        """Open the store, write the declared tasks, and begin to run what is due.
 
-        A fire that was missed while no node ran is run now; what is scheduled for the first time waits for its fire time.
+        A second call has no effect. By default a fire that was missed while no node ran is run now (`TaskOptions.misfire`).
+        A task that is scheduled for the first time waits for its fire time.
 
         Raises:
-            MainNotGuarded: this process is a child that imports the program's main module, and is no node of its own.
+            MainNotGuarded: this process is a child that imports the program's main module; it must not become a node.
 
         """
         check_main_is_guarded()
@@ -203,14 +209,15 @@ class StdScheduler(Client):
         await self.schedule_jobs(map(new_task, self.jobs.declared), if_exists="replace")
 
     async def drain(self, grace: timedelta | None = None) -> None:
-        """Take no more work, let what runs come to its end for as long as `grace` (by default the setting), and stop.
+        """Lock no more tasks, wait up to `grace` for the current runs, then stop the node.
 
-        A run that is cut short is recorded as cancelled, its attempt refunded, and run again by another node, or by this
-        one when it is started again. Tasks can still be scheduled; they are not run here until then. When the wait is
-        cancelled, what runs goes on, and can be drained or closed again.
+        `grace` None: the setting `grace`. A run that is cut short is recorded as cancelled, and its attempt is refunded.
+        Another node runs it again, or this one after its next `start`; a task that runs at most once is not run again.
+        Tasks can still be scheduled meanwhile; this node runs them after its next `start`.
+        If the wait is cancelled, the runs go on, and `drain` or `close` may be called again.
 
         Raises:
-            InvalidValue: `grace` is no length of time.
+            InvalidValue: `grace` is not a length of time.
 
         """
         self._check_loop()
@@ -233,14 +240,14 @@ class StdScheduler(Client):
         self._running_node = None
 
     def stop_now(self) -> None:
-        """End the grace of a drain that is under way; without effect otherwise."""
+        """End the grace of the current drain; without a drain, do nothing."""
         if self._running_node is not None:
             self._running_node.stop_now()
 
     async def close(self) -> None:
-        """Stop at once, and close the store; what still runs is cut short as at the end of a drain. Safe to call twice.
+        """Stop at once and close the store. Safe to call twice.
 
-        A drain that is under way is hurried, and waited for.
+        Current runs are cut short, as at the end of a drain. A drain under way loses its grace, and this call waits for it.
         """
         self._check_loop()
         try:
@@ -250,13 +257,13 @@ class StdScheduler(Client):
             self._streams.end()
             await self._services.store.close()
             self._loop = None
-            self._changing = asyncio.Lock()  # it is bound to an event loop, and the next start may be in another
+            self._changing = asyncio.Lock()  # the lock is bound to this event loop; the next start may be in another
 
     async def run(self) -> None:
-        """Start, run until SIGINT or SIGTERM, drain and close; a second signal cuts the grace short.
+        """Start, run until SIGINT or SIGTERM, drain and close; a second signal ends the grace.
 
         Raises:
-            NotMainThread: only the main thread of a process can take signals.
+            NotMainThread: Python delivers signals to the main thread only.
 
         """
         with stop_signals() as received:

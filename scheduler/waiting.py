@@ -1,7 +1,7 @@
-"""Waiting, by a clock: every pause, time limit and backoff of a scheduler goes through here.
+"""Waiting by a `Clock`: every pause, time limit and backoff of a scheduler uses this module.
 
-`asyncio.sleep` and `asyncio.timeout` know only the event loop's clock; a test that moves a clock by hand would wait
-for ever, and a scheduler would behave differently under it than in production.
+`asyncio.sleep` and `asyncio.timeout` use only the event loop's clock. A test that moves a clock by hand would wait for
+ever, and the scheduler would behave differently in tests and in production.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ async def sleep(clock: Clock, delay: timedelta) -> None:
 async def within(
     clock: Clock, limit: timedelta | None, work: Awaitable[T], *, on_limit: Callable[[TimeLimitExceeded], None] | None = None
 ) -> T:
-    """Return what `work` returns; when `limit` passes first, cancel it, wait until it is gone, and say so.
+    """Return the result of `work`; after `limit`, cancel it, wait for its end, and raise.
 
-    `on_limit` is told just before `work` is cancelled.
+    `limit` None: no limit. `on_limit` is called just before `work` is cancelled.
 
     Raises:
-        TimeLimitExceeded: `work` was cancelled by the limit. If it ends otherwise on being cancelled, that counts.
+        TimeLimitExceeded: the limit cancelled `work`. If `work` ends in another way after the cancellation, that counts.
 
     """
     if limit is None:
@@ -57,41 +57,43 @@ async def within(
 
 
 def _cancels() -> int:
-    """Return how often the current task was asked to cancel; more than before means: from outside, while waiting."""
+    """Return how often the current task was asked to cancel.
+
+    If the number grows during a wait, somebody outside asked.
+    """
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 class Wake:
-    """A bell for one sleeper: rung from the event loop, or from any thread by `ring_from_thread`.
+    """An event flag for one waiter; set from the event loop, or from any thread by `ring_from_thread`.
 
-    A ring before the wait counts, so that nothing which happens between looking and sleeping is missed: clear it before
-    you look, wait after.
+    A ring before the wait counts, so nothing is missed between checking and waiting: call `clear`, then check, then `wait`.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Make a silent bell for the running event loop."""
+        """Make a flag, not set, for the running event loop."""
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._rung = False
         self._sleeper: asyncio.Future[None] | None = None
 
     def clear(self) -> None:
-        """Forget every ring so far."""
+        """Forget all rings so far."""
         self._rung = False
 
     def ring(self) -> None:
-        """Wake the sleeper, or keep it from falling asleep."""
+        """Set the flag: end the current wait, or make the next one return at once."""
         self._rung = True
         self._rouse()
 
     def ring_from_thread(self) -> None:
-        """Ring from another thread; without effect once the event loop is closed."""
+        """Set the flag from another thread; no effect once the event loop is closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.ring)
 
     async def wait(self, timeout: timedelta | None) -> bool:
-        """Return True at a ring, False after `timeout`."""
+        """Return True after a ring, False after `timeout`; None: wait without a limit."""
         if self._rung:
             return True
         self._sleeper = self._loop.create_future()

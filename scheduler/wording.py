@@ -1,4 +1,4 @@
-"""Instants, spans of time and errors, in words for people: short, on one line, and none of them unbounded. Pure."""
+"""Text for people: instants, lengths of time and errors, short, on one line, and bounded. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -7,11 +7,14 @@ HANDED_BACK = "handed back unrun by "
 _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)), ("s", timedelta(seconds=1)))
 
 _LINE = 200
-"""Most characters of somebody else's text in a sentence of ours."""
+"""Most characters of another program's text in one of our sentences."""
 
 
 def span(length: timedelta) -> str:
-    """Return a length of time in its two largest units, cut off below them: `3 h 5 min`, `12 s`, `less than 1 s`."""
+    """Return a length of time in its two largest units, rounded down.
+
+    For example `3 h 5 min`, `12 s`, `less than 1 s`.
+    """
     rest, counted = abs(length), list[str]()
     for name, size in _UNITS:
         number, rest = divmod(rest, size)
@@ -21,13 +24,19 @@ def span(length: timedelta) -> str:
 
 
 def moment(instant: datetime, now: datetime) -> str:
-    """Return the exact instant, and how far it is from `now`: `2030-01-01T09:00:00+00:00 (in 3 h 5 min)`."""
+    """Return the exact instant, and its distance from `now`.
+
+    For example `2030-01-01T09:00:00+00:00 (in 3 h 5 min)`.
+    """
     distance = span(instant - now)
     return f"{instant.isoformat()} ({f'in {distance}' if instant > now else f'{distance} ago'})"
 
 
 def one_line(text: str) -> str:
-    """Return the last line of `text`, where a traceback names its error: printable, bounded, without a full stop at its end."""
+    """Return the last line of `text`, where a traceback names its error.
+
+    It is printable, bounded, and has no full stop at its end.
+    """
     last = text.rstrip().splitlines()[-1:]
     printable = "".join(character if character.isprintable() else " " for character in "".join(last))
     line = " ".join(printable.split())
@@ -40,5 +49,8 @@ def counted(number: int, thing: str) -> str:
 
 
 def handed_back_note(node: str, reason: str) -> str:
-    """Return what `last_error` says of a task that `node` gave back unrun, to be tried later; `explain` knows it by its beginning."""
+    """Return the `last_error` of a task that `node` handed back unrun, to be tried later.
+
+    `explain` recognises it by its beginning.
+    """
     return f"{HANDED_BACK}{node}: {reason}"

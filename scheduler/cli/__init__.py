@@ -1,1 +1,1 @@
-"""The command line (click, rich); calls what `duly.scheduler` exports, and nothing imports it."""
+"""The command line (click, rich); uses only what `duly.scheduler` exports; nothing imports it."""

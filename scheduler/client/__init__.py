@@ -1,1 +1,1 @@
-"""The half that only schedules, edits and asks: a store, a clock and a registry; imports no node."""
+"""The client half of a scheduler: it uses a store, a clock and a registry; imports no node."""

@@ -1,4 +1,7 @@
-"""What a scheduler offers on jobs and tasks, blocking; see `duly.scheduler.client.client` for what each method does and raises."""
+"""The client half of a blocking scheduler.
+
+`duly.scheduler.client.client` says what each method does and raises.
+"""
 
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -22,25 +25,28 @@ T = TypeVar("T")
 
 
 class BlockingClient:
-    """The half of a blocking scheduler that schedules."""
+    """The client half of a blocking scheduler; `Client` says what each method does and raises."""
 
     def __init__(self, std: Client) -> None:
-        """Block on what `std` does."""
+        """Call the methods of `std`, and block until each is done."""
         self._std = std
 
     @abstractmethod
     def _call(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> T:
-        """Run what `work` returns in the scheduler's loop, and return what that returns."""
+        """Run the coroutine that `work` makes in the scheduler's event loop; return its result.
+
+        `call` names the method, for error messages.
+        """
 
     @property
     def jobs(self) -> JobRegistry:
-        """The jobs it knows."""
+        """The registry of this scheduler."""
         return self._std.jobs
 
     # -- jobs
 
     def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
-        """Make a job known under its kind; schedules nothing."""
+        """Register a job under its kind; it schedules nothing."""
         self._std.register_job(job, trigger=trigger, **settings)
 
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
@@ -54,29 +60,29 @@ class BlockingClient:
         return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
     def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
-        """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again."""
+        """Let `fn` run the tasks of the kind `target` from now on; return a callable that removes it."""
         return self._std.handle(target, fn, **settings)
 
     # -- tasks
 
     def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
-        """Schedule a task that runs once, at `time`; return its slug, by default a new one."""
+        """Schedule a one-off task for `time`; return its slug, by default a new unique one."""
         return self._call(lambda: self._std.at(time, target, data, **options), "at")
 
     def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
-        """Schedule a task that runs once, so long from now; return its slug, by default a new one."""
+        """Schedule a one-off after `delay`; otherwise like `at`."""
         return self._call(lambda: self._std.in_(delay, target, data, **options), "in_")
 
     def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
-        """Schedule one task; return whether it was written."""
+        """Schedule one task; return whether the store wrote it."""
         return self._call(lambda: self._std.schedule_job(slug, job, if_exists=if_exists, **when), "schedule_job")
 
     def schedule_jobs(self, tasks: Iterable[NewTask], *, if_exists: IfExists = "error") -> list[str]:
-        """Schedule one or thousands in one write; return the slugs that were written."""
+        """Schedule one task or thousands in one write; return the slugs that were written."""
         return self._call(lambda: self._std.schedule_jobs(tasks, if_exists=if_exists), "schedule_jobs")
 
     def get_job_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
-        """Return slugs of tasks, in order."""
+        """Return up to `limit` slugs of tasks, in order, with that prefix and after `after`."""
         return self._call(lambda: self._std.get_job_slugs(prefix=prefix, limit=limit, after=after), "get_job_slugs")
 
     def get_scheduled_job(self, slug: str) -> Task:
@@ -84,45 +90,45 @@ class BlockingClient:
         return self._call(lambda: self._std.get_scheduled_job(slug), "get_scheduled_job")
 
     def search_jobs(self, query: TaskQuery) -> Page[Task]:
-        """Return the tasks that match, a page at a time."""
+        """Return one page of the tasks that match."""
         return self._call(lambda: self._std.search_jobs(query), "search_jobs")
 
     def iterate_jobs(self, query: TaskQuery) -> Iterator[Task]:
-        """Yield all tasks that match; each page is asked for when it is needed."""
+        """Yield all tasks that match; it asks for each page when it needs it."""
         return walk_blocking(lambda page: self._call(lambda: self._std.search_jobs(page), "iterate_jobs"), query)
 
     def count_jobs(self, query: TaskQuery) -> int:
-        """Return how many tasks match, on all pages together."""
+        """Return how many tasks match in all, whatever the size of a page."""
         return self._call(lambda: self._std.count_jobs(query), "count_jobs")
 
     def delete_job(self, slug: str) -> None:
-        """Delete the task."""
+        """Delete the task; its node cancels a current run at its next heartbeat."""
         self._call(lambda: self._std.delete_job(slug), "delete_job")
 
     def clear(self) -> int:
-        """Delete every task of the namespace; return how many there were."""
+        """Delete all tasks of the namespace; return how many there were."""
         return self._call(self._std.clear, "clear")
 
     # -- edits
 
     def pause_job(self, slug: str) -> Task:
-        """Let the task not be run any more until it is resumed."""
+        """Pause the task: no new run starts until `resume_job`; a current run continues."""
         return self._call(lambda: self._std.pause_job(slug), "pause_job")
 
     def resume_job(self, slug: str) -> Task:
-        """Let a paused task be run again."""
+        """Resume a paused task; its misfire policy decides which of the missed fires run at once."""
         return self._call(lambda: self._std.resume_job(slug), "resume_job")
 
     def trigger_job(self, slug: str) -> Task:
-        """Run the task now, once; its own fires do not move."""
+        """Run the task once, now, even if it is paused."""
         return self._call(lambda: self._std.trigger_job(slug), "trigger_job")
 
     def stop_job(self, slug: str) -> bool:
-        """Ask the node that runs the task to stop this run; return False if nobody runs it."""
+        """Ask the node that runs the task to stop this run; return False if no node runs it."""
         return self._call(lambda: self._std.stop_job(slug), "stop_job")
 
     def restart_job(self, slug: str) -> Task:
-        """Give a task that failed, or waits for its retry, a new budget of attempts."""
+        """Give a failed task, or one that waits for a retry, new attempts; it is due at once."""
         return self._call(lambda: self._std.restart_job(slug), "restart_job")
 
     def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
@@ -130,23 +136,23 @@ class BlockingClient:
         return self._call(lambda: self._std.update_job(slug, **changes), "update_job")
 
     def reencrypt_payloads(self) -> int:
-        """Encrypt with the newest key every payload that is not yet."""
+        """Encrypt with the newest key every payload that is not yet; return how many were."""
         return self._call(self._std.reencrypt_payloads, "reencrypt_payloads")
 
     def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
-        """Move the next run; after it the trigger goes on."""
+        """Move the next run to `at`, or to `delay` from now; the fires after it follow the trigger."""
         return self._call(lambda: self._std.reschedule_job(slug, at=at, delay=delay), "reschedule_job")
 
     # -- history and nodes
 
     def runs(self, query: RunQuery) -> Page[Run]:
-        """Return the runs that match, newest first, a page at a time."""
+        """Return one page of the runs that match, newest first."""
         return self._call(lambda: self._std.runs(query), "runs")
 
     def iterate_runs(self, query: RunQuery) -> Iterator[Run]:
-        """Yield all runs that match, newest first; each page is asked for when it is needed."""
+        """Yield all runs that match, newest first; it asks for each page when it needs it."""
         return walk_blocking(lambda page: self._call(lambda: self._std.runs(page), "iterate_runs"), query)
 
     def nodes(self) -> list[Node]:
-        """Return the nodes that are alive."""
+        """Return the live nodes, as each last announced itself."""
         return self._call(self._std.nodes, "nodes")

@@ -1,4 +1,4 @@
-"""What is refused at the scheduler's door, because it would fail later, elsewhere, in words about something else. Pure."""
+"""Argument checks that fail early, with a message about the argument. Pure."""
 
 from typing import TypeVar, get_args
 
@@ -11,13 +11,13 @@ _ON_EXISTS: tuple[str, ...] = get_args(IfExists)
 
 
 def check_if_exists(value: object) -> None:
-    """Refuse, as `InvalidValue`, what says nothing of a slug that exists."""
+    """Raise `InvalidValue` unless `value` is one of the choices of `if_exists`."""
     if value not in _ON_EXISTS:
         raise InvalidValue("if_exists", value, " or ".join(map(repr, _ON_EXISTS)))
 
 
 def checked_query(query: Q, kind: type[Q]) -> Q:
-    """Return `query` if it is one of that kind.
+    """Return `query` if it is a `kind`.
 
     Raises:
         InvalidValue: it is not.

@@ -1,4 +1,4 @@
-"""Everything that people and programs do with tasks: schedule, edit, ask. It needs a store, a clock and a registry, but no node."""
+"""The client half of a scheduler: it schedules, edits and queries tasks, and needs no running node."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
@@ -22,40 +22,45 @@ from duly.triggers import Trigger
 F = TypeVar("F", bound=Callable[..., object])
 
 _TRIES = 20
-"""How often an edit is made anew because somebody else was faster."""
+"""How often an edit is tried before it gives up, because another writer was faster each time."""
 
 
 class Client(Registering):
-    """The half of a scheduler that schedules; every method may be called while the tasks run, here or on other nodes."""
+    """The client half of a scheduler: schedules, edits and queries tasks.
+
+    Every method may be called while the tasks run, on this node or another. Every method that uses the store may also
+    raise its `StoreError`.
+    """
 
     def __init__(self, services: Services, jobs: JobRegistry) -> None:
-        """Act on the tasks in the store of `services`; what is registered goes into `jobs`."""
+        """Use the store and clock of `services`; register jobs in `jobs`."""
         super().__init__(jobs)
         self._services = services
 
     @property
     def _store(self) -> JobStore:
-        """The store, for a call that may be made here and now."""
+        """The store, after a check that this event loop may use it."""
         self._check_loop()
         return self._services.store
 
     def _check_loop(self) -> None:
-        """Raise `WrongLoop` where its event loop is another than the one that runs here."""
+        """Raise `WrongLoop` if the scheduler belongs to another event loop than the running one."""
 
     def _made_due(self) -> None:
-        """Something may be due sooner than was known; a node that runs looks at once."""
+        """Called when a write may have made something due sooner; a running node then asks the store at once."""
 
     def _asked_to_stop(self, slug: str) -> None:
-        """A run of the task was asked to stop; if it is here, it need not wait for the next heartbeat."""
+        """Called after a stop request; a run on this node then stops without waiting for the heartbeat."""
 
     async def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
-        """Schedule a task that runs once, at `time` or as soon after it as a node has room; return its slug, by default a new one.
+        """Schedule a one-off task for `time`; return its slug.
 
-        `options` are the fields of `TaskOptions`, which count beside those of the job, and `slug`, `metadata` and `remote`.
+        It runs at `time`, or later as soon as a node has room. `options` may hold `slug` (by default a new unique one),
+        `metadata`, `remote`, and fields of `TaskOptions`; each one given replaces that option of the job.
 
         Raises:
-            JobAlreadyScheduled: the slug that was given exists, and its task has not failed.
-            DulyError: what `schedule_job` refuses; nothing is written then.
+            JobAlreadyScheduled: the given slug exists, and its task has not failed.
+            DulyError: `schedule_job` refuses a value; nothing is written.
 
         """
         new = one_off(NewTask("", target, at=time, payload=data), options, self.jobs, self._services.clock.now())
@@ -69,25 +74,29 @@ class Client(Registering):
         return new.slug
 
     async def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
-        """Schedule one task; return whether it was written: not if it was kept, or had this very definition already.
+        """Schedule one task; return whether the store wrote it.
 
-        `when` are the fields of `NewTask`: `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`.
+        False: an existing task was kept, or it had exactly this definition already. `when` are the fields of `NewTask`:
+        `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`. `if_exists` says what happens if the slug
+        exists: `"error"` raises, `"keep"` leaves that task as it is, `"replace"` changes its definition only.
+        A failed task counts as absent for `"error"` and `"keep"`: the new task replaces it. With `"replace"` it stays failed.
 
         Raises:
-            JobAlreadyScheduled: the slug exists, and `if_exists` is `"error"`. A task that failed is not in the way: it gives
-                way to the new one, also with `"keep"`; `"replace"` changes its definition, and leaves it set aside.
-            DulyError: what `to_task` refuses; nothing is written then.
+            JobAlreadyScheduled: the slug exists, its task has not failed, and `if_exists` is `"error"`.
+            DulyError: `to_task` refuses a value; nothing is written.
 
         """
         check_when("schedule_job()", when)
         return bool(await self.schedule_jobs([NewTask(slug, job, **when)], if_exists=if_exists))
 
     async def schedule_jobs(self, tasks: Iterable[NewTask], *, if_exists: IfExists = "error") -> list[str]:
-        """Schedule one or thousands in one write, all checked before; return the slugs that were written.
+        """Schedule one task or thousands in one write; return the slugs that were written.
+
+        All tasks are checked before any is written. `if_exists` means the same as in `schedule_job`.
 
         Raises:
-            JobAlreadyScheduled: some slugs exist whose tasks have not failed, and `if_exists` is `"error"`; then none is written.
-            DulyError: what `to_task` refuses; nothing is written then.
+            JobAlreadyScheduled: some slugs exist, their tasks have not failed, and `if_exists` is `"error"`; none is written.
+            DulyError: `to_task` refuses a value; nothing is written.
 
         """
         check_if_exists(if_exists)
@@ -99,20 +108,20 @@ class Client(Registering):
         return written
 
     async def get_job_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
-        """Return up to `limit` slugs of tasks, in order, that start with `prefix` and come after `after`."""
+        """Return up to `limit` slugs in order: with `prefix`, and after `after` (None: from the first on)."""
         return await self._store.get_slugs(prefix=prefix, limit=limit, after=after)
 
     async def get_scheduled_job(self, slug: str) -> Task:
         """Return the task as the store has it now.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         return await self._store.get(slug)
 
     async def search_jobs(self, query: TaskQuery) -> Page[Task]:
-        """Return the tasks that match, a page at a time."""
+        """Return one page of the tasks that match; `next` of the page is the `after` of the following query."""
         return await self._store.search(checked_query(query, TaskQuery))
 
     def iterate_jobs(self, query: TaskQuery) -> AsyncIterator[Task]:
@@ -120,60 +129,71 @@ class Client(Registering):
         return walk(self._store.search, checked_query(query, TaskQuery))
 
     async def count_jobs(self, query: TaskQuery) -> int:
-        """Return how many tasks match, on all pages together."""
+        """Return how many tasks match in all, whatever the size of a page."""
         return await self._store.count(checked_query(query, TaskQuery))
 
     async def delete_job(self, slug: str) -> None:
-        """Delete the task; a run of it that is under way is cancelled at its node's next heartbeat.
+        """Delete the task; its node cancels a current run at its next heartbeat.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         await self._store.delete(slug)
 
     async def clear(self) -> int:
-        """Delete every task of the namespace; return how many there were."""
+        """Delete all tasks of the namespace; return how many there were.
+
+        Their nodes cancel current runs at their next heartbeats.
+        """
         return await self._store.clear()
 
     # -- edits
 
     async def pause_job(self, slug: str) -> Task:
-        """Let the task not be run any more until it is resumed; a run that is under way goes on. Return the task as it is now.
+        """Pause the task: no new run starts until `resume_job`; a current run continues.
+
+        Return the task as it is now. `trigger_job` runs also a paused task.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         return await self._edit(slug, transitions.pause)
 
     async def resume_job(self, slug: str) -> Task:
-        """Let a paused task be run again; of the fires that it missed those that its misfire policy says, at once.
+        """Resume a paused task; its misfire policy decides which of the missed fires run at once.
+
+        Return the task as it is now.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         return await self._edit(slug, transitions.resume)
 
     async def trigger_job(self, slug: str) -> Task:
-        """Run the task now, once, also when it is paused; its own fires do not move. See `duly.scheduler.rules.edits.run_now`.
+        """Run the task once, now, even if it is paused; return the task as it is now.
+
+        A schedule gets an additional fire, and its other fires do not move. A one-off runs now instead of at its time.
+        `duly.scheduler.rules.edits.run_now` says what happens to a task that runs, has failed or waits for a retry.
 
         Raises:
-            JobNotFound: there is none.
-            InvalidSchedule: as many fires wait already as there may.
+            JobNotFound: no task has this slug.
+            InvalidSchedule: the greatest number of fires waits already.
 
         """
         return await self._edit(slug, lambda task: edits.run_now(task, self._trigger_of(task), self._services.clock.now()))
 
     async def stop_job(self, slug: str) -> bool:
-        """Ask the node that runs the task to stop this run; return False if nobody runs it.
+        """Ask the node that runs the task to stop this run; return False if no node runs it.
 
-        Its coroutine is cancelled, its thread is told by its context, its process is ended: at the node's next heartbeat at
-        the latest. The run is recorded as cancelled; a schedule waits for its next fire, a one-off is set aside.
+        The node acts at its next heartbeat at the latest: it cancels a coroutine, tells a thread by its context, and ends a
+        child process. The run is recorded as cancelled. Then a schedule waits for its next fire, and a one-off is set aside as
+        failed.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         task = await self._edit(slug, edits.stop)
@@ -182,22 +202,22 @@ class Client(Registering):
         return task.lease_id is not None
 
     async def restart_job(self, slug: str) -> Task:
-        """Give a task that failed, or waits for its retry, a new budget of attempts; it is due at once, for the same fire time.
+        """Give a failed task, or one that waits for a retry, new attempts at the same fire; it is due at once.
 
         Raises:
-            JobNotFound: there is none.
+            JobNotFound: no task has this slug.
 
         """
         return await self._edit(slug, transitions.restart)
 
     async def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
-        """Change payload, trigger, options or metadata; what is not given stays. See `duly.scheduler.rules.edits.update`.
+        """Change payload, trigger, options or metadata; what is not given stays. Return the task.
 
-        A run that is under way goes on with what it was given; the change counts from the next one on.
+        A current run goes on with its old values. See `duly.scheduler.rules.edits.update`.
 
         Raises:
-            JobNotFound: there is none.
-            DulyError: what `update` refuses; nothing is written then.
+            JobNotFound: no task has this slug.
+            DulyError: `update` refuses a value; nothing is written.
 
         """
         limit = self._services.config.payload_limit
@@ -210,19 +230,22 @@ class Client(Registering):
         return await self._edit(slug, update)
 
     async def reencrypt_payloads(self) -> int:
-        """Encrypt with the newest key every payload that is not yet, and return how many were; older keys are not needed after that.
+        """Encrypt with the newest key every payload that is not yet; return how many were.
 
-        What cannot be read stays as it is. Without `keys` there is nothing to do.
+        Afterwards the older keys are not needed any more. A payload that cannot be read stays as it is. Without the setting
+        `keys` there is nothing to do, and 0 is returned.
         """
         encrypted = self._store.facet(Reencryption)
         return 0 if encrypted is None else await encrypted.reencrypt(self._services.clock.now())
 
     async def reschedule_job(self, slug: str, *, at: datetime | None = None, delay: timedelta | None = None) -> Task:
-        """Move the next run to `at`, or to so long from now; after it the trigger goes on. See `duly.scheduler.rules.edits.move`.
+        """Move the next run to `at`, or to `delay` from now; return the task as it is now.
+
+        The fires after it follow the trigger. See `duly.scheduler.rules.edits.move`.
 
         Raises:
-            JobNotFound: there is none.
-            InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant.
+            JobNotFound: no task has this slug.
+            InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not name one instant.
 
         """
         to = moment(slug, at, delay, self._services.clock.now())
@@ -232,7 +255,15 @@ class Client(Registering):
         return trigger_of(task, self._services.registry.find(task.kind))
 
     async def _edit(self, slug: str, change: Callable[[Task], Task | None]) -> Task:
-        """Write what `change` makes of the task; made anew on the newest version when somebody was faster."""
+        """Write what `change` makes of the task; repeat on its newest version after a conflict.
+
+        Nothing is written if `change` returns None or an equal task.
+
+        Raises:
+            JobNotFound: no task has this slug.
+            Conflict: another writer was faster in every one of the tries.
+
+        """
         for left in reversed(range(_TRIES)):
             task = await self._store.get(slug)
             changed = change(task)
@@ -251,7 +282,7 @@ class Client(Registering):
     # -- history and nodes
 
     async def runs(self, query: RunQuery) -> Page[Run]:
-        """Return the runs that match, newest first, a page at a time."""
+        """Return one page of the runs that match, newest first; `next` of the page as in `search_jobs`."""
         return await self._store.runs(checked_query(query, RunQuery))
 
     def iterate_runs(self, query: RunQuery) -> AsyncIterator[Run]:
@@ -259,6 +290,6 @@ class Client(Registering):
         return walk(self._store.runs, checked_query(query, RunQuery))
 
     async def nodes(self) -> list[Node]:
-        """Return the nodes that are alive, by what they last said of themselves."""
+        """Return the live nodes, as each last announced itself."""
         now = self._services.clock.now()
         return [node for node in await self._store.nodes() if node.until > now]

@@ -1,4 +1,4 @@
-"""All pages of a query, one after the other: an iterator that asks for the next page when the one before is used up."""
+"""Iterate over all pages of a query; the next page is asked for when the last one is used up."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def walk(ask: Callable[[Q], Awaitable[Page[T]]], query: Q) -> AsyncIterator[T]:
-    """Yield what `query` finds from its `after` on, in its order; its `limit` is how much is asked for at a time."""
+    """Yield what `query` finds, from its `after` on and in its order; its `limit` is the size of a page."""
     following: Q | None = query
     while following is not None:
         page = await ask(following)
@@ -22,7 +22,7 @@ async def walk(ask: Callable[[Q], Awaitable[Page[T]]], query: Q) -> AsyncIterato
 
 
 def walk_blocking(ask: Callable[[Q], Page[T]], query: Q) -> Iterator[T]:
-    """Do the same for a caller without an event loop."""
+    """Yield the same for a caller without an event loop."""
     following: Q | None = query
     while following is not None:
         page = ask(following)

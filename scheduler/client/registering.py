@@ -1,4 +1,4 @@
-"""Registering jobs, by a scheduler's own methods: they forward to its registry."""
+"""The registering methods of a scheduler; they forward to its registry."""
 
 from collections.abc import Callable
 from typing import TypeVar, Unpack
@@ -13,19 +13,19 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class Registering:
-    """What a scheduler offers on jobs; safe from any thread."""
+    """The registering methods of a scheduler; safe from any thread."""
 
     def __init__(self, jobs: JobRegistry) -> None:
-        """Register in `jobs`."""
+        """Register jobs in `jobs`."""
         self._jobs = jobs
 
     @property
     def jobs(self) -> JobRegistry:
-        """The jobs it knows."""
+        """The registry of this scheduler."""
         return self._jobs
 
     def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
-        """Make a job known under its kind; schedules nothing. See `JobRegistry.register_job`."""
+        """Register a job under its kind; it schedules nothing. See `JobRegistry.register_job`."""
         self.jobs.register_job(job, trigger=trigger, **settings)
 
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
@@ -35,18 +35,21 @@ class Registering:
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
-        """Register the decorated function, and declare its task for the next `start`. See `JobRegistry.scheduled`."""
+        """Register the decorated function, and declare its task for the next `start`.
+
+        See `JobRegistry.scheduled`.
+        """
         return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
     def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
-        """Let `fn` handle the tasks of a target, its kind, from now on; return what removes it again, which may be called twice.
+        """Let `fn` run the tasks of the kind `target` from now on; return a callable that removes it.
 
-        There is one handler for each target. While there is none here, its tasks are left to the nodes that have one. A run
-        that is under way when its handler is removed ends as any other.
+        The callable may be called twice. A target has one handler at most. This node locks no tasks of a target without a
+        handler here; other nodes may run them. Removing a handler does not affect a current run.
 
         Raises:
             JobAlreadyRegistered: the target has a handler.
-            DulyError: what `JobRegistry.register_job` refuses.
+            DulyError: `JobRegistry.register_job` refuses a value.
 
         """
         self.jobs.job(target, **settings)(fn)

@@ -1,4 +1,4 @@
-"""Gathers what `explain` needs to say why a task is not running: its row, the nodes, and this node's own state."""
+"""Collects what `explain` needs: the task's row, the nodes, and the state of this node."""
 
 from collections.abc import Callable
 
@@ -10,15 +10,17 @@ from duly.scheduler.services import Services
 from duly.triggers import DulyError, Trigger, parse_trigger
 
 IsFull = Callable[[str], str | None]
-"""Says, as a clause, why no more runs of a kind may begin; None if they may."""
+"""Returns, as a clause, why no more runs of a kind may begin; None if they may."""
 
 
 async def ask_why(slug: str, services: Services, here: Here | None, is_full: IsFull = lambda _: None) -> str:
-    """Say in one sentence why the task is not running, or that it is; `here` is this node's own state, None if it is not running.
+    """Say in one sentence why the task is not running, or that it is.
+
+    `here` is the state of this node; None: it is not running.
 
     Raises:
-        JobNotFound: there is no such task.
-        StoreError: of the store.
+        JobNotFound: no task has this slug.
+        StoreError: the store cannot answer.
 
     """
     task = await services.store.get(slug)
@@ -30,7 +32,7 @@ async def ask_why(slug: str, services: Services, here: Here | None, is_full: IsF
 
 
 def _trigger_of(task: Task, registry: KnownJobs) -> Trigger | None:
-    """Return what rules the task, as far as this node can tell."""
+    """Return the trigger of the task; None if it has none, or this node cannot read it."""
     try:
         if (registered := registry.find(task.kind)) is not None:
             return trigger_of(task, registered)

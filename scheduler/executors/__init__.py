@@ -1,4 +1,8 @@
-"""Where jobs run: in the event loop, threads, child processes, users' executors, or in the program that fetches; imports no node."""
+"""Where jobs run; imports no node.
+
+They run in the event loop, in threads, in child processes, or in a user's executor. The tasks of a fetched kind are
+processed by the program that fetches them.
+"""
 
 from duly.scheduler.executors.base import Executor, Remains
 from duly.scheduler.executors.coroutine import CoroutineExecutor

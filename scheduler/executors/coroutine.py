@@ -1,4 +1,4 @@
-"""`async def` jobs, in the event loop."""
+"""`async def` jobs, run in the scheduler's event loop."""
 
 from inspect import isawaitable
 
@@ -9,7 +9,7 @@ from duly.scheduler.runs.live_run import LiveRun
 
 
 class CoroutineExecutor(Executor):
-    """Awaits the job where the scheduler lives; cancelling the run cancels the job."""
+    """Awaits the job in the scheduler's event loop; cancelling the run cancels the job."""
 
     async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
         """Await the job."""

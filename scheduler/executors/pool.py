@@ -1,8 +1,9 @@
-"""Jobs in an executor of the user's own: a pool of threads or processes, Dask, whatever has the interface of `concurrent.futures`.
+"""Jobs in a user's executor: any `concurrent.futures.Executor`, such as a pool or Dask's.
 
-It stays the user's: it is never shut down here. In a `ThreadPoolExecutor` the job has its run's context. Anywhere else it has a
-copy, to which there is no line: `ctx.stop_reason` stays None, and `ctx.lease_valid()` is True only until the instant up to which the
-lease was trusted when the job was submitted, by the wall clock of the machine on which it works; later heartbeats do not reach it.
+The executor stays the user's: duly never shuts it down. In a `ThreadPoolExecutor` the job has its run's own context.
+In any other executor it has a copy without a connection to the node. There `ctx.stop_reason` stays None.
+`ctx.lease_valid()` is True until the instant up to which the lease was trusted when the job was submitted, by the wall
+clock of the machine where the job runs; later extensions do not reach it.
 """
 
 import asyncio
@@ -33,13 +34,13 @@ Submitted = concurrent.futures.Future[Answer]
 
 
 class NoLine(StopSignal):
-    """The stop signal of a job that nobody can reach: it never comes."""
+    """The stop signal of a job without a connection to its node: it is never set."""
 
     def wait(self, timeout: timedelta | None = None) -> bool:
-        """Wait so long, in vain.
+        """Block for `timeout`, and return False.
 
         Raises:
-            ValueError: no `timeout`, which would be for ever.
+            ValueError: no `timeout` is given; the call would block for ever.
 
         """
         if timeout is None:
@@ -49,7 +50,10 @@ class NoLine(StopSignal):
 
 
 def call_here(job: Job, task: Task, form: Form, valid_until: datetime) -> Answer:
-    """Call a job in whatever process an executor has brought it to."""
+    """Call a job in the process to which an executor brought it; return how it ended.
+
+    `valid_until` is the instant up to which its lease is trusted.
+    """
     stop, spawns = NoLine(), Spawns()
 
     def lease_valid() -> bool:
@@ -60,26 +64,26 @@ def call_here(job: Job, task: Task, form: Form, valid_until: datetime) -> Answer
 
 
 def call_in_thread(job: Job, task: Task, ctx: JobContext, stop: StopSignal) -> Answer:
-    """Call a job in a thread of this process, with its run's own context."""
+    """Call a job in a thread of this process, with its run's own context; return how it ended."""
     return answer_of(partial(call, job, evolve(ctx, waiting=OwnWaiting()), task, stop))
 
 
 class PoolExecutor(Executor):
-    """Submits jobs to the users' executors.
+    """Submits jobs to users' executors.
 
-    What has begun there cannot be killed. A run that is cancelled is *abandoned*: it counts so until its future is done, and
-    the scheduler starts no more than it has room for.
+    A job that has begun there cannot be killed. If its run is cancelled, the run counts as *abandoned* and takes room until
+    its future is done.
     """
 
     manner = Manner(is_cancellable=False)
 
     def __init__(self, clock: Clock, on_room: Callable[[], None]) -> None:
-        """`clock` is the one by which leases are trusted; `on_room` is called when an abandoned run has ended."""
+        """Trust leases by `clock`; call `on_room` when the job of an abandoned run has ended."""
         self._clock = clock
         self._abandoned = Abandoned(AT_WORK, on_room)
 
     async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
-        """Run the job in the executor that it is registered with, and return what it returned, checked.
+        """Run the job in the executor that it is registered with; return what it returned, checked.
 
         Raises:
             TimeLimitExceeded: it took longer than the task's options allow.
@@ -100,7 +104,7 @@ class PoolExecutor(Executor):
         done: asyncio.Future[None] = loop.create_future()
 
         def tell(_: Submitted) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(self._settle, done, run.lease_id)
 
         future.add_done_callback(tell)
@@ -125,10 +129,14 @@ class PoolExecutor(Executor):
             self._abandoned.ended(run_id)
 
     def _give_up(self, future: Submitted, run: LiveRun, *, is_told_truly: bool) -> None:
-        """Cancel it; what had begun goes on. Some executors (Dask's) say that it is cancelled when they merely were asked."""
+        """Cancel the future; a job that has begun goes on.
+
+        Some executors, such as Dask's, report that a future is cancelled as soon as they are asked. `is_told_truly` is False
+        for these.
+        """
         is_cancelled = future.cancel()
         if not is_cancelled and future.done():
-            return  # its end came in this very turn of the loop
+            return  # it ended in this turn of the loop
         if not is_cancelled:
             self._abandoned.add(run.lease_id, run.task.kind)
         elif not is_told_truly:
@@ -142,7 +150,7 @@ class PoolExecutor(Executor):
         return answer.result(ctx)
 
     def remains(self, run_id: str) -> Remains | None:
-        """Say what became of a run that was given up, once."""
+        """Return what is left of a run that was given up, once per run."""
         return self._abandoned.remains(run_id)
 
     def abandoned_of(self, kind: str | None = None) -> int:
@@ -151,5 +159,5 @@ class PoolExecutor(Executor):
 
 
 def _is_exact(executor: concurrent.futures.Executor) -> bool:
-    """Tell whether a future that says that it was cancelled never began."""
+    """Tell whether a cancelled future of this executor certainly never began."""
     return isinstance(executor, concurrent.futures.ThreadPoolExecutor | concurrent.futures.ProcessPoolExecutor)

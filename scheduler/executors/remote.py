@@ -1,7 +1,7 @@
-"""A job called apart from the scheduler's event loop: in a thread, in a child process, or wherever an executor takes it.
+"""Call a job outside the scheduler's event loop: in a thread, a child process, or a user's executor.
 
-The one rule for all of them: an `async def` job has an event loop of its own there, in which it waits on real time, and in
-which it is cancelled when its run should end.
+One rule holds for all of them: an `async def` job gets an event loop of its own there. It waits on real time, and it
+is cancelled when its run should end.
 """
 
 import asyncio
@@ -29,19 +29,22 @@ T = TypeVar("T")
 
 
 class OwnWaiting:
-    """Waits on real time, in whatever event loop the job has."""
+    """Waits on real time, in the event loop of the job."""
 
     async def sleep(self, delay: timedelta) -> None:
         """Return after `delay`."""
         await asyncio.sleep(delay.total_seconds())
 
     async def within(self, limit: timedelta | None, work: Awaitable[T]) -> T:
-        """Return what `work` returns; cancel it and raise `TimeLimitExceeded` when that takes longer than `limit`."""
+        """Return the result of `work`; cancel it and raise `TimeLimitExceeded` after `limit`."""
         return await waiting.within(SystemClock(), limit, work)
 
 
 def call(job: Job, ctx: JobContext, task: Task, stop: StopSignal) -> Task | None:
-    """Call the job in this thread, which must have no running event loop, and return what it returned, checked."""
+    """Call the job in this thread, and return what it returned, checked.
+
+    The thread must have no running event loop.
+    """
     with running(ctx.facts):
         if is_async(job):
             return check_returned(job.kind, asyncio.run(_in_loop(lambda: job.execute(ctx, task), stop)))
@@ -57,7 +60,7 @@ async def _in_loop(start: Callable[[], object], stop: StopSignal) -> object:
 
     def cancel() -> None:
         if working is not None:
-            with suppress(RuntimeError):  # the loop is closed: the job has just ended
+            with suppress(RuntimeError):  # the loop is closed: the job has ended
                 loop.call_soon_threadsafe(working.cancel)
 
     stop.listen(cancel)
@@ -70,58 +73,63 @@ async def _in_loop(start: Callable[[], object], stop: StopSignal) -> object:
 
 @frozen(eq=False)
 class OwnLoop(Job):
-    """An `async def` job as one that runs in a thread."""
+    """An `async def` job as a job for a thread, with an event loop of its own."""
 
     kind: str
     job: Job
     stop: StopSignal
 
     def execute(self, ctx: JobContext, task: Task, /) -> Task | None:
-        """Run it to its end in an event loop of its own."""
+        """Run the job to its end in an event loop of its own.
+
+        Raises:
+            CancelledRemotely: the job ended by a cancellation. Otherwise what the job raised.
+
+        """
         try:
             return call(self.job, evolve(ctx, waiting=OwnWaiting()), task, self.stop)
         except asyncio.CancelledError as cancelled:
             raise CancelledRemotely(describe(cancelled)) from cancelled
 
 
-# -- what travels between processes
+# -- what is sent between processes
 
 
 Form = Mapping[str, Any]
-"""The fields of a context that can travel, by name."""
+"""The fields of a context that can be sent to another process, by name."""
 
 
 def form_of(ctx: JobContext) -> Form:
-    """Return what of a context can travel: all but its lines back to the node."""
+    """Return the fields of a context that can be sent: all but its connections to the node."""
     return {each.name: getattr(ctx, each.name) for each in fields(JobContext) if not each.name.startswith("_")}
 
 
 def sent(task: Task) -> Task:
-    """Return what of a task travels: without the store's own token, which may be anything."""
+    """Return the task as it is sent: without the store's own token, which may be any object."""
     return task if task.etag is None else evolve(task, etag=None)
 
 
 @frozen
 class Answer:
-    """How a job ended elsewhere: every field but one is at rest. Always picklable, whatever the job raised."""
+    """How a job ended elsewhere; always picklable, whatever the job raised."""
 
     task: Task | None = None
     text: str | None = None
-    """What it raised, with its traceback."""
+    """The error with its traceback; None if the job returned."""
     names: tuple[str, ...] = ()
     ending: JobEnding | None = None
     is_cancelled: bool = False
     spawn: tuple[NewTask, ...] = ()
-    """What it asked to be created with its end, unchecked."""
+    """The tasks that it spawned, not checked yet."""
 
     def result(self, ctx: JobContext) -> Task | None:
-        """Return what the job returned, after asking for what it spawned, by the run's own context.
+        """Return what the job returned, and spawn its tasks through the run's own context `ctx`.
 
         Raises:
-            DulyError: it spawned what cannot be scheduled.
-            JobEnding: the job raised one; what `RemoteError` tells of it is the `__cause__`.
+            DulyError: a spawned task cannot be scheduled.
+            JobEnding: the job raised one; its `__cause__` is a `RemoteError` with the text.
             CancelledRemotely: the job was cancelled, or cancelled itself.
-            RemoteError: it raised anything else.
+            RemoteError: the job raised anything else.
 
         """
         if self.text is None:
@@ -137,19 +145,22 @@ class Answer:
 
 
 def answer_of(work: Callable[[], Task | None], spawns: Spawns | None = None) -> Answer:
-    """Do the work, and return how it ended, with what it spawned; raises nothing."""
+    """Call `work`, and return how it ended and what it spawned; it raises nothing."""
     try:
         returned = work()
         return Answer(None if returned is None else sent(returned), spawn=() if spawns is None else spawns.asked)
     except asyncio.CancelledError as cancelled:
         return Answer(text=describe(cancelled), is_cancelled=True)
-    except BaseException as raised:  # noqa: BLE001 - whatever ends the job belongs to its run
+    except BaseException as raised:  # noqa: BLE001 - whatever the job raises belongs to its run
         error = as_error(raised)
         return Answer(text=describe(error), names=class_names(type(error)), ending=_plain(error))
 
 
 def _plain(error: Exception) -> JobEnding | None:
-    """Return the library's own class of ending: a subclass may hold what cannot travel."""
+    """Return the ending as the library's own class: a subclass may hold values that cannot be sent.
+
+    None: the error is no ending.
+    """
     if isinstance(error, Retry):
         return Retry(error.after, str(error.reason))
     if isinstance(error, Fail):

@@ -1,7 +1,7 @@
-"""Plain `def` jobs, in threads.
+"""Plain `def` jobs, run in threads.
 
-The standard pool's threads are joined when the interpreter exits, so that one stuck job would keep the process for ever.
-These are daemons: a process that was asked to end does end, within its grace.
+Python joins the threads of the standard pool when the interpreter exits, so one stuck job would keep the process for
+ever. These threads are daemons: a process that was asked to stop does stop, within its grace.
 """
 
 import asyncio
@@ -24,16 +24,19 @@ AT_WORK = Remains("its thread cannot be killed and may still be at work: a possi
 
 
 class ThreadExecutor(Executor):
-    """Runs jobs in daemon threads, which are kept for the next; at most as many as there are runs at once.
+    """Runs jobs in daemon threads and keeps these for further jobs; at most one thread per run.
 
-    A thread cannot be killed. What is cancelled here goes on in its thread, *abandoned*: its answer is dropped, and until
-    it comes it counts as abandoned, so that the scheduler starts no more than it has room for.
+    A thread cannot be killed. The job of a cancelled run goes on in its thread, and its answer is dropped. Until then the
+    run counts as *abandoned* and takes room.
     """
 
     manner = Manner(is_cancellable=False)
 
     def __init__(self, name: str, on_room: Callable[[], None] = lambda: None) -> None:
-        """Start no thread yet; `name` begins the names of all; `on_room` is called when what was abandoned has ended."""
+        """Start no thread yet. Thread names begin with `name`.
+
+        `on_room` is called when the job of an abandoned run has ended.
+        """
         self._name = name
         self._abandoned = Abandoned(AT_WORK, on_room)
         self._work: SimpleQueue[_Work | None] = SimpleQueue()
@@ -41,9 +44,9 @@ class ThreadExecutor(Executor):
         self._threads = 0
 
     async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
-        """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here.
+        """Run the job in a thread, in a copy of this context; an awaitable that it returns is awaited here.
 
-        An `async def` job, which was registered to run in a thread, has an event loop of its own there.
+        An `async def` job that is registered to run in a thread gets an event loop of its own there.
         """
         called = OwnLoop(job.kind, job, run.stop) if is_async(job) else job
         return await run.work(self._executed(run, called, ctx))
@@ -67,17 +70,17 @@ class ThreadExecutor(Executor):
         def work() -> None:
             try:
                 returned, error = context.run(function), None
-            except BaseException as raised:  # noqa: BLE001 - whatever ends the job belongs to its run, not to this thread
+            except BaseException as raised:  # noqa: BLE001 - whatever the job raises belongs to its run, not to this thread
                 returned, error = None, raised
-            self._idle.release()  # before the loop hears of it: what it submits then finds this thread
-            with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer any more
+            self._idle.release()  # before the loop gets the answer: its next job then finds this thread idle
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for the answer
                 loop.call_soon_threadsafe(settle, returned, error)
 
         self._submit(work)
         try:
             return await done
         except asyncio.CancelledError:
-            if done.cancelled() and not has_answered:  # else its answer came in this very turn of the loop, before or after the cancelling
+            if done.cancelled() and not has_answered:  # else the job answered in this turn of the loop
                 self._abandoned.add(ctx.run_id, ctx.kind)
             raise
 
@@ -90,7 +93,7 @@ class ThreadExecutor(Executor):
             done.set_exception(as_error(error))
 
     def remains(self, run_id: str) -> Remains | None:
-        """Say what became of a run that was given up, once."""
+        """Return what is left of a run that was given up, once per run."""
         return self._abandoned.remains(run_id)
 
     def abandoned_of(self, kind: str | None = None) -> int:
@@ -108,6 +111,6 @@ class ThreadExecutor(Executor):
             work()
 
     def close(self) -> None:
-        """Let every thread end after the work it is in."""
+        """End every thread after its current job."""
         for _ in range(self._threads):
             self._work.put(None)

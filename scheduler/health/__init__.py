@@ -1,1 +1,1 @@
-"""Answers for probes: alive, ready, started; calls what `duly.scheduler` exports, and nothing imports it."""
+"""Answers for probes: alive, ready, started; uses only `duly.scheduler` exports; nothing imports it."""

@@ -1,1 +1,1 @@
-"""One running node: loops, each with a run_once(); they ask, decide elsewhere, and write."""
+"""One running node: loops, each with a `run_once()`; a loop asks, lets the rules decide, and writes."""

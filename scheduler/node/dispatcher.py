@@ -1,7 +1,7 @@
-"""The loop that a node lives on: hand in what ended, take what is due, in one round trip; sleep exactly until the next.
+"""The node's main loop: write the outcomes of ended runs and lock due tasks, in one exchange.
 
-Runs that end while an exchange is in flight gather for the next one, so that a busy node writes in batches without any
-timer, and an idle one writes at once.
+Between turns it sleeps exactly until the next task is due. Outcomes of runs that end during an exchange wait for the
+next one. So a busy node writes in batches without a timer, and an idle node writes at once.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ from duly.stores import ClockSkew, Exchange, LockRequest
 from duly.triggers import DulyError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
-"""How soon to ask again when a row is held by somebody else's transaction."""
+"""Pause before the next request if another transaction holds a row."""
 
 SUSPECT_PAUSE = timedelta(seconds=1)
-"""How long a suspect waits while the node runs another: they are run one at a time."""
+"""How long a suspect waits while this node runs another: it runs one at a time."""
 
 SUSPECT_STEP = timedelta(milliseconds=100)
-"""How far apart several such tasks, locked at once, are due again."""
+"""Distance between the new due instants of several suspects that were locked at once."""
 
 
 @frozen
 class _Call:
-    """An exchange that was sent: repeated as it is until it is answered."""
+    """A request that was sent; it is repeated unchanged until the store answers."""
 
     now: datetime
     sent: float
@@ -47,19 +47,22 @@ class _Call:
 
 
 _REMEMBERED = 1000
-"""Losses that a node knows to have told; a loss of long before may be told again."""
+"""How many published losses a node remembers; it may publish a much older loss again."""
 
 
 class Losses:
-    """Publishes `RunLost` once for every loss of a run whose task this node locks."""
+    """Publishes `RunLost` once for every lost run of a task that this node locks."""
 
     def __init__(self, services: Services) -> None:
-        """Tell through `services`."""
+        """Publish to the subscribers of `services`."""
         self._services = services
         self._told: deque[tuple[str, datetime | None, int]] = deque(maxlen=_REMEMBERED)
 
     def look_at(self, task: Task) -> None:
-        """Tell of the run that `task`, just locked, lost last; not again when it comes back after a failure or a hand-back."""
+        """Publish the last loss of `task`, which was just locked.
+
+        The same loss is not published again when the task comes back after a failure, or after it was handed back.
+        """
         loss = (task.slug, task.first_run_at, task.crashes)  # the n-th loss of one fire, which is first locked once
         if not task.crashes or loss in self._told:
             return
@@ -70,61 +73,70 @@ class Losses:
 
 
 class Dispatcher:
-    """Locks and starts runs, and hands in what the outbox holds; everything here happens in the scheduler's event loop."""
+    """Locks tasks, starts their runs, and writes the outbox; used in the scheduler's event loop only."""
 
     def __init__(self, services: Services, runner: Runner, limits: Limits, wake: Wake) -> None:
-        """Lock from the store of `services` what `runner` is to run, as much of each kind as `limits` allow; `wake` ends its pauses."""
+        """Lock tasks in the store of `services`, and run them with `runner`.
+
+        It locks as many of each kind as `limits` allow. `wake` ends the pauses of the loop.
+        """
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runner, self._runs = runner, runner.runs
         self.limits = limits
         self.loop = Loop("dispatch", self._turn, services, wake)
         self.is_locking = True
-        """Set to False to take no more work; what ends is still written."""
+        """False: lock no more tasks; outcomes are still written."""
         self._losses = Losses(services)
         self._outbox = Outbox(services, self._runs, wake.ring)
         self._unanswered: _Call | None = None
         self._one_at_a_time = asyncio.Lock()
         self._busy_kinds: set[str] = set()
         self._in_vain = 0
-        """Turns in a row that locked nothing."""
+        """How many turns in a row locked nothing."""
         self._next_ask: datetime | None = None
-        """When the store is to be asked again at the latest; None = at the poll."""
+        """The latest instant of the next request; None: at the next poll."""
 
     @property
     def unwritten(self) -> int:
-        """How many runs ended that are not written yet; a call without an answer, which may have locked more, counts as one."""
+        """How many outcomes are not written yet.
+
+        A request without an answer counts as one more, because it may have locked tasks.
+        """
         return len(self._outbox) + (self._unanswered is not None)
 
     # -- the loop
 
     async def _turn(self) -> timedelta:
-        await asyncio.sleep(0)  # jobs that are about to end with the one that rang ride on the same exchange
+        await asyncio.sleep(0)  # other jobs that end at this moment join the same exchange
         self._in_vain = 0 if await self.run_once() else self._in_vain + 1
         poll = jittered(self._config.poll, by=0.25)
         left_out = await self.next_left_out()
         if left_out is not None and self._in_vain >= len(self._services.registry.kinds):
-            # Every kind had its turn: what is due is not to be had just now.
+            # Every kind had its turn, and nothing was locked: what is due cannot be locked at the moment.
             left_out = max(left_out, self._clock.now() + jittered(BUSY_PAUSE, by=0.5))
         asks = [ask for ask in (self._next_ask, left_out, self.limits.next_ask) if ask is not None]
         return max(timedelta(0), min(min(asks) - self._clock.now(), poll)) if asks else poll
 
     async def next_left_out(self) -> datetime | None:
-        """Return when the next task is due of those kinds that the last request had no room for: the next one asks for others."""
+        """Return when the next task is due of the kinds that the last request had no room for; None: none.
+
+        The next request asks for these kinds.
+        """
         left_out = self.limits.left_out
         return await self._store.next_run(left_out) if left_out else None
 
     async def run_once(self) -> int:
-        """Write what ended, lock what is due and start it; return how many tasks were locked.
+        """Write the outcomes, lock due tasks and start their runs; return how many tasks were locked.
 
         Raises:
-            DulyError: of the store. If the call may have happened, the next one repeats it exactly, for as long as what it
-                locked can be trusted.
+            DulyError: the store failed. If the store may have executed the request, the next call repeats it unchanged, as long
+                as the leases that it may have locked can be trusted.
 
         """
         async with self._one_at_a_time:
             handed_in = self._outbox.content
             if self._unanswered and self._clock.monotonic() >= self._trusted_until(self._unanswered):
-                self._unanswered = None  # repeated now, it would lock tasks under leases that have ended
+                self._unanswered = None  # a repetition would lock tasks under leases that have ended
                 self.limits.drop()
             call = self._unanswered or await self._new_call([each.run for each in handed_in])
             if call.request is None and not handed_in:
@@ -136,7 +148,7 @@ class Dispatcher:
             except DulyError as error:
                 if is_about_outcomes(error):
                     await self._outbox.write_singly(handed_in, call.now)
-                raise  # and the loop turns again soon
+                raise  # the loop turns again soon
             self._note(call, exchange)
             if self._outbox.settle(handed_in, exchange.refused):
                 self._ask_again(BUSY_PAUSE)
@@ -151,7 +163,7 @@ class Dispatcher:
     async def _new_call(self, ending: list[LiveRun]) -> _Call:
         now, sent = self._clock.now(), self._clock.monotonic()
         rooms = await self.limits.rooms(now, self._free(len(ending)), self._busy_kinds, ending)
-        if not rooms or not self.is_locking:  # a drain may have begun meanwhile
+        if not rooms or not self.is_locking:  # a drain may have begun during the wait
             return _Call(now, sent, None)
         return _Call(now, sent, LockRequest(node=self._services.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
 
@@ -175,7 +187,10 @@ class Dispatcher:
         return exchange
 
     def _note(self, call: _Call, exchange: Exchange) -> None:
-        """Decide when to ask next: at once for a kind of which more may be due; after a pause for what is due but was not to be had."""
+        """Set the time of the next request.
+
+        It is sent at once if more tasks of a kind may be due, and after a pause if something is due but could not be locked.
+        """
         rooms = {} if call.request is None else call.request.rooms
         self._busy_kinds = filled(rooms, [task.kind for task in exchange.tasks])
         self._next_ask = exchange.next_run
@@ -186,17 +201,17 @@ class Dispatcher:
         self._next_ask = self._clock.now() + jittered(pause, by=0.5)
 
     def forget(self) -> None:
-        """Let go of what ended and of a call without an answer, as a kill would."""
+        """Drop all outcomes and a request without an answer, as a kill would."""
         self._outbox.forget()
         self._unanswered = None
 
     # -- what was locked
 
     def _start(self, task: Task, call: _Call, *, is_one_of_many: bool) -> None:
-        """Begin a run, unless the task is better handed back; `is_one_of_many`: the same call locked several suspects.
+        """Start a run, or hand its task back; `is_one_of_many`: the same request locked several suspects.
 
-        Of those none is begun: it may take the process's life before the others' way back is written, and they would
-        lose one more run that they never had. Handed back, each of them comes again by itself.
+        None of several suspects starts. It might kill the process before the others are written as handed back, and each of
+        these would count a loss that it did not cause. After the hand-back each of them is locked again, by itself.
         """
         registered = self._services.registry.find(task.kind)
         suspects = [run for run in self._runs if is_suspect(run.task)] if is_suspect(task) else []
@@ -222,7 +237,7 @@ class Dispatcher:
         self._outbox.hand_back(self._live(LiveRun(task, lease, self._clock)), reason, pause)
 
     def _fire(self, task: Task, lease: RunLease, registered: RegisteredJob) -> None:
-        """Work out which fire the task is run for, and begin its run; or account for the fire as the plan says."""
+        """Decide which fire the task runs for and start its run; or end the fire as `Fire.instead` says."""
         try:
             readable = registered.reading(task)
             fire = plan_fire(task, trigger_of(task, registered))
@@ -250,11 +265,11 @@ class Dispatcher:
         self._services.publish(RunStarted(node=self._services.node, task=run.task, fire_time=run.fire_time))
 
     def _ended(self, run: LiveRun, working: "asyncio.Task[Ending]") -> None:
-        """Hand in how a run ended; called when its asyncio task is done."""
+        """Put the outcome of a run in the outbox; called when its asyncio task is done."""
         if run.has_ended:
             return  # it was given up
-        # Cancelled by nobody here: by the job itself or by other code of the program, and then it has failed; or the event loop is being
-        # shut down under us, and nobody writes this: the lease will end, and the run be recorded as lost.
+        # If it was cancelled but not cut short, the job itself or other code of the program cancelled it: it has failed. Or the event loop
+        # shuts down: then nobody writes this outcome, the lease ends, and the run is recorded as lost.
         ending = run.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
         if run.has_begun:
             self._outbox.finish(run, ending)
@@ -262,9 +277,10 @@ class Dispatcher:
             self._outbox.hand_back(run, ending.reason if isinstance(ending, Interrupted) else "its run was cut short before it began")
 
     def give_up(self, run: LiveRun) -> None:
-        """Let a run that was cut short count as ended, although its job goes on: one in the event loop may ignore its cancelling.
+        """Count a run that was cut short as ended although its job goes on: it ignores the cancellation.
 
-        As with a thread that cannot be killed, it is on record, and its attempt refunded; left to its lease, it would count as a crash.
+        The run is recorded and its attempt refunded, as for a thread that cannot be killed. If it were left to the end of its
+        lease, it would count as a crash.
         """
         if not run.has_ended and run.cut_short is not None and run.has_begun:
             reason = f"{run.cut_short.reason}; its job ignores that it was cancelled, and may still be at work"

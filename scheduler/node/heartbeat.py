@@ -1,8 +1,8 @@
-"""The heartbeat: leases extended beside the event loop, in a thread and over a connection of their own.
+"""The heartbeat: extends leases in a thread and over a connection of its own.
 
-A job that blocks the event loop, as an `async def` that calls `time.sleep` does, must not lose its lease. But a lease is
-not kept for ever: not for a run past its time limit and grace, nor for a task that cannot be started, and for none at all
-once the event loop has stood still for so long that nothing here will end any more.
+A job that blocks the event loop, such as an `async def` that calls `time.sleep`, must not lose its lease. But a lease
+is not extended for ever. The heartbeat stops for a run past its time limit plus grace, for a task that cannot be
+started, and for all runs when the event loop has stood still for so long that none will end any more.
 """
 
 import asyncio
@@ -29,32 +29,38 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STANDSTILL = 10
-"""Leases for which the event loop may stand still before its runs are given up."""
+"""For how many leases the event loop may stand still before the node stops extending its leases."""
 
 
 class Heartbeat:
-    """Extends the leases of the live runs, and announces the node; made in the scheduler's loop, run in its own or that one."""
+    """Extends the leases of the live runs, and announces the node.
+
+    It is made in the scheduler's event loop, and runs in the heartbeat thread's loop or in the scheduler's.
+    """
 
     def __init__(self, services: Services, runs: LiveRuns, node: Node, slots: Slots | None = None) -> None:
-        """Keep the leases of `runs` in the store of `services`, and announce `node`; `slots` belong to the same event loop."""
+        """Extend the leases of `runs` in the store of `services`, and announce `node`.
+
+        `slots` must belong to the same event loop as the heartbeat; None: this heartbeat renews no slots.
+        """
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runs, self._node, self._slots = runs, node, slots
         self._home = asyncio.get_running_loop()
         self._last_turn = self._clock.monotonic()
         self._announced: datetime | None = None
         self._is_known = False
-        """Whether the others may know of this node: also from an announcement whose answer was lost."""
+        """Whether other nodes may know of this node; True also after an announcement without an answer."""
 
     async def turn(self) -> timedelta:
-        """Beat once, and return the pause until the next; sooner when a row was busy."""
+        """Beat once; return the pause until the next beat, a third of the usual one if a row was busy."""
         is_busy = await self.run_once()
         return jittered(self._config.heartbeat / 3 if is_busy else self._config.heartbeat, by=0.1)
 
     async def run_once(self) -> bool:
-        """Extend what is to be kept; return whether some rows were busy, and want another try soon.
+        """Extend the leases; return whether some rows were busy and should be tried again soon.
 
         Raises:
-            StoreError: of the store; runs whose lease can no longer be trusted are cut short all the same.
+            StoreError: the store failed; runs whose leases can no longer be trusted are cut short all the same.
 
         """
         try:
@@ -68,7 +74,7 @@ class Heartbeat:
     async def _extend(self) -> bool:
         now, sent = self._clock.now(), self._clock.monotonic()
         kept = [run for run in self._runs if self._is_kept(run)]
-        if self._slots is not None:  # before the leases, with the same `now`: none may outlive its slot
+        if self._slots is not None:  # before the leases, with the same `now`: no lease may outlive its slot
             kept = self._slots.with_slot(kept, await self._slots.renew(now))
         is_unsure = self._slots is not None and self._slots.is_unsure
         runs = {run.lease_id: run for run in kept}
@@ -84,7 +90,7 @@ class Heartbeat:
             self._keep(runs[kept.lease_id], kept, trusted_until)
         for held in extended.lost:
             run = runs[held.lease_id]
-            if not run.has_ended:  # else its outcome may just have been written: the exchange's answer will tell
+            if not run.has_ended:  # an ended run's outcome may just have been written: the answer of the exchange will tell
                 self._lose(run, "another node has the task, or somebody deleted it")
 
     def _keep(self, run: LiveRun, kept: Kept, trusted_until: float) -> None:
@@ -98,7 +104,10 @@ class Heartbeat:
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def cut_untrusted(self) -> None:
-        """Cut short the runs whose leases can no longer be trusted; asks nobody, so that a store that hangs cannot keep it."""
+        """Cut short the runs whose leases can no longer be trusted.
+
+        It does not use the store, so a store that hangs cannot delay it.
+        """
         for run in self._runs:
             if not run.lease.is_lost and not run.has_ended and not run.is_trusted:
                 self._lose(run, "it could not be extended in time")
@@ -116,12 +125,12 @@ class Heartbeat:
         now = self._clock.now()
         if self._announced is None or now - self._announced >= self._config.lease:
             self._is_known = True
-            node = evolve(self._node, kinds=self._services.registry.kinds)  # more may have been registered since
+            node = evolve(self._node, kinds=self._services.registry.kinds)  # kinds may have been registered since the last announcement
             await self._store.announce(_seen(node, now, now + 2 * self._config.lease))
             self._announced = now
 
     async def farewell(self) -> None:
-        """Give back the slots that no run needs, and tell the others that this node is gone, if they may know that it was there."""
+        """Give back the slots that no run needs; announce the departure, if others may know this node."""
         if self._slots is not None:
             await self._slots.renew(self._clock.now())
         if self._is_known:
@@ -132,7 +141,7 @@ class Heartbeat:
         self._last_turn = self._clock.monotonic()
 
     def _call_home(self, call: Callable[P, None], *arguments: P.args, **_: P.kwargs) -> None:
-        """Call in the scheduler's event loop, where runs are ended; not at all once that is closed."""
+        """Call in the scheduler's event loop, where runs end; do nothing once that loop is closed."""
         with suppress(RuntimeError):
             self._home.call_soon_threadsafe(call, *arguments)
 
@@ -142,10 +151,13 @@ def _seen(node: Node, now: datetime, until: datetime) -> Node:
 
 
 class HeartbeatThread:
-    """A heartbeat in a thread of its own, with an event loop and a store of its own; made and stopped in the scheduler's loop."""
+    """A heartbeat in a thread with an event loop and a store of its own.
+
+    It is made and stopped in the scheduler's event loop.
+    """
 
     def __init__(self, heartbeat: Heartbeat, services: Services) -> None:
-        """Beat with `heartbeat`, made with the same `services`, whose store is this thread's own and not yet open."""
+        """Run `heartbeat`, made with the same `services`; their store is this thread's own, not yet open."""
         self._heartbeat, self._services = heartbeat, services
         self._loops: tuple[Loop, ...] = ()
         self._is_stopping = threading.Event()
@@ -155,14 +167,14 @@ class HeartbeatThread:
         self._thread = threading.Thread(target=self._run, name=f"duly-heartbeat-{services.node}", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat; the first beat opens the store."""
+        """Start the thread; the first beat opens the store."""
         self._thread.start()
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await `work()` in this thread's event loop, from the scheduler's.
+        """Await `work()` in this thread's event loop, from the scheduler's event loop.
 
         Raises:
-            StoreClosed: the thread is being stopped.
+            StoreClosed: the thread is stopping.
 
         """
         if self._is_stopping.is_set():
@@ -174,9 +186,10 @@ class HeartbeatThread:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(do(), self._loop))
 
     async def stop(self, *, farewell: bool = True) -> None:
-        """Beat no more, take leave, and wait for the thread, which ends as soon as the store lets it.
+        """Stop beating, announce the departure unless `farewell` is False, and join the thread.
 
-        Needs no thread to wait in: at the exit of the interpreter none can be started.
+        The thread ends as soon as the store lets it. No other thread is needed for the wait: none can be started while the
+        interpreter exits.
         """
         self._takes_leave = farewell
         self._is_stopping.set()
@@ -210,6 +223,9 @@ class HeartbeatThread:
         return await self._heartbeat.turn()
 
     async def _look(self) -> timedelta:
-        """Cut short in time, whatever the store does meanwhile: within the margin by which trust ends before the lease."""
+        """Cut short untrusted runs, whatever the store does; return the pause, half the margin.
+
+        Trust ends one margin before the lease does, so a run is cut short before its lease ends.
+        """
         self._heartbeat.cut_untrusted()
         return self._services.config.margin / 2

@@ -1,11 +1,11 @@
-"""How many tasks of each kind this node may lock now: its share of the room, its own limit, and the slots over all nodes.
+"""How many tasks of each kind this node may lock now: room, the node's own limit, and slots.
 
-A kind at a limit is not asked for, and not waited for either, until one of its runs here ends. One whose slots other
-nodes have is asked for again after a pause, and the kinds beside it get its share meanwhile.
+A kind at its limit is not requested again until one of its runs here ends. If other nodes have all slots of a kind,
+this node asks for it again after a pause, and the other kinds get its share meanwhile.
 
-Between nodes: one that has had slots of a kind for a lease without a break, and sees another node that knows the kind,
-gives the slot of the next run that ends back instead of handing it on to a successor, and takes none for a *rest*,
-which is longer than the pause after which a waiting node asks again. So no node keeps every slot for ever.
+Fairness between nodes: a node that has had slots of a kind for a whole lease, and sees another live node that knows
+the kind, takes a *rest*. It gives back the slot of the next run that ends, and asks for no more during the rest. A
+rest is longer than the pause after which a waiting node asks again. So no node keeps every slot for ever.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Hop(Protocol):
-    """Awaits some work in the event loop of the slots, and returns what it returns."""
+    """Awaits work in the event loop of the slots, and returns its result."""
 
     async def __call__(self, work: Callable[[], Awaitable[T]], /) -> T:
         """Await `work()` there."""
@@ -32,54 +32,60 @@ class Hop(Protocol):
 
 
 _REST = 1.5
-"""A rest, in pauses: whoever waits asks within one, and its question takes time."""
+"""Length of a rest, in pauses: a waiting node asks within one pause, and its request takes time."""
 
 
 class Limits:
-    """Decides the rooms of lock requests; everything but `in_use` happens in the scheduler's event loop."""
+    """Decides how many tasks of each kind a lock request asks for.
+
+    All but `in_use` is for the scheduler's event loop only.
+    """
 
     def __init__(self, services: Services, runner: Runner, slots: Slots, hop: Hop) -> None:
-        """Decide for the node of `services`, by what `runner` has under way; `hop` leads to the event loop of `slots`."""
+        """Decide for the node of `services`, whose runs are those of `runner`.
+
+        `hop` awaits work in the event loop of `slots`.
+        """
         self._services, self._registry = services, services.registry
         self._runner, self._runs = runner, runner.runs
         self.slots, self._hop = slots, hop
         self.turns = 0
         self.left_out: list[str] = []
-        """Kinds that the last request had no room for, though they were at no limit."""
+        """Kinds below their limits that the last request had no room for."""
         self.next_ask: datetime | None = None
-        """When a kind that was left out for want of slots may be asked for again; None = no such kind waits."""
+        """When to ask again for a kind that was left out because no slot was free; None: no kind waits."""
         self._promised: Mapping[str, int] = {}
-        """Slots for a lock that is on its way; some may be those of the runs that end with it."""
+        """Slots per kind for the lock under way; some of them may still be under runs that end with it."""
         self._ending: Collection[LiveRun] = ()
         self._stray: Mapping[str, int] = {}
-        """Slots for a lock of which nobody will know any more what it locked."""
+        """Slots per kind for a lock whose answer this node will never get."""
         self._promised_until = self._stray_until = 0.0
-        """When the leases that those locks may have taken end, monotonic."""
+        """When the leases of those locks end at the latest, in monotonic seconds."""
         self._waits: dict[str, datetime] = {}
-        """Kinds of which others had all slots, and when to ask for more."""
+        """Kinds whose slots other nodes had, with the instant at which to ask again."""
         self._rests: dict[str, datetime] = {}
         self._since: dict[str, datetime] = {}
-        """Since when this node has had slots of a kind."""
+        """Since when this node has had slots of a kind, without a break."""
 
     # -- what is taken
 
     def taken(self, kind: str) -> int:
-        """Return how many runs of a kind are under way here: locked, at work, ended but not written, or abandoned in threads."""
+        """Return how many runs of a kind this node has: locked, working, ended but unwritten, or abandoned."""
         return sum(run.task.kind == kind for run in self._runs) + self._runner.abandoned_of(kind)
 
     def in_use(self, kind: str) -> int:
-        """Return how many slots of a kind are needed here, for leases and a lock on its way; safe from any thread."""
+        """Return how many slots of a kind this node needs, for leases and a lock under way; thread-safe."""
         promised = self._promised.get(kind, 0) if self._services.clock.monotonic() < self._promised_until else 0
         leased, staying = self._leased(kind), self._leased(kind, but=self._ending)
         return staying + max(promised, leased - staying)
 
     def _leased(self, kind: str, *, but: Collection[LiveRun] = ()) -> int:
-        """Return how many tasks of a kind may have a lease of this node's that has not ended, whether it is trusted or not."""
+        """Return how many tasks of a kind may have an unended lease of this node, trusted or not."""
         runs = sum(run.task.kind == kind and is_leased(run, self._services) and run not in but for run in self._runs)
         return runs + (self._stray.get(kind, 0) if self._services.clock.monotonic() < self._stray_until else 0)
 
     def is_full(self, kind: str) -> str | None:
-        """Return in words at which limit a kind is, as this node knows; None when it may be locked here."""
+        """Return as a clause why this node locks no more tasks of a kind, as far as it knows; None if it may."""
         registered = self._registry.find(kind)
         if registered is None:
             return None
@@ -99,12 +105,12 @@ class Limits:
     # -- what may be locked
 
     async def rooms(self, now: datetime, free: int, busy: Collection[str], ending: Collection[LiveRun]) -> dict[str, int]:
-        """Return how many tasks of each kind to lock, in the order in which to visit them, `free` in all at most.
+        """Return how many tasks of each kind to lock, at most `free` in all, in the order of visits.
 
-        `ending` runs are written in the same call, so that their successors may have their room.
+        The outcomes of `ending` runs are written in the same request, so their successors may use their room.
 
         Raises:
-            StoreError: of the store that tells what is due.
+            StoreError: the store cannot say what is due.
 
         """
         self._promised, self.next_ask, self.left_out = {}, None, []
@@ -127,10 +133,10 @@ class Limits:
         return [kind for kind in kinds if self.slots.limit(kind) is not None]
 
     def _cap(self, kind: str, now: datetime, ending: Collection[LiveRun]) -> int | None:
-        """Return how many of a kind its own limits let this node lock, before it asks for slots; None = any number."""
+        """Return how many tasks of a kind its own limits allow, before slots are requested; None: any number."""
         registered = self._registry.find(kind)
         if registered is None:
-            return 0  # deregistered since the kinds were listed
+            return 0  # it was deregistered after the kinds were listed
         caps = []
         if registered.max_concurrency is not None:
             caps.append(registered.max_concurrency - self.taken(kind) + sum(run.task.kind == kind for run in ending))
@@ -141,7 +147,7 @@ class Limits:
         return max(0, min(caps)) if caps else None
 
     async def _slots_for(self, wish: Mapping[str, int], now: datetime, ending: Collection[LiveRun]) -> dict[str, int]:
-        """Return for how many tasks of each kind, of those that are due, this node has slots until `now + lease`."""
+        """Return for how many due tasks of each kind this node has slots until `now + lease`."""
         due = await self._due(list(wish), now)
         if not due:
             return {}
@@ -158,7 +164,10 @@ class Limits:
         return rooms
 
     async def _due(self, kinds: list[str], now: datetime) -> list[str]:
-        """Return the kinds of which something is due, and note when the first of the others will be: a slot is not asked for in vain."""
+        """Return the kinds of which a task is due; note when the first task of the others will be.
+
+        So no slot is requested for a kind of which nothing is due.
+        """
         if not kinds:
             return []
         store = self._services.store
@@ -180,7 +189,7 @@ class Limits:
 
     @property
     def _pause(self) -> timedelta:
-        """Longest time until a node that got no slot asks again."""
+        """The longest time until a node that got no slot asks again."""
         return min(self._services.config.poll, self._services.config.heartbeat)
 
     async def _begin_rests(self, now: datetime, ending: Collection[str]) -> None:
@@ -194,14 +203,20 @@ class Limits:
             if any(kind in node.kinds for node in nodes):
                 self._rests[kind] = now + _REST * self._pause
 
-    # -- what became of it
+    # -- after the request
 
     def drop(self) -> None:
-        """Note that the lock on its way is given up without an answer: what it may have locked keeps its slots until the leases end."""
+        """Note that the lock under way will get no answer.
+
+        The slots of tasks that it may have locked stay in use until their leases would end.
+        """
         self._stray, self._stray_until, self._promised = self._promised, self._promised_until, {}
 
     async def settle(self, written: Iterable[Outcome]) -> None:
-        """Give back what the lock did not use, or a run left behind; look again for limited kinds of which outcomes were `written`."""
+        """Give back the slots that the lock or an ended run left unused.
+
+        If outcomes of limited kinds were `written`, ask for these kinds again at once.
+        """
         self._promised = {}
         if self.slots.are_too_many:
             now = self._services.clock.now()
@@ -209,9 +224,9 @@ class Limits:
         for kind in [kind for kind in self._since if not self.in_use(kind)]:
             del self._since[kind]
         if self._limited({task.kind for outcome in written for task in (outcome.task, *outcome.spawn)}):
-            self.next_ask = self._services.clock.now()  # what they made due was not asked for yet
+            self.next_ask = self._services.clock.now()  # the request did not include what these outcomes made due
 
 
 async def stay(work: Callable[[], Awaitable[T]], /) -> T:
-    """Await `work()` in this event loop: the slots are held here."""
+    """Await `work()` in this event loop, to which the slots belong."""
     return await work()

@@ -27,24 +27,24 @@ from duly.scheduler.waiting import Wake
 from duly.stores import Node
 
 _LAST_CALL = timedelta(seconds=2)
-"""What is cut short has as long to clean up after itself, and the last outcomes as long to be written."""
+"""Time for runs that were cut short to clean up, and again for the last outcomes to be written."""
 
 _SHUTDOWN = "the node was stopped before the run had ended"
 
 
 class RunningNode:
-    """The loops of a node, in the event loop in which it was made; the store is open for as long as they go.
+    """The loops of a node, in the event loop in which it was made; its store must be open while they run.
 
-    Under a clock that does not run no loop runs either: `duly.scheduler.testing.run_due` turns them by hand.
+    Under a clock that does not run, no loop runs: `duly.scheduler.testing.run_due` turns them by hand.
     """
 
     def __init__(self, services: Services, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-        """Wire the loops; nothing runs yet. Every job runs inside `surroundings()`."""
+        """Build the loops; nothing runs yet. Every job runs inside `surroundings()`."""
         self._services = services
         self.runs = LiveRuns(services.clock)
         announcement, wake = _announcement(services), Wake(services.clock)
         self._runner = Runner(services, self.runs, wake.ring, surroundings)
-        # The heartbeat's thread has a store of its own, and holds the slots: a job that blocks this event loop must lose neither.
+        # The heartbeat's thread has its own store, and holds the slots: a job that blocks this event loop must lose neither lease nor slot.
         beside = evolve(services, store=services.store.sibling()) if services.clock.runs else services
         slots = Slots(beside, lambda kind: self.limits.in_use(kind))  # noqa: PLW0108 - the limits are made after the slots
         beating = Heartbeat(beside, self.runs, announcement, slots)
@@ -57,11 +57,11 @@ class RunningNode:
         self._is_stopping_now = False
         self._cut_short = 0
         self.heartbeat = beating if self._thread is None else Heartbeat(services, self.runs, announcement)
-        """The heartbeat for tests to call; the one that runs has a thread, a store and an object of its own."""
+        """The heartbeat for tests to call; the running one has a thread, a store and an object of its own."""
 
     @property
     def here(self) -> Here:
-        """What this node knows of itself, for who asks why a task does not run."""
+        """The state of this node, for `explain`."""
         services = self._services
         return Here(
             name=services.node,
@@ -75,7 +75,7 @@ class RunningNode:
         )
 
     def start(self) -> None:
-        """Let every loop run."""
+        """Start the heartbeat thread and every loop; under a clock that does not run, start nothing."""
         self._services.publish(NodeStarted(node=self._services.node, kinds=self._services.registry.kinds))
         if self._thread is None:
             return
@@ -84,18 +84,18 @@ class RunningNode:
             self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
 
     async def _listen(self) -> timedelta:
-        """Ring the dispatcher at every hint; returns only when the store's line ends."""
+        """Wake the dispatcher at every notification; return when the store's listening connection ends."""
         async with self._services.store.listen() as rings:
-            self.dispatcher.loop.wake.ring()  # whatever came before this line stood is seen now
+            self.dispatcher.loop.wake.ring()  # see now what changed before this connection listened
             async for _ in rings:
                 self.dispatcher.loop.wake.ring()
         return timedelta(seconds=1)
 
     async def drain(self, grace: timedelta) -> None:
-        """Take no more work, wait up to `grace` for what runs, cut the rest short, and write how all of it ended.
+        """Lock no more, wait up to `grace` for the runs, cut the rest short, and write all outcomes.
 
-        Leases are kept until the end. What cannot be written within what is left of the grace, and a moment more, because
-        the store is gone, is left to its lease.
+        Leases are extended until the end. Outcomes get what is left of the grace, and two seconds more. If the store cannot be
+        reached in that time, the leases run out and other nodes take the tasks over.
         """
         self.dispatcher.is_locking = False
         self.dispatcher.loop.wake.ring()
@@ -117,7 +117,7 @@ class RunningNode:
         await self._until(self._are_all_written, _LAST_CALL)
 
     def stop_now(self) -> None:
-        """End the grace of a drain that is under way; without effect otherwise."""
+        """End the grace of the current drain; without a drain, do nothing."""
         if not self.dispatcher.is_locking:
             self._is_stopping_now = True
             self.runs.changed.ring()
@@ -129,7 +129,7 @@ class RunningNode:
         return not self.runs and not self.dispatcher.unwritten
 
     async def _until(self, condition: Callable[[], bool], limit: timedelta) -> bool:
-        """Return whether `condition`, looked at whenever a run changes, came true before `limit` had passed."""
+        """Wait until `condition` is true, checked at every change of a run; return False after `limit`."""
         clock = self._services.clock
         deadline = clock.monotonic() + limit.total_seconds()
         while not condition():
@@ -144,9 +144,10 @@ class RunningNode:
         return True
 
     async def turn_by_hand(self) -> int:
-        """Do what the loops do at this instant of a clock that stands still; return how many tasks were locked or written.
+        """Do what the loops do at this instant of a clock that stands still.
 
-        Waits, in real time, for every job that works; a job that sleeps on the clock is left to its sleep.
+        Return how many tasks were locked or written. It waits in real time for every job that works; a job that sleeps on the
+        clock stays asleep.
         """
         done = 0
         while True:
@@ -160,19 +161,22 @@ class RunningNode:
             done += locked + ended
 
     async def beat_by_hand(self) -> None:
-        """Do what the heartbeat does, if there is anything to keep."""
+        """Beat once, if there are runs whose leases are to be extended."""
         if self.runs:
             await self.heartbeat.run_once()
 
     async def next_run(self) -> datetime | None:
-        """Return when, later than now, the next of this node's tasks may be locked; those of kinds at their limit aside."""
+        """Return when, after now, this node may lock its next task; None: no task is known.
+
+        Kinds at their limits are left out, until the instant at which they are asked for again.
+        """
         kinds = [kind for kind in self._services.registry.kinds if not self.limits.is_full(kind)]
         instants = (await self._services.store.next_run(kinds) if kinds else None, self.limits.next_ask)
         now = self._services.clock.now()
         return min((instant for instant in instants if instant is not None and instant > now), default=None)
 
     async def stop(self) -> None:
-        """Stop every loop, the heartbeat last; runs that are left are cut off, and their leases end."""
+        """Stop every loop, the heartbeat last; remaining runs are cut off, and their leases run out."""
         await self._end(self.pruner.loop, self.dispatcher.loop)
         if listening := self._tasks.pop(self._listening, None):
             self._listening.stop()
@@ -186,13 +190,13 @@ class RunningNode:
             await self._thread.stop()
             self._thread = None
         elif not self._services.clock.runs:
-            await self.limits.slots.renew(self._services.clock.now())  # the farewell of a heartbeat that is moved by hand
+            await self.limits.slots.renew(self._services.clock.now())  # what `farewell` does for the heartbeat's thread
         self._services.publish(NodeStopped(node=self._services.node, cut_short=self._cut_short, left=len(self.runs)))
         for run in self.runs:
-            self.runs.remove(run, is_written=False)  # who waits for its outcome to be written waits in vain
+            self.runs.remove(run, is_written=False)  # whoever waits for its outcome learns that this node will not write it
 
     async def kill(self) -> None:
-        """Stop everything where it stands, as a kill would: nothing is written, handed back or announced any more."""
+        """Stop everything at once, as a kill would: nothing more is written, handed back or announced."""
         if self._thread is not None:
             await self._thread.stop(farewell=False)
             self._thread = None

@@ -20,25 +20,25 @@ from duly.stores.rules import transitions
 from duly.triggers import DulyError
 
 UNREADABLE_PAUSE = timedelta(minutes=1)
-"""How long a task waits at first that this node cannot read, for a node that can."""
+"""The first pause of a task that this node cannot read: meanwhile another node may run it."""
 
 UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
-"""How long at most, so that a fleet which cannot read a great many is not kept busy by that, and a node that can comes to it soon."""
+"""The longest such pause: it spares a fleet that cannot read many tasks; a node that can comes soon."""
 
 
 @frozen(eq=False)
 class PendingWrite:
-    """A run with its outcome, which is to be written; decided on again if the row was edited meanwhile."""
+    """A run with its outcome to be written; the outcome is decided again if the row was edited meanwhile."""
 
     run: LiveRun
     decide: Callable[[Task], Outcome]
     outcome: Outcome
     ended: EndedRun | None = None
-    """None if the task is handed back unrun."""
+    """None: the task is handed back unrun."""
 
     @property
     def warning(self) -> str:
-        """What the event of its end warns of."""
+        """The warning of the `RunEnded` event; empty if there is none."""
         match self.ended:
             case EndedRun(task=Task(recurring=True), ending=Returned(task=None)):
                 return "removed with its trigger, because the job returned None"
@@ -46,15 +46,24 @@ class PendingWrite:
 
 
 def is_about_outcomes(error: DulyError) -> bool:
-    """Tell whether what was to be written is refused for good, by the store or on its way there; else it stays to be written."""
+    """Tell whether an outcome itself was refused for good, by the store or on the way to it.
+
+    On any other error the outcomes stay in the outbox.
+    """
     return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
 
 
 class Outbox:
-    """Decides what becomes of held tasks, and keeps it until it is written; in the scheduler's event loop."""
+    """Decides the outcomes of held tasks, and keeps them until they are written.
+
+    Used in the scheduler's event loop only.
+    """
 
     def __init__(self, services: Services, runs: LiveRuns, on_more: Callable[[], None]) -> None:
-        """Begin empty; a run leaves `runs` when its outcome is written, or is no longer its own to write. `on_more` hears of each."""
+        """Begin empty. A run leaves `runs` once its outcome is written, or is not this node's to write.
+
+        `on_more` is called when an outcome is added.
+        """
         self._services, self._clock = services, services.clock
         self._runs, self._on_more = runs, on_more
         self._pending: dict[str, PendingWrite] = {}
@@ -64,17 +73,17 @@ class Outbox:
 
     @property
     def content(self) -> list[PendingWrite]:
-        """What is to be written, in the order in which it ended."""
+        """The outcomes to be written, in the order in which the runs ended."""
         return list(self._pending.values())
 
     def forget(self) -> None:
-        """Let go of everything, as a kill would."""
+        """Drop everything, as a kill would."""
         self._pending.clear()
 
     # -- in
 
     def finish(self, run: LiveRun, ending: Ending) -> None:
-        """Write how a run ended, now."""
+        """Put the outcome of a run that ends now."""
         self._finish(run, run.ended_with(ending))
 
     def _finish(self, run: LiveRun, ended: EndedRun) -> None:
@@ -84,17 +93,17 @@ class Outbox:
         self._put(PendingWrite(run, decide, decide(run.task), ended))
 
     def _outcome(self, run: LiveRun, ended: EndedRun, row: Task) -> Outcome:
-        if ended.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # edited by a node with other keys
+        if ended.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # a node with other keys edited it
             return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
         try:
             amended = run.amend(row, ended.ended_at)
             outcome = outcome_of(amended, ended, trigger_of(amended, run.registered))
             return outcome if amended is row else evolve(outcome, task=row)
-        except Exception as error:  # noqa: BLE001 - somebody wrote one meanwhile that this version cannot read
+        except Exception as error:  # noqa: BLE001 - another version may have written a trigger that this one cannot read
             return without_next(row, ended, f"this node cannot follow its trigger: {error}")
 
     def hand_back(self, run: LiveRun, reason: str, pause: timedelta | None = None) -> None:
-        """Give a task back unrun, due again after `pause`, or as it was."""
+        """Hand a task back unrun; it is due again after `pause` (None: at the same instant as before)."""
         self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, reason=reason))
 
         def decide(row: Task) -> Outcome:
@@ -103,7 +112,7 @@ class Outbox:
         self._put(PendingWrite(run, decide, decide(run.task)))
 
     def put_off(self, run: LiveRun, reason: str) -> None:
-        """Give a task back unrun that this node cannot read, and leave it to other nodes for a while."""
+        """Hand back unrun a task that this node cannot read, and leave it to other nodes for a while."""
         self.hand_back(run, reason, self._unreadable_pause(run.task))
 
     def _put(self, pending: PendingWrite) -> None:
@@ -118,13 +127,19 @@ class Outbox:
         return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=None if pause is None else now + pause))
 
     def _unreadable_pause(self, task: Task) -> timedelta:
-        """Return how long to leave a task to other nodes: as long as it has waited already, so that the time between tries doubles."""
+        """Return how long to leave a task to other nodes: as long as it is late, within the two bounds.
+
+        So the time between tries doubles.
+        """
         return min(max(UNREADABLE_PAUSE, self._clock.now() - task.run_at), UNREADABLE_PAUSE_MAX)
 
     # -- out
 
     def settle(self, handed_in: Iterable[PendingWrite], refused: Iterable[Refused]) -> bool:
-        """Take out what was written or lost, decide anew on what was edited, and return whether some rows were held by somebody else."""
+        """Remove what was written or lost, and decide again what was edited; the rest stays.
+
+        Return whether another transaction held some of the rows.
+        """
         reasons, are_busy = {each.outcome.task.lease_id: each for each in refused}, False
         for each in handed_in:
             self._pending.pop(each.run.lease_id, None)
@@ -140,10 +155,10 @@ class Outbox:
         return are_busy
 
     async def write_singly(self, handed_in: Sequence[PendingWrite], now: datetime) -> None:
-        """Write each outcome by itself, because the store refuses all of them together; give up the ones that it refuses alone.
+        """Write each outcome by itself, because the store refuses them together; drop those it refuses alone.
 
         Raises:
-            StoreError: one that is about no outcome; what was not written by then stays.
+            StoreError: an error that is not about an outcome; the outcomes not written yet stay.
 
         """
         for each in handed_in:
@@ -158,7 +173,11 @@ class Outbox:
                 self.settle([each], refused)
 
     def _refused_for_good(self, pending: PendingWrite, reason: str) -> None:
-        """Fail a run whose outcome may be too large for what it spawned, without that; leave any other to the end of its lease."""
+        """Deal with an outcome that the store refuses alone.
+
+        A run that spawned tasks is written as failed, without them: they may be what makes the outcome too large. Any other
+        run is left to the end of its lease.
+        """
         match pending.ended:
             case EndedRun(ending=Returned(spawn=spawn)) as ended if spawn:
                 self._finish(pending.run, evolve(ended, ending=Raised(f"{reason} (it spawned {len(spawn)} tasks)")))

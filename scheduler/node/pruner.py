@@ -1,4 +1,4 @@
-"""The loop that keeps the history from growing without end."""
+"""The loop that deletes old runs, so that the history does not grow without end."""
 
 from datetime import timedelta
 
@@ -6,13 +6,13 @@ from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.services import Services
 
 BATCH = 1000
-"""Runs deleted at once, so that no statement is long."""
+"""How many runs one statement deletes, so that none takes long."""
 
 PERIOD = timedelta(minutes=10)
 
 
 class Pruner:
-    """Deletes runs that are older, or more, than the settings keep."""
+    """Deletes the runs that are older, or more, than the settings keep."""
 
     def __init__(self, services: Services) -> None:
         """Prune the store of `services`."""
@@ -24,7 +24,7 @@ class Pruner:
         return timedelta(0) if is_more else jittered(PERIOD, by=0.5)
 
     async def run_once(self) -> int:
-        """Delete one batch, and return how many runs that was."""
+        """Delete one batch; return how many runs were deleted."""
         config = self._services.config
         if config.keep_runs_for is None and config.keep_runs is None:
             return 0

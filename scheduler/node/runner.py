@@ -1,4 +1,4 @@
-"""One run: its job called with its context, by the executor that its registration names, and how it ended."""
+"""Runs one job with its context in the executor that its registration names; returns how it ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,14 +30,17 @@ T = TypeVar("T")
 
 @frozen
 class _Waiting:
-    """The waits of one run, on the scheduler's clock; a test that drives the clock is told when a job falls asleep."""
+    """The waits of one run, by the scheduler's clock; a test that moves the clock learns which jobs sleep."""
 
     clock: Clock
     run: LiveRun
     runs: LiveRuns
 
     async def sleep(self, delay: timedelta) -> None:
-        """Sleep, and count as asleep until the clock's callback comes: the job is at work again before it knows it."""
+        """Sleep, and count as a sleeper until the clock calls back.
+
+        The count falls before the job wakes, so that a test never takes a job that is about to work for a sleeping one.
+        """
         wake, is_asleep = waiting.Wake(self.clock), True
         self.run.sleepers += 1
         self.runs.changed.ring()
@@ -60,7 +63,7 @@ class _Waiting:
 
 
 class Runner:
-    """Runs jobs on this node; belongs to the scheduler's event loop."""
+    """Runs jobs on this node; used in the scheduler's event loop only."""
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Runner:
     ) -> None:
         """Make a runner for the node of `services`; every job runs inside `surroundings()`.
 
-        `on_room` is called when a run that was abandoned has ended, and takes up no room any more.
+        `on_room` is called when an abandoned run has ended and takes no room any more.
         """
         self._services, self._clock, self.runs, self._surroundings = services, services.clock, runs, surroundings
         self._pool = PoolExecutor(services.clock, on_room)
@@ -83,7 +86,7 @@ class Runner:
         }
 
     def executor_of(self, registered: RegisteredJob) -> Executor:
-        """Return what runs a job: an executor of ours by its name, else the users' pools."""
+        """Return the executor of a job: one of ours by its name, or the pool executor for a user's executor."""
         choice = registered.executor
         if not isinstance(choice, str):
             return self._pool
@@ -95,13 +98,17 @@ class Runner:
         return (*self._executors.values(), self._pool)
 
     def abandoned_of(self, kind: str | None = None) -> int:
-        """Return how many runs were given up while their jobs still work, and take up room: of one kind, or all; thread-safe."""
+        """Return how many runs were given up while their jobs still work; of `kind`, or (None) of all.
+
+        They still take room. Safe from any thread.
+        """
         return sum(executor.abandoned_of(kind) for executor in self._all)
 
     async def run(self, run: LiveRun, registered: RegisteredJob) -> Ending:
-        """Run the job to its end, and say how it ended; raises only when the event loop itself is shut down.
+        """Run the job to its end, and return how it ended.
 
-        A run whose lease cannot be trusted any more, because the event loop was busy for so long, does not start.
+        It raises only if the event loop shuts down. A run whose lease cannot be trusted any more, because the event loop was
+        busy for so long, does not start.
         """
         if not run.is_trusted:
             return Interrupted("its lease ended before it could start")
@@ -117,7 +124,7 @@ class Runner:
             return self._cut_short(run, cancelled)
         except CancelledRemotely as cancelled:
             return run.cut_short or Raised(str(cancelled))
-        except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
+        except Exception as error:  # noqa: BLE001 - every error of the job belongs to its run
             return _failed(run, ending_of(error))
 
     def _cut_short(self, run: LiveRun, cancelled: asyncio.CancelledError) -> Ending:
@@ -130,7 +137,7 @@ class Runner:
         return evolve(run.cut_short, reason=reason)
 
     def _remains(self, run: LiveRun, reason: str) -> list[str]:
-        """Say what is left of a run that was given up; publish it if that may still be at work."""
+        """Return notes on a run that was given up; publish `RunAbandoned` if its job may still be working."""
         remains = next((left for executor in self._all if (left := executor.remains(run.lease_id)) is not None), None)
         if remains is None:
             return []
@@ -154,7 +161,7 @@ class Runner:
         )
 
     def _taken(self, new: NewTask) -> NewTask:
-        """Check a task that a job asks for, and keep it as it is now, whatever the job makes of its objects later."""
+        """Check a task that a job spawns, and copy its values: later changes by the job have no effect."""
         task = self._to_task(new)
         return evolve(new, payload=task.payload, payload_version=task.payload_version, metadata=task.metadata)
 
@@ -162,7 +169,7 @@ class Runner:
         task, fired = self._to_task(new), parent.fire_time
         if task.slug != parent.task.slug or task.run_at > fired:
             return task
-        return evolve(task, run_at=fired + TICK)  # a fire of its own, also on a clock that stands still: its key is another
+        return evolve(task, run_at=fired + TICK)  # a separate fire with its own key, even on a clock that stands still
 
     def _to_task(self, new: NewTask) -> Task:
         limit = self._services.config.payload_limit
@@ -172,12 +179,15 @@ class Runner:
         if returned is not None:
             if returned.slug != task.slug:
                 raise InvalidResult(task.kind, returned, f"task {returned.slug!r} in a run of {task.slug!r}")
-            if returned.payload != task.payload:  # one that is kept may be larger than this node lets it become
+            if returned.payload != task.payload:  # an unchanged payload may be larger than this node's limit
                 check_payload(returned.payload, self._services.config.payload_limit)
         return returned
 
     def close(self) -> None:
-        """Take no more runs; those in child processes are killed, those in threads left to themselves, as are the users' executors."""
+        """Take no more runs.
+
+        Jobs in child processes are killed. Jobs in threads and in users' executors go on.
+        """
         for executor in self._all:
             executor.close()
 
@@ -188,7 +198,7 @@ class Runner:
 
 
 def _failed(run: LiveRun, ending: Raised | Cancelled) -> Ending:
-    """Say how a run ended that raised: one that was asked to end early, and then failed, spends no attempt by that."""
+    """Return how a run that raised has ended; if it was cut short first, the error costs no attempt."""
     if run.cut_short is None:
         return ending
     told = ending.error if isinstance(ending, Raised) else ending.reason

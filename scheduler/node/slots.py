@@ -1,17 +1,18 @@
-"""The slots that a node holds of the kinds that have a limit over all nodes.
+"""The slots that a node holds of the kinds with a limit over all nodes.
 
-The rule that the limit rests on: **no lease outlives the slot under it**. A task of such a kind is locked, and its lease
-extended, only with a `now` with which its slot was got or renewed just before. So whoever finds a slot free, because
-its end has passed, finds the lease under it ended too, and the run, which trusts a lease for less than its length
-(`RunLease.trusted_until`), cut short before. A slot needs no trust of its own: a node that cannot renew it extends no lease
-under it. Nor is a slot given back before the lease under it has ended, by the writing of its outcome or in time.
+The limit rests on one rule: **no lease outlives the slot under it**. A task of such a kind is locked, and its lease
+extended, only with a `now` for which its slot was got or renewed just before. Whoever finds a slot free, because its
+end has passed, knows that the lease under it has ended, too; and its run was cut short before, because a run trusts
+its lease for less than its length (`RunLease.trusted_until`). So a slot needs no trust of its own: a node that cannot
+renew a slot extends no lease under it. A slot is given back only after the lease under it has ended, by its written
+outcome or by time.
 
-A node holds as many slots as it has runs of the kind, and asks for more only when something of the kind is due: what a
-lock did not use, and what a run left that has no successor, is given back at once.
+A node holds as many slots as it has runs of the kind, and requests more only when something of the kind is due. It
+gives back at once what a lock did not use, and what an ended run without a successor left.
 
-All calls of a node come from one event loop, one after the other: the answer to each replaces what the node held, so that
-two on their way at once would leave it believing what is not so. That loop is the heartbeat's, because a job that blocks
-the scheduler's own must lose neither its lease nor its slot.
+All requests of a node come from one event loop, one after the other. Each answer replaces what the node held, so two
+requests at once would leave a wrong number. The loop is the heartbeat's, because a job that blocks the scheduler's
+event loop must lose neither its lease nor its slot.
 """
 
 import asyncio
@@ -25,42 +26,48 @@ from duly.stores import ClockSkew, StoreError
 
 
 class Slots:
-    """What a node holds; every coroutine here runs in the event loop in which the store of its `services` is open."""
+    """The slots of a node; await its methods in the event loop in which the store of `services` is open."""
 
     def __init__(self, services: Services, in_use: Callable[[str], int]) -> None:
-        """Hold nothing. `in_use` tells how many slots of a kind this node needs for what it has; it is called from this loop's thread."""
+        """Hold no slots.
+
+        `in_use` returns how many slots of a kind this node needs now; it is called in this event loop's thread.
+        """
         self._services, self._in_use = services, in_use
         self._one_at_a_time = asyncio.Lock()
         self._held: dict[str, int] = {}
-        """What the last answer granted; less, if something was to be given back since."""
+        """The number that the last answer granted, per kind; less, if some were to be given back since."""
         self._unsure: set[str] = set()
-        """Kinds of which the last call had no answer: the store may have more for this node than it believes to hold."""
+        """Kinds whose last request had no answer: the store may count more slots than this node knows."""
         self._latest: dict[str, datetime] = {}
-        """The latest `now` of each kind, so that an end is never moved back."""
+        """The latest `now` sent for each kind, so that the end of a slot never moves back."""
         self._limits: dict[str, int] = {}
-        """The limits under which slots are held: what is under way of a kind that was deregistered keeps its slot."""
+        """The limits under which slots are held: current runs of a deregistered kind keep their slots."""
 
     def held(self, kind: str) -> int:
-        """Return how many slots this node believes to hold; safe from any thread."""
+        """Return how many slots of a kind this node holds, as far as it knows; safe from any thread."""
         return self._held.get(kind, 0)
 
     def limit(self, kind: str) -> int | None:
-        """Return the limit of a kind over all nodes, if it has one; of a kind that was deregistered, the last one known."""
+        """Return the limit of a kind over all nodes, or None; of a deregistered kind, its last known limit."""
         registered = self._services.registry.find(kind)
         return self._limits.get(kind) if registered is None else registered.global_limit
 
     async def get(self, now: datetime, kinds: Iterable[str]) -> dict[str, int]:
-        """Hold what is in use of each kind until `now + lease` at least; return how many were granted: 0 without an answer."""
+        """Hold the slots in use of each kind, until `now + lease` at least; return how many were granted.
+
+        A kind without an answer has 0.
+        """
         async with self._one_at_a_time:
             return {kind: await self._hold(now, kind, self._in_use(kind)) for kind in kinds}
 
     @property
     def are_too_many(self) -> bool:
-        """Whether some are held that are not in use; safe from any thread."""
+        """Whether more slots are held than are in use; safe from any thread."""
         return bool(self._surplus())
 
     async def give_back(self, now: datetime) -> None:
-        """Hold no more than is in use."""
+        """Give back the slots that are not in use."""
         async with self._one_at_a_time:
             for kind in self._surplus():
                 await self._hold(now, kind, self._in_use(kind))
@@ -69,21 +76,22 @@ class Slots:
         return [kind for kind, held in self._held.copy().items() if held > self._in_use(kind)]
 
     async def renew(self, now: datetime) -> dict[str, int]:
-        """Do as `get` does for every kind of which anything is held or in use; and, when nothing is in use any more, give it back."""
+        """Call `get` for every kind of which slots are held or in use; give back those of unused kinds."""
         known = dict.fromkeys((*self._services.registry.kinds, *self._limits))
         kinds = [kind for kind in known if self.limit(kind) is not None]
         return await self.get(now, [kind for kind in kinds if self.held(kind) or kind in self._unsure or self._in_use(kind)])
 
     @property
     def is_unsure(self) -> bool:
-        """Whether a call had no answer, and wants another try soon."""
+        """Whether a request had no answer and should be repeated soon."""
         return bool(self._unsure)
 
     def with_slot(self, runs: Iterable[LiveRun], granted: Mapping[str, int]) -> list[LiveRun]:
-        """Return the runs whose leases may be extended after `granted` was renewed: no more of a limited kind than slots.
+        """Return the runs whose leases may be extended after `granted` was renewed.
 
-        None of such a kind whose lease has ended, though nobody may have taken the task: its slot was free then. A run that
-        has ended, and is not written because somebody holds its row, may share its slot with a successor: that comes first.
+        Of a limited kind these are at most as many as its slots. A run of such a kind whose lease has ended is left out, even
+        if nobody took its task: its slot was free then. An ended run, not yet written because another transaction holds its
+        row, may share its slot with a successor; the successor comes first.
         """
         left = dict(granted)
         kept = []
@@ -97,9 +105,12 @@ class Slots:
         return kept
 
     async def _hold(self, now: datetime, kind: str, want: int) -> int:
-        """Ask the store; return 0 if it does not answer, which is told as an event: another kind need not suffer by it."""
+        """Request slots from the store; return how many it granted.
+
+        If the store does not answer, publish the error and return 0, so that other kinds are not affected.
+        """
         services, total = self._services, self.limit(kind)
-        if total is None:  # registered anew without a limit: what is held is given back under the former one
+        if total is None:  # registered again without a limit: its slots are given back under the former one
             total = self._limits.get(kind)
         if total is None:
             return 0
@@ -112,7 +123,7 @@ class Slots:
             granted = await services.store.slots(at, services.node, kind, want, total, services.config.lease)
         except StoreError as error:
             if isinstance(error, ClockSkew):
-                del self._latest[kind]  # a clock was set: an instant of before may lie ahead for long
+                del self._latest[kind]  # a clock was set: the former instant may stay in the future for long
             services.publish(LoopFailed(node=services.node, loop="slots", error=error))
             return 0
         self._unsure.discard(kind)

@@ -1,1 +1,1 @@
-"""Pure decisions: values in, values out; imports no loop, no store's I/O and reads no clock."""
+"""Pure decisions: values in, values out; imports no loop and no store I/O, and reads no clock."""

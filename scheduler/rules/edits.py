@@ -1,4 +1,7 @@
-"""What people ask of a task, as edits of its row. Pure; legal in every state, also while the task runs, whose lease they leave alone."""
+"""Users' edits of a task, as new rows. Pure.
+
+They are legal in every state, also during a run, and leave its lease alone.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,11 +21,11 @@ from duly.stores.rules.misfires import is_owed
 from duly.triggers import TICK, Trigger, next_fire_after
 
 STOP_REQUESTED = "somebody asked for it to be stopped"
-"""Why a run is cut short that `stop` asked for."""
+"""The reason of a run that is cut short by a stop request."""
 
 
 class Changes(TypedDict, total=False):
-    """What `update_job` changes; what is not given stays as it is."""
+    """What `update_job` may change; what is not given stays."""
 
     payload: Payload
     payload_version: int
@@ -32,14 +35,14 @@ class Changes(TypedDict, total=False):
 
 
 def run_now(task: Task, trigger: Trigger | None, now: datetime) -> Task:
-    """Let the task be run once at once; also when it is paused, and then for this once.
+    """Let the task run once, now, even if it is paused; a paused task then stays paused.
 
-    A schedule gets a further fire, with `now` as its fire time, and keeps its own; one that runs has it when that run has
-    ended, one that has fires waiting runs the oldest of them. A one-off is moved to `now`, a waiting retry is made at
-    once, and what was set aside is restarted.
+    A schedule gets an additional fire with the fire time `now`, and keeps its other fires. If it is running, the additional
+    fire runs after that run. If fires are waiting, the oldest of them runs. A one-off is moved to `now`, a waiting retry
+    runs at once, and a failed task is restarted.
 
     Raises:
-        InvalidSchedule: as many fires wait already as there may.
+        InvalidSchedule: the greatest number of fires waits already.
 
     """
     if task.lease_id is not None:
@@ -47,13 +50,13 @@ def run_now(task: Task, trigger: Trigger | None, now: datetime) -> Task:
     asked = with_changes(transitions.restart(task) if task.state is TaskState.FAILED else task, request=Request.RUN_NOW)
     if task.retry_at is not None:
         return with_changes(asked, retry_at=min(task.retry_at, now))
-    has_begun = task.first_run_at is not None and task.run_at <= now  # handed back: an attempt at this fire is not one at another
+    has_begun = task.first_run_at is not None and task.run_at <= now  # it was handed back; an attempt counts for its own fire only
     if is_owed(task) or task.state is TaskState.FAILED or has_begun:
         return asked
     if not task.recurring:
         return with_changes(asked, run_at=min(task.run_at, _step(task, now)))
     follows = trigger is not None and next_fire_after(trigger, task.anchor) == task.run_at
-    own = set() if follows else {task.run_at}  # a time of its own would not be found again by the trigger
+    own = set() if follows else {task.run_at}  # the trigger would not find again a time that was set by hand
     owed = tuple(sorted({now, *task.owed, *own}))
     return with_changes(asked, owed=owed, run_at=owed[0])
 
@@ -68,23 +71,26 @@ def _owing(task: Task, now: datetime) -> Task:
 
 
 def _step(task: Task, at: datetime) -> datetime:
-    """Return the time of a workflow's step that is moved to `at`: later than the end of the one before, or its key might be that one's."""
+    """Return the fire time of a workflow's step that is moved to `at`, but later than the last step's end.
+
+    Otherwise both steps might have the same key.
+    """
     ended = None if task.recurring or not task.fires else task.ended_at
     return at if ended is None else max(at, ended + TICK)
 
 
 def stop(task: Task) -> Task | None:
-    """Ask the node that runs the task to stop the run; None when nobody runs it, or was asked before."""
+    """Request a stop of the current run; None: nobody runs the task, or a stop was requested before."""
     return None if task.lease_id is None or task.request is Request.STOP else with_changes(task, request=Request.STOP)
 
 
 def move(task: Task, at: datetime) -> Task:
-    """Let the next run be at `at`; after it the trigger goes on as before.
+    """Move the next run to `at`; the fires after it follow the trigger.
 
-    A run that is under way goes on, but is not tried again. A waiting retry is given up, and a task that was set aside runs again.
-    A workflow's step is never earlier than the end of the one before it.
+    A current run goes on, but is not retried. A waiting retry is given up, and a failed task runs again. A workflow's step
+    never moves before the end of the last step.
     """
-    owed = task.owed[1:] if is_owed(task) else task.owed  # what is moved does not wait for its turn as well
+    owed = task.owed[1:] if is_owed(task) else task.owed  # the moved fire must not wait a second time
     if task.lease_id is not None:
         return with_changes(task, run_at=at, run_at_from=RunAtSource.CALLER, owed=owed)
     free = with_changes(transitions.restart(task), first_run_at=None, idle_since=None, request=Request.NONE)
@@ -92,19 +98,20 @@ def move(task: Task, at: datetime) -> Task:
 
 
 def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, codec: PayloadCodec | None = None) -> Task | None:
-    """Change a task's definition; None when it is this already. `codec` is its kind's, if its payloads have a class.
+    """Change a task's definition; None: it has this definition already.
 
-    The next fire is computed anew if the trigger's text changes: the new trigger's first one after `now`. A fire that has
-    passed, runs or waits for its retry stays, and the new trigger rules from then on.
+    `codec` is that of the kind, if its payloads have a class; None: they have none. If the trigger's text changes, the next
+    fire is the first one of the new trigger after `now`. A fire that is past, runs or waits for a retry stays; the new
+    trigger applies after it.
 
     Raises:
-        TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
+        TriggerError: this is no trigger, or its text cannot be parsed. TriggerNeverFires: it has no fire time after now.
         InvalidSchedule: the trigger has no text form.
-        InvalidValue, PayloadTooLarge: a value cannot be kept. InvalidPayload: the payload is of another class than the kind's.
+        InvalidValue, PayloadTooLarge: a value cannot be stored. InvalidPayload: the payload has another class than the kind's.
         TypeError: there is no such change.
 
     """
-    if unknown := changes.keys() - Changes.__annotations__.keys():  # else a task could change its kind, or any field that a node sets
+    if unknown := changes.keys() - Changes.__annotations__.keys():  # else an edit could change the kind, or a field that a node sets
         raise TypeError(f"a task cannot be changed in {', '.join(sorted(unknown))}: expected {', '.join(Changes.__annotations__)}")
     plain: dict[str, Any] = {name: value for name, value in changes.items() if name != "trigger"}
     if "payload" in changes:
@@ -120,4 +127,4 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, c
     changed = definitions.redefine(task, new, now=now)
     if changed is None or "trigger" not in changes or changed.recurring:
         return changed
-    return move(changed, new.run_at)  # it is a one-off from now on, whose one fire is still ahead
+    return move(changed, new.run_at)  # it is a one-off from now on, with its one fire still to come

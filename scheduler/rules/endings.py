@@ -13,11 +13,11 @@ from duly.jobs.storable import TEXT_LIMIT
 
 @frozen
 class Returned:
-    """The job returned a task to go on with, or None to have it removed."""
+    """The job returned a task, or None to have it removed."""
 
     task: Task | None
     spawn: tuple[Task, ...] = ()
-    """What it asked to be created with that."""
+    """The tasks that the job spawned."""
 
 
 @frozen
@@ -27,23 +27,23 @@ class Raised:
     error: str
     """The error with its traceback."""
     names: tuple[str, ...] = ()
-    """The qualified names of the error's class and of those it is derived from."""
+    """The qualified names of the error's class and of its base classes."""
     after: timedelta | None = None
-    """How long the job itself wants to wait before the retry."""
+    """How long to wait before the retry, as the job says; None: as the policy says."""
     is_final: bool = False
-    """Whether there is to be no retry, whatever the policy says."""
+    """Whether the fire is not retried, whatever the policy says."""
 
 
 @frozen
 class Cancelled:
-    """The job said that its work is not wanted any more."""
+    """The job said that its work is no longer wanted."""
 
     reason: str
 
 
 @frozen
 class Interrupted:
-    """The run was cut short by no fault of its own, as at the end of a shutdown's grace."""
+    """The run was cut short by no fault of its own, for example at the end of a drain's grace."""
 
     reason: str
     pause: timedelta = timedelta(0)
@@ -52,24 +52,24 @@ class Interrupted:
 
 @frozen
 class Stopped:
-    """Somebody, or the next fire, asked for the run to be stopped."""
+    """A user, or the next fire, asked the run to stop."""
 
     reason: str
 
 
 @frozen
 class Missed:
-    """There was no run: every fire that had passed came too late."""
+    """There was no run: every past fire came too late."""
 
 
 @frozen
 class Moved:
-    """There was no run: somebody moved it ahead while a node held the task that let its lease end."""
+    """There was no run: it was moved to a later time while a node held the task, and that lease ended."""
 
 
 @frozen
 class Spawned:
-    """There was no run: each of these fires lives on as a one-off task of its own."""
+    """There was no run: each due fire becomes a one-off task."""
 
 
 Ending = Returned | Raised | Cancelled | Interrupted | Stopped | Missed | Moved | Spawned
@@ -77,10 +77,10 @@ Ending = Returned | Raised | Cancelled | Interrupted | Stopped | Missed | Moved 
 
 @frozen(kw_only=True)
 class EndedRun:
-    """A run that ended."""
+    """A run and how it ended."""
 
     task: Task
-    """As it was locked, and given to the job."""
+    """The task as it was locked and passed to the job."""
     fire_time: datetime
     started_at: datetime
     ended_at: datetime
@@ -88,10 +88,10 @@ class EndedRun:
 
 
 class RemoteError(Exception):
-    """What a job raised in another process, as far as it travels: its text and what it is an instance of."""
+    """An error that a job raised in another process: its text, and the names of its classes."""
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
-        """Give the error with its traceback, and the qualified names of its class and that one's bases."""
+        """Hold the error with its traceback, and the qualified names of its class and base classes."""
         super().__init__(text, names)
         self.text, self.names = text, names
 
@@ -100,11 +100,11 @@ class RemoteError(Exception):
 
 
 class CancelledRemotely(Exception):
-    """An `async def` job that runs apart from the scheduler's event loop ended by being cancelled."""
+    """An `async def` job outside the scheduler's event loop was cancelled."""
 
 
 def ending_of(error: BaseException) -> Raised | Cancelled:
-    """Return what an error that ended a job means for its run: what the job said by it, else a failure."""
+    """Return what an error means for its run: what `Retry`, `Fail` or `Cancel` says, else a failure."""
     match error:
         case Retry(after=after, reason=reason):
             return Raised(reason, after=after)
@@ -118,7 +118,7 @@ def ending_of(error: BaseException) -> Raised | Cancelled:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error with its traceback; of one that is too long, the start and, more of it, the end."""
+    """Return an error with its traceback; if it is too long, its beginning and a longer part of its end."""
     text = "".join(traceback.format_exception(error)).rstrip()
     room = TEXT_LIMIT // 4  # characters, of at most four bytes each
     return text if len(text) <= room else f"{text[: room // 4]}\n...[cut]...\n{text[-room // 2 :]}"

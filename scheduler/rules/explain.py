@@ -1,7 +1,6 @@
-"""Why a task is not running, in one sentence. Pure: what is asked of the store and of the node is an argument.
+"""Why a task is not running, in one sentence. Pure: store and node state are arguments.
 
-The most specific reason is given: who holds it, else what keeps it from being due, else what keeps it from being locked
-although it is.
+The most specific reason is given: which node holds the task; else why it is not due; else why nobody has locked it.
 """
 
 from datetime import datetime, timedelta
@@ -18,36 +17,39 @@ from duly.triggers import Trigger, describe
 
 @frozen(kw_only=True)
 class Here:
-    """What the node that is asked knows of itself; it counts as alive, whether it has announced itself or not."""
+    """What the asked node knows of itself; it counts as live, whether it announced itself or not."""
 
     name: str
     kinds: tuple[str, ...]
     slots: int
-    """Most runs at once."""
+    """Most runs at once on this node."""
     taken: int
     """How many of the slots are taken."""
     is_stopping: bool = False
     unread: frozenset[str] = frozenset()
     """The lease ids of fetched tasks that nobody has read yet."""
     poll: timedelta | None
-    """The longest time between two looks at the store; None on a clock that stands still, where somebody drives the node."""
+    """The longest time between two requests to the store; None: on a clock that stands still."""
     failure: str | None = None
-    """What went wrong in the last turn of its dispatch loop; None if nothing did."""
+    """The error of the last turn of the dispatcher's loop; None if it succeeded."""
 
 
 @frozen(kw_only=True)
 class Surroundings:
-    """What explains a task beside its row."""
+    """What the explanation uses beside the row."""
 
     now: datetime
     nodes: tuple[Node, ...] = ()
-    """All that announced themselves, also those that are not heard of any more."""
+    """All nodes that announced themselves, also those that have gone silent."""
     here: Here | None = None
-    """The node that is asked; None if it is not running."""
+    """The node that is asked; None: it is not running."""
     trigger: Trigger | None = None
-    """What rules the task, where it recurs and this node can tell."""
+    """The trigger of the task; None: it has none, or this node does not know it."""
     limit: str | None = None
-    """Why no more runs of its kind may begin, as a clause: `its kind is at its limit of 3 on this node`."""
+    """Why no more runs of its kind may begin, as a clause; None if they may.
+
+    For example `its kind is at its limit of 3 on this node`.
+    """
 
     def knowing(self, kind: str) -> list[str]:
         """Return the names of the live nodes that know `kind`."""
@@ -55,15 +57,15 @@ class Surroundings:
 
     @property
     def alive(self) -> dict[str, tuple[str, ...]]:
-        """The kinds of each live node by its name."""
+        """The kinds of each live node, by node name."""
         announced = {node.name: node.kinds for node in self.nodes if node.until > self.now}
         return announced if self.here is None else {**announced, self.here.name: self.here.kinds}
 
 
 def explain(task: Task, around: Surroundings) -> str:
-    """Say in one sentence why `task` is not running, or that it is, and where.
+    """Say in one sentence why `task` is not running, or where it runs.
 
-    It ends with a full stop and has no line break. Instants are in UTC; of an error the last line is given.
+    The sentence ends with a full stop and has no line break. Instants are in UTC. Of an error only the last line is shown.
     """
     return f"Task {task.slug!r} {_predicate(task, around)}."
 
@@ -100,7 +102,7 @@ def _held(task: Task, around: Surroundings) -> str:
         return f"is held by node {task.node}, {silent}: its lease ends at {moment(ends, now)}, then {then}"
     since = moment(task.locked_at or now, now)
     fire = plan_fire(task, around.trigger)
-    # Of a run whose next one was moved ahead meanwhile the row does not know the fire any more.
+    # If the next run was moved to a later time during this run, the row no longer knows the fire of this run.
     which = "" if fire.instead == Moved() else f" for its fire at {fire.fire_time.isoformat()}"
     asked = ", and is being asked to stop" if task.request is Request.STOP else ""
     paused = "; it is paused, and waits after this run until it is resumed" if task.paused else ""
@@ -126,7 +128,7 @@ def _failed(task: Task, now: datetime) -> str:
 def _put_off(task: Task, until: datetime, now: datetime) -> str:
     if (task.last_error or "").startswith(HANDED_BACK):
         return f"waits until {moment(until, now)}{_because(task)}"
-    if task.attempt <= task.crashes:  # none has failed: one that is cut short is refunded
+    if task.attempt <= task.crashes:  # no attempt failed: a run that is cut short is refunded
         return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last run was cut short"
     return f"waits for {_fire(task, now)}, at {moment(until, now)}, because its last attempt failed{_because(task)}"
 
@@ -144,7 +146,7 @@ def _because(task: Task) -> str:
 
 
 def _rule(task: Task, trigger: Trigger | None) -> str:
-    """Say what set its fire time."""
+    """Say what set the fire time of the task."""
     if not task.recurring:
         return "as a one-off"
     if trigger is None:
@@ -152,7 +154,7 @@ def _rule(task: Task, trigger: Trigger | None) -> str:
         return f"by {unknown}, which this node cannot follow"
     try:
         return f"by its trigger: {one_line(describe(trigger))}"
-    except Exception:  # noqa: BLE001 - a trigger may be anybody's code, and how it reads is not what was asked
+    except Exception:  # noqa: BLE001 - a trigger may be a user's code, and its description is not essential here
         return f"by its trigger, a {type(trigger).__name__}"
 
 
@@ -167,7 +169,7 @@ def _due(task: Task, due_at: datetime, around: Surroundings) -> str:
 
 
 def _obstacle(task: Task, around: Surroundings) -> str | None:
-    """Say, as a clause, what keeps a due task from being locked; None if nothing is known to."""
+    """Say, as a clause, what prevents a due task from being locked; None: nothing known."""
     if not around.alive:
         return "no node is running"
     if around.limit is not None:

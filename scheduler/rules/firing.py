@@ -1,4 +1,7 @@
-"""Which fire a locked task is run for, or that there must be no run: a pure decision on the row. What comes after it is for `outcomes`."""
+"""Which fire a locked task runs for, or why it must not run. Pure.
+
+`outcomes` decides what follows.
+"""
 
 from datetime import datetime
 
@@ -13,37 +16,38 @@ from duly.triggers import CountsFrom, Trigger, next_fire_after, parse_trigger
 NEXT_FIRE = "its next fire took its place"
 
 CRASH_LIMIT = 3
-"""Lost runs of one fire after which a task is set aside, however many retries it has left."""
+"""Lost runs of one fire after which a task is set aside, however many retries are left."""
 
 SUSPECT_FROM = 2
-"""Lost runs of one fire that make a task a suspect, of which a node runs one at a time.
+"""Lost runs of one fire that make a task a suspect; a node runs one suspect at a time.
 
-One loss may be anything's fault, and a node that died with a hundred tasks must have all of them taken over within two
-leases. A task that brings its node down has lost two runs after two nodes; so have, at most, those that ran beside it.
-The third time it is alone among such, so that of these it alone can come to three.
+One loss may have any cause, and all tasks of a node that died must be taken over within two leases. A task that kills
+its node has lost two runs after two nodes; so have, at most, the tasks that ran beside it. The third time it runs
+alone among the suspects, so that only the guilty task reaches three losses.
 """
 
 
 @frozen(kw_only=True)
 class Fire:
-    """What a locked task is run for."""
+    """What a locked task runs for."""
 
     fire_time: datetime
     instead: Raised | Stopped | Missed | Moved | Spawned | None = None
-    """Set when it must not be run: how the fire is accounted for instead."""
+    """None: the task runs. Otherwise it must not run, and the fire ends like this."""
     at: datetime
-    """When the fire was first locked; of one that must not be run, when it came to its end."""
+    """When the fire was first locked; if it must not run, when it ended."""
     cancel_at: datetime | None = None
-    """When the next fire takes its place, whether or not the run has ended by then."""
+    """When the next fire cancels this run; None: never."""
 
 
 def trigger_of(task: Task, registered: RegisteredJob | None) -> Trigger | None:
-    """Return the trigger that rules `task`: its own, else, where it says so, the one in its job's code, which only that knows.
+    """Return the trigger of `task`: its own, or the one in its job's code if the task says so.
 
-    One that counts from the scheduling (`@after`) has set the fire time of a one-off, and rules no other.
+    None: it is a one-off, or this node does not know the job. A trigger that counts from the scheduling (`@after`) has set
+    the fire time of a one-off, and computes no other; it counts as None.
 
     Raises:
-        TriggerError: the text is not one that this version can read.
+        TriggerError: this version cannot read the trigger's text.
 
     """
     if task.trigger is not None:
@@ -54,22 +58,21 @@ def trigger_of(task: Task, registered: RegisteredJob | None) -> Trigger | None:
 
 
 def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
-    """Say which fire a task, just locked, is to be run for, and whether it may be.
+    """Decide which fire a task, just locked, runs for, and whether it may run.
 
-    It follows from the row alone, from when the fire was *first* locked: every further attempt at it, on whichever node,
-    is for the same fire.
-    A trigger that fails does not keep the fire from being run, nor the other tasks of the same lock.
+    The decision depends on the row alone, and on when the fire was *first* locked. So every further attempt, on any node,
+    is for the same fire. If the trigger fails, the fire still runs, and so do the other tasks of the same lock.
     """
     at = first_locked(task)
     locked_at = task.locked_at or at
-    lost_at = task.ended_at or at if task.crashes else locked_at  # without a loss, `ended_at` is that of the fire before
+    lost_at = task.ended_at or at if task.crashes else locked_at  # without a loss, `ended_at` belongs to the fire before
     if task.run_at > locked_at:
         return Fire(fire_time=task.run_at, instead=Moved(), at=locked_at)
     try:
         due = fires_due(trigger, task, at)
         cut_at = cancel_at(task, trigger, due)
-    except Exception:  # noqa: BLE001 - a trigger may be anybody's code
-        # It is due all the same; unless it has passed when it ends, `outcome_of` meets the error and says so.
+    except Exception:  # noqa: BLE001 - a trigger may be a user's code
+        # The fire is due all the same. If the trigger still fails when the run ends, `outcome_of` records the error.
         return Fire(fire_time=task.run_at, instead=_instead(task), at=lost_at)
     if _is_spawning(task, trigger):
         return Fire(fire_time=task.run_at, instead=Spawned(), at=at)
@@ -84,7 +87,7 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
 
 
 def cancel_at(task: Task, trigger: Trigger | None, due: Due) -> datetime | None:
-    """Return when the task's next fire is to cancel its run, None = never."""
+    """Return when the task's next fire cancels its run; None: never."""
     if trigger is None or task.options.overlap is not Overlap.CANCEL_RUNNING or trigger.counts_from is CountsFrom.END:
         return None
     return next_fire_after(trigger, due.settled)
@@ -95,7 +98,7 @@ def _is_spawning(task: Task, trigger: Trigger | None) -> bool:
 
 
 def is_suspect(task: Task) -> bool:
-    """Tell whether the task, just locked, may be one that brings down its node."""
+    """Tell whether the task, just locked, is a suspect: it may kill its node."""
     return task.crashes >= SUSPECT_FROM
 
 

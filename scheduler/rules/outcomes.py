@@ -1,6 +1,6 @@
-"""What becomes of a task whose run has ended, or was not begun: the row, how it ended, and from these the next row. Pure.
+"""What becomes of a task whose run has ended, or must not begin: its next row and its records. Pure.
 
-`outcome_of` decides on the row as the store has it now. An edit that came in between is simply another row to decide on.
+`outcome_of` decides on the row as the store has it now. After an edit in between, it decides again on the new row.
 """
 
 from datetime import datetime, timedelta
@@ -24,19 +24,19 @@ from duly.triggers import END_OF_TIME, TICK, Trigger, next_fire_after
 
 
 def outcome_of(row: Task, ended: EndedRun, trigger: Trigger | None) -> Outcome:
-    """Return what becomes of `row`, the task as the store has it now, now that its run has ended.
+    """Return what becomes of `row`, the task as the store has it now, after its run has ended.
 
-    A trigger that fails is a failure of the task, which is set aside: it must not be lost, nor locked for ever. The run is
-    recorded as it ended, and what the job returned is kept.
+    If the trigger fails, the task is set aside as failed: it must not be lost, nor locked for ever. The run is recorded as
+    it ended, and the job's result is kept.
     """
     try:
         return Settlement(row, ended, trigger).outcome
-    except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code
+    except Exception as error:  # noqa: BLE001 - a trigger may be a user's code
         return without_next(row, ended, f"its trigger failed: {error!r}")
 
 
 def without_next(row: Task, ended: EndedRun, error: str) -> Outcome:
-    """Set a task aside because nobody can tell when it fires next; a run that went well stays one that did."""
+    """Set a task aside because its next fire cannot be computed; a run that succeeded is recorded as done."""
     match ended.ending:
         case Returned(task=None):
             return Settlement(row, ended, None).removed
@@ -48,23 +48,23 @@ def without_next(row: Task, ended: EndedRun, error: str) -> Outcome:
             return Outcome(task=row, next=failed, runs=(run_of(row, ended, RunStatus.FAILED, error),))
 
 
-@frozen(slots=False)  # a cached property of a class without slots is a plain attribute once it was asked for
+@frozen(slots=False)  # without slots, a cached property is a plain attribute after its first use
 class Settlement:
-    """One decision: the row as it is now, how its run ended, and the trigger; what follows from these is worked out once.
+    """One decision: the row as it is now, how its run ended, its trigger; and what follows from these.
 
-    `outcome` chooses the method for the ending. Every method returns the whole outcome.
+    Each value that follows is worked out once. `outcome` chooses the method for the ending; every method returns a whole outcome.
     """
 
     row: Task
     ended: EndedRun
     trigger: Trigger | None
-    """None: the task is a one-off, or its trigger is not to be had."""
+    """None: the task is a one-off, or its trigger is not known here."""
 
     # -- what follows from the three
 
     @cached_property
     def locked(self) -> Task:
-        """The row with the fire it was locked for, and the misfire policy that chose this fire, whatever was edited since."""
+        """The row with the fire it was locked for and the misfire options that chose it, despite later edits."""
         row, then = self.row, self.ended.task
         if row.options is not then.options:
             chosen_by = with_changes(
@@ -81,19 +81,19 @@ class Settlement:
 
     @cached_property
     def due(self) -> Due:
-        """What was to be run when the fire was first locked."""
+        """The fires that were due when the fire was first locked."""
         return fires_due(self.trigger, self.locked, first_locked(self.locked))
 
     @cached_property
     def passed(self) -> Following:
         """Where the schedule stands at the end of the run, by its trigger and policies alone."""
         if self.trigger is None and not self.locked.owed and self.locked.options.misfire_grace_time is None:
-            return Following(self.row.anchor, None)  # a plain one-off, as most are: it is over
+            return Following(self.row.anchor, None)  # a plain one-off, the most frequent case, is over
         return follow(self.trigger, self.locked, self.due, fire_time=self.ended.fire_time, until=self.ended.ended_at)
 
     @cached_property
     def following(self) -> Following:
-        """Where the task goes on after a fire that was run: also as it was moved meanwhile, and nowhere after its last fire."""
+        """Where the task goes on after a fire that was run: also if it was moved, or this was its last fire."""
         passed, most = self.passed, self.row.options.max_fires
         if most is not None and self.row.fires + 1 >= most:
             waiting = (Dropped(LIMIT, len(passed.owed), passed.owed[0]),) if passed.owed else ()
@@ -104,28 +104,28 @@ class Settlement:
             return with_changes(passed, run_at=self.moved)
         if (
             self.trigger is None and self.next_step is not None
-        ):  # a workflow was asked to run now: that is its next step, and no further one
+        ):  # a workflow was asked to run now: this is its next step, not an additional one
             return with_changes(passed, run_at=max(passed.owed[0], self.ended.fire_time + TICK), owed=())
-        owed = tuple(sorted({*passed.owed, self.moved}))  # what waits is run before anything else
+        owed = tuple(sorted({*passed.owed, self.moved}))  # waiting fires run first
         return with_changes(passed, owed=owed, run_at=owed[0])
 
     @cached_property
     def next_step(self) -> datetime | None:
-        """The instant to which the job itself moved the next run."""
+        """The instant to which the job itself moved the next run; None: it did not."""
         match self.ended.ending:
             case Returned(Then() as task):
                 at = self.ended.ended_at + min(task.after, END_OF_TIME - self.ended.ended_at)
-                return max(at, self.ended.fire_time + TICK)  # a step is a fire of its own, also on a clock that stands still or went back
+                return max(at, self.ended.fire_time + TICK)  # each step is a separate fire, even if the clock stands or goes back
             case Returned(Task() as task) if task.run_at != self.ended.task.run_at:
                 return task.run_at
         return None
 
     @cached_property
     def moved(self) -> datetime | None:
-        """The instant to which the job, or an edit, moved the next run while this one was under way."""
+        """The instant to which the job, or an edit during the run, moved the next run; None: nobody did."""
         return self.next_step or (self.row.run_at if self.row.run_at != self.ended.task.run_at else None)
 
-    # -- one method an ending
+    # -- one method for each ending
 
     @property
     def outcome(self) -> Outcome:
@@ -150,9 +150,9 @@ class Settlement:
                 return self.not_run
 
     def done(self, returned: Task) -> Outcome:
-        """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
+        """End the fire; keep the job's changes to payload and result, and other edits made meanwhile."""
         run = run_of(self.row, self.ended, RunStatus.DONE, result=returned.result)
-        if self.following.run_at is None:  # most tasks are one-offs: none of what is kept is needed any more
+        if self.following.run_at is None:  # most tasks are one-offs: nothing needs to be kept
             return self._advanced(self.row, self.following, run)
         return self._advanced(with_changes(_with_returned(self.row, self.ended, returned), last_error=None), self.following, run)
 
@@ -163,7 +163,7 @@ class Settlement:
         return Outcome(task=self.row, next=None, runs=(run_of(self.row, self.ended, RunStatus.DONE),), spawn=spawn)
 
     def failed(self, raised: Raised) -> Outcome:
-        """Try again, or give the fire up."""
+        """Retry the fire, or give it up."""
         if self.row.crashes >= CRASH_LIMIT:
             return self._set_aside(run_of(self.row, self.ended, RunStatus.FAILED, raised.error))
         at = self._retry_at(raised)
@@ -174,7 +174,7 @@ class Settlement:
         return Outcome(task=self.row, next=waiting, runs=(run_of(self.row, self.ended, RunStatus.RETRIED, raised.error), *skipped))
 
     def given_up(self, status: RunStatus, error: str) -> Outcome:
-        """Give the fire up: a schedule waits for its next one; a one-off, and a schedule without a next one, is set aside."""
+        """End the fire without success: a schedule waits for its next fire; any other task is set aside."""
         run = run_of(self.row, self.ended, status, error)
         if self.following.run_at is None:
             return self._set_aside(run)
@@ -182,12 +182,12 @@ class Settlement:
         return self._advanced(with_changes(self.row, last_error=error, paused=is_paused), self.following, run)
 
     def cancelled(self, reason: str) -> Outcome:
-        """Bring the fire to its end without a failure: its work is not wanted any more."""
+        """End the fire without a failure: its work is no longer wanted."""
         run = run_of(self.row, self.ended, RunStatus.CANCELLED, reason)
         return self._advanced(with_changes(self.row, last_error=reason), self.following, run)
 
     def interrupted(self, reason: str, pause: timedelta) -> Outcome:
-        """Let the fire be run again, unless it must not be, or the next run was moved to a time of its own."""
+        """Run the fire again, unless it runs at most once, was asked to stop, or its next run was moved."""
         if self.row.request is Request.STOP:
             return self.given_up(RunStatus.CANCELLED, "asked to stop while its node was stopping")
         if self.row.options.consistency is Consistency.AT_MOST_ONCE or self.moved is not None:
@@ -198,17 +198,17 @@ class Settlement:
 
     @property
     def not_run(self) -> Outcome:
-        """Go on, though nothing was run; a one-off that came too late is over."""
+        """Go on although nothing ran; a one-off that came too late is over."""
         if self.ended.ending == Spawned():
             return self._spawned()
         if self.ended.ending == Moved():
             return self._advanced(self.row, Following(self.row.anchor, self.row.run_at, owed=self.row.owed), fires=0)
         return self._advanced(self.row, with_changes(self.passed, run_at=self.moved or self.passed.run_at), fires=0)
 
-    # -- what they share
+    # -- shared by the endings
 
     def _spawned(self) -> Outcome:
-        """Let each fire that is due live on as a one-off task, and wait for the next, all in one write."""
+        """Spawn a one-off task for each due fire, and wait for the next fire, in one write."""
         row, due, most = self.row, self.due, self.row.options.max_fires
         fires = sorted({*row.owed, *due.kept})
         left = len(fires) if most is None else max(0, most - row.fires)
@@ -220,7 +220,7 @@ class Settlement:
         return with_changes(outcome, spawn=tuple(spawned_task(row, fire) for fire in fires))
 
     def _advanced(self, kept: Task, following: Following, *run: Run, fires: int = 1) -> Outcome:
-        """Write the fire's end; a task without a next one is removed."""
+        """End the fire and wait for the next one; a task without a next fire is removed."""
         runs = (*run, *skipped_of(self.row, self.ended, following.dropped, is_instead=not run))
         if following.run_at is None:
             return Outcome(task=self.row, next=None, runs=runs)
@@ -232,7 +232,7 @@ class Settlement:
         return Outcome(task=self.row, next=transitions.asked_again(waits) if self._is_asked_again() else waits, runs=runs)
 
     def _set_aside(self, run: Run) -> Outcome:
-        """Let the task wait as failed, until somebody restarts or deletes it; a restart is for this very fire, however late."""
+        """Keep the task as failed until it is deleted, or restarted for this same fire, however late."""
         following = self.following
         owed = tuple(sorted({self.ended.fire_time, *following.owed}))
         kept = with_changes(self.row, last_error=run.error, anchor=following.anchor, owed=owed, run_at=owed[0])
@@ -240,7 +240,7 @@ class Settlement:
         return Outcome(task=self.row, next=transitions.fail(kept, now=self.ended.ended_at), runs=runs)
 
     def _gap_settled(self) -> tuple[Task, tuple[Run, ...]]:
-        """Decide on what passed until this lock, if nobody ran the task for a while before it: the next lock would not know."""
+        """Settle the fires that passed before this lock while no node held the task; the next lock cannot."""
         gap = gap_of(self.row)
         if gap is None or self.trigger is None:
             return self.row, ()
@@ -253,12 +253,12 @@ class Settlement:
         return settled, skipped_of(self.row, self.ended, following.dropped)
 
     def _retry_at(self, raised: Raised) -> datetime | None:
-        """Return when the run is tried again, None when it is not."""
+        """Return when the fire is retried; None: it is not."""
         row, ended_at = self.row, self.ended.ended_at
         policy, failures = row.options.retry, row.attempt - row.crashes
         age = ended_at - (row.first_run_at or self.ended.started_at)
         is_ruled_out = (
-            row.request is Request.STOP  # asked for when the run had failed already, or could not be told
+            row.request is Request.STOP  # the request came after the failure, or never reached the run
             or raised.is_final
             or self.moved is not None
             or not set(raised.names).isdisjoint(policy.never)
@@ -269,19 +269,19 @@ class Settlement:
         return ended_at + min(wait, END_OF_TIME - ended_at)
 
     def _is_taken_over(self, at: datetime) -> bool:
-        """Tell whether the next fire would have cancelled a retry at `at` before it began."""
+        """Tell whether the next fire would cancel a retry at `at` before it began."""
         following = cancel_at(self.row, self.trigger, self.due)
         return following is not None and following <= at
 
     def _is_asked_again(self) -> bool:
-        """Tell whether somebody asked, while a paused task ran, for one more run."""
+        """Tell whether somebody requested one more run while this run of a paused task went on."""
         row, then = self.row, self.ended.task
         is_new = then.request is not Request.RUN_NOW or not set(row.owed) <= set(then.owed)
         return row.paused and row.request is Request.RUN_NOW and is_new
 
 
 def _with_returned(row: Task, ended: EndedRun, returned: Task) -> Task:
-    """Return the row with the payload that the job changed, and its result."""
+    """Return the row with the job's result, and with its payload if the job changed it."""
     is_changed = (returned.payload, returned.payload_version) != (ended.task.payload, ended.task.payload_version)
     return with_changes(
         row,
@@ -292,5 +292,5 @@ def _with_returned(row: Task, ended: EndedRun, returned: Task) -> Task:
 
 
 def _spread(lease_id: str | None) -> float:
-    """Return a number in [0, 1) that is another for every run, and the same whenever the decision is made anew."""
+    """Return a number in [0, 1) that differs for each run, and is the same when the decision is repeated."""
     return int.from_bytes(blake2b((lease_id or "").encode(), digest_size=7).digest()) / 2**56

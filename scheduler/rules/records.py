@@ -1,4 +1,4 @@
-"""What goes into the history: a record for a run that ended, and one for fires that were dropped. Pure."""
+"""Records for the history: of a run that ended, and of fires that were dropped. Pure."""
 
 from duly.jobs import Task
 from duly.jobs.with_changes import with_changes
@@ -8,7 +8,7 @@ from duly.stores.rules.misfires import Dropped
 
 
 def run_of(row: Task, ended: EndedRun, status: RunStatus, error: str | None = None, result: str | None = None) -> Run:
-    """Return the record of a run; its id is that of its lease."""
+    """Return the record of a run; its id is the lease id."""
     return Run(
         id=row.lease_id or "",
         slug=row.slug,
@@ -26,9 +26,10 @@ def run_of(row: Task, ended: EndedRun, status: RunStatus, error: str | None = No
 
 
 def skipped_of(row: Task, ended: EndedRun, dropped: tuple[Dropped, ...], *, is_instead: bool = False) -> tuple[Run, ...]:
-    """Return the records of the fires that were dropped, one for each reason: a fire is never dropped in silence.
+    """Return one record for each reason why fires were dropped; no dropped fire is without a record.
 
-    Where they stand instead of a run, the first is recorded under the lease itself: so the write is known when it is repeated.
+    With `is_instead`, no run has a record: then the first record has the lease id, so that the store recognises a repeated
+    write.
     """
     if not dropped:
         return ()

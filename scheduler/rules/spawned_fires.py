@@ -1,4 +1,4 @@
-"""The fires of a schedule with `Overlap.ALLOW`: each lives on as a one-off task of its own. Pure."""
+"""The fires of a schedule with `Overlap.ALLOW`: each becomes a one-off task. Pure."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ def spawned_task(row: Task, fire: datetime) -> Task:
         kind=row.kind,
         payload=row.payload,
         payload_version=row.payload_version,
-        options=with_changes(row.options, max_fires=None),  # which counts the schedule's fires, not the steps of one
+        options=with_changes(row.options, max_fires=None),  # it limits the schedule's fires, not the steps of one fire
         metadata=row.metadata,
         run_at=fire,
         anchor=fire,

@@ -1,1 +1,1 @@
-"""One run's life on this node, from its lock to its written outcome."""
+"""One run on this node, from the lock of its task to its written outcome."""

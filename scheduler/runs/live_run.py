@@ -1,4 +1,4 @@
-r"""One run on this node: its state, from the lock of its task to the written outcome.
+r"""One run on this node: its state, from the lock of its task to its written outcome.
 
 ::
 
@@ -7,7 +7,7 @@ r"""One run on this node: its state, from the lock of its task to the written ou
       wait              |     acknowledge      |
       \--> WAITING -----/      \--> ACKNOWLEDGED
 
-A run that is handed back unrun goes from LOCKED or WAITING straight to ENDED.
+A run that is handed back unrun goes directly from LOCKED or WAITING to ENDED.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class RunState(Enum):
-    """How far a run has come; `LiveRun` alone moves it on."""
+    """How far a run has come; only `LiveRun` changes it."""
 
     LOCKED = "its job has not begun"
     WAITING = "a task of a fetched kind that nobody has read yet"
@@ -49,13 +49,16 @@ class Manner:
     """How an executor treats a run, as far as the run must know."""
 
     is_cancellable: bool = True
-    """Whether its job ends when the run is cancelled, as a coroutine and a process do. A thread can only be told."""
+    """Whether cancelling the run ends its job, as for a coroutine or a process; a thread is only told."""
     leases_to_begin: int = 1
-    """For how many leases the run is kept although its job has not begun."""
+    """For how many leases the lease of a run is extended although its job has not begun."""
 
 
 class LiveRun:
-    """A locked task under way on this node; its fields are read by the heartbeat's thread too, its methods are the event loop's."""
+    """A locked task on this node, until its outcome is written.
+
+    The heartbeat's thread may read its fields; its methods are for the scheduler's event loop only.
+    """
 
     def __init__(  # noqa: PLR0913 - all that is known of a run when it begins to live
         self,
@@ -68,82 +71,85 @@ class LiveRun:
         manner: Manner | None = None,
         on_begin: Callable[["LiveRun"], None] = lambda _: None,
     ) -> None:
-        """Begin as LOCKED, under `lease`; `on_begin` hears when the job begins to work."""
+        """Begin as LOCKED, under `lease`; `on_begin` is called when the job begins."""
         self.task, self.lease, self._clock, self._on_begin = task, lease, clock, on_begin
         self.registered = registered
-        """Its job, as it was registered when the task was locked: the kind may be deregistered while the run goes on."""
+        """Its job, as registered when the task was locked: the kind may be deregistered during the run."""
         self.fire = fire
-        """Which fire it is for; None if it is handed back unrun."""
+        """The fire that it is for; None if the task is handed back unrun."""
         self.manner = manner or Manner()
         self.state = RunState.LOCKED
         self.stop = StopSignal()
         self.started_at: datetime | None = None
-        """When the job began to work; None = it has not."""
+        """When the job began; None: it has not."""
         self.started: float | None = None
-        """The same, monotonic."""
+        """The same in monotonic seconds."""
         self.sleepers = 0
-        """Waits on the scheduler's clock that the job is in."""
+        """How many waits on the scheduler's clock the job is in."""
         self.cut_short: Interrupted | Stopped | None = None
-        """Set when somebody asked for the run to end early: what it then counts as."""
+        """How the run counts because it was asked to end early; None: it was not."""
         self.amend: Callable[[Task, datetime], Task] = _as_it_is
-        """An edit of the row, as of the end of the run, that is written together with how it ended."""
+        """An edit of the row that is written with the outcome; it gets the row and the end of the run."""
         self.working: asyncio.Task[Ending] | None = None
         self._timer: Timer | None = None
         self._settled: asyncio.Future[RunState] | None = None
 
     @property
     def lease_id(self) -> str:
-        """The lease under which it runs; the run's id."""
+        """The lease id, which is also the run's id."""
         return self.lease.held.lease_id
 
     @property
     def fire_time(self) -> datetime:
-        """The nominal instant of its fire."""
+        """The nominal instant of the fire."""
         return self.task.run_at if self.fire is None else self.fire.fire_time
 
     @property
     def has_begun(self) -> bool:
-        """Whether its job has begun to work."""
+        """Whether the job has begun."""
         return self.started_at is not None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is left to do but to write how it ended."""
+        """Whether only its outcome is left to be written."""
         return self.state in _OVER
 
     @property
     def is_trusted(self) -> bool:
-        """Whether its lease may still be believed in; safe from any thread."""
+        """Whether its lease may still be trusted; safe from any thread."""
         return self.lease.is_trusted(self._clock.monotonic())
 
-    # -- its way
+    # -- state changes
 
     def start(self, work: Coroutine[Any, Any, Ending], on_end: Callable[["LiveRun", "asyncio.Task[Ending]"], None]) -> None:
-        """Do `work` in an asyncio task of its own, and call `on_end` when that is over; the next fire may cut it short."""
+        """Run `work` in an asyncio task, and call `on_end` when it is done.
+
+        If `fire.cancel_at` is set, the next fire cuts the run short at that instant.
+        """
         if self.fire is not None and self.fire.cancel_at is not None:
             self._timer = self._clock.call_later(self.fire.cancel_at - self._clock.now(), lambda: self.end_early(Stopped(NEXT_FIRE)))
         self.working = asyncio.create_task(work, name=f"duly {self.task.slug}")
         self.working.add_done_callback(lambda working: on_end(self, working))
 
     def wait(self) -> None:
-        """Wait for a subscriber to read the task."""
+        """Wait until a subscriber reads the task."""
         self.state = RunState.WAITING
 
     def begin(self) -> None:
-        """Note that the job begins to work."""
+        """Note that the job begins."""
         self.started_at, self.started, self.state = self._clock.now(), self._clock.monotonic(), RunState.WORKING
         self._on_begin(self)
 
     async def work(self, job: Awaitable[T]) -> T:
-        """Begin, and await `job` as `bounded` does."""
+        """Begin, and await `job` within the task's time limit, as `bounded` does."""
         self.begin()
         return await self.bounded(job)
 
     async def bounded(self, job: Awaitable[T]) -> T:
-        """Await `job` for as long as the task's time limit allows.
+        """Await `job` within the task's time limit.
 
         Raises:
-            TimeLimitExceeded: the limit has passed, and the job was cancelled by it.
+            TimeLimitExceeded: the limit passed, and `job` was cancelled.
 
         """
         return await within(self._clock, self.task.options.time_limit, job, on_limit=self._note_limit)
@@ -152,11 +158,14 @@ class LiveRun:
         self.stop.set(str(limit))
 
     def acknowledge(self, amend: Callable[[Task, datetime], Task]) -> None:
-        """Note that its subscriber said how it ends, and how the row changes with that: from now on nothing cuts it short."""
+        """Note that the subscriber acknowledged the run: from now on nothing cuts it short.
+
+        `amend` changes the row in the same write.
+        """
         self.state, self.amend = RunState.ACKNOWLEDGED, amend
 
     def ended_with(self, ending: Ending) -> EndedRun:
-        """Return the run as one that ends now with `ending`; one that never began ends at once, as its fire says."""
+        """Return the run as ended now with `ending`; a fire that must not run ended at `fire.at`."""
         if self.fire is not None and self.fire.instead is not None:
             started_at = ended_at = self.fire.at
         else:
@@ -166,29 +175,29 @@ class LiveRun:
         return EndedRun(task=self.task, fire_time=self.fire_time, started_at=started_at, ended_at=ended_at, ending=ending)
 
     def end(self) -> None:
-        """Note that nothing is left to do but to write how it ended."""
+        """Note that only the outcome is left to be written."""
         self.state = RunState.ENDED
         if self._timer is not None:
             self._timer.cancel()
 
     def settle(self, *, is_written: bool) -> None:
-        """Note that its outcome is written, or is no longer this node's to write."""
+        """Note that the outcome is written, or is not this node's to write any more."""
         self.state = RunState.WRITTEN if is_written else RunState.LOST
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(self.state)
 
     async def settled(self) -> RunState:
-        """Return WRITTEN or LOST, as soon as it is one of them; many may wait, and each may be cancelled."""
+        """Wait for WRITTEN or LOST, and return it; any number of callers may wait, and may be cancelled."""
         if self.state in (RunState.WRITTEN, RunState.LOST):
             return self.state
         if self._settled is None:
             self._settled = asyncio.get_running_loop().create_future()
         return await asyncio.shield(self._settled)
 
-    # -- its end before the time
+    # -- ending early
 
     def end_early(self, ending: Interrupted | Stopped) -> None:
-        """Ask the run to end: its context says so, and what can be cancelled is."""
+        """Ask the run to end: set the stop signal of its context, and cancel its task if that can end it."""
         if self.cut_short is None and self.state is not RunState.ACKNOWLEDGED:
             self.cut_short = ending
             self.stop.set(ending.reason)

@@ -1,4 +1,4 @@
-"""The signal by which a run hears, in whatever thread it works, that it should end."""
+"""The signal that asks a run to end, in whatever thread its job works."""
 
 import threading
 from collections.abc import Callable
@@ -8,24 +8,27 @@ from duly.jobs.validators import require_span
 
 
 class StopSignal:
-    """Tells a run, in whatever thread it works, that it should end, and why; the first reason stands."""
+    """Asks a run to end, and says why, in whatever thread its job works; the first reason stays."""
 
     __slots__ = ("_event", "_listener", "_reason")
     _lock = threading.Lock()
 
     def __init__(self) -> None:
-        """Nothing asks the run to end; the event is made for the first thread that waits, because hardly any does."""
+        """Begin unset. The event is made when the first thread waits, because most runs need none."""
         self._event: threading.Event | None = None
         self._reason: str | None = None
         self._listener: Callable[[], None] | None = None
 
     @property
     def reason(self) -> str | None:
-        """Why the run should end, or None."""
+        """Why the run should end; None: it should not."""
         return self._reason
 
     def wait(self, timeout: timedelta | None = None) -> bool:
-        """Block this thread until the run should end, at most `timeout` of real time."""
+        """Block this thread until the run should end; return whether it should.
+
+        `timeout` is the longest wait, in real time; None: no limit.
+        """
         if timeout is not None:
             require_span("timeout", timeout)
         with self._lock:
@@ -36,7 +39,7 @@ class StopSignal:
         return self._event.wait(None if timeout is None else timeout.total_seconds())
 
     def set(self, reason: str) -> None:
-        """Ask the run to end."""
+        """Ask the run to end because of `reason`."""
         with self._lock:
             is_new = self._reason is None
             if is_new:
@@ -48,7 +51,10 @@ class StopSignal:
             listener()
 
     def listen(self, listener: Callable[[], None] | None) -> None:
-        """Call `listener`, in the thread that asks, when the run should end, or now if it should already; None = no more."""
+        """Call `listener` when the run should end, in the thread that asks; at once if it should already.
+
+        None: stop calling.
+        """
         with self._lock:
             self._listener = listener
             is_late = self._reason is not None

@@ -1,1 +1,1 @@
-"""Metrics and traces (prometheus-client, opentelemetry-api); listens to events, and nothing imports it."""
+"""Metrics and traces (prometheus-client, opentelemetry-api); listens to events; nothing imports it."""

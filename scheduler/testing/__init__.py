@@ -1,4 +1,4 @@
-"""For tests of an application: a clock that is moved by hand, a way to run what is due on it, and a way to kill a node.
+"""For tests of an application: a clock moved by hand, `run_due` to run what is due, `kill` for a node.
 
 ::
 
@@ -7,8 +7,8 @@
         await scheduler.schedule_job("report", "report")
         await run_due(scheduler, until=clock.now() + timedelta(hours=25))
 
-The scheduler takes the same path as in production: the same exchange, decisions and leases. Only nothing happens by
-itself, and nothing has to be waited for.
+The scheduler uses the same exchange, decisions and leases as in production. But nothing happens by itself, and a test
+never waits.
 """
 
 from duly.scheduler.testing.clock import ManualClock

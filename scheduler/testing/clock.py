@@ -1,4 +1,4 @@
-"""A clock that is moved by hand."""
+"""A clock that a test moves."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,29 +27,29 @@ class _Timer:
 
 
 class ManualClock(Clock):
-    """Stands still until it is moved; for one event loop. Its monotonic time moves with it."""
+    """Stands still until a test moves it; for one event loop. Its monotonic time moves with it."""
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
-        """Stand at `start`."""
+        """Stand at `start`, which must have a time zone."""
         self._start = self._now = require_aware(start, "start")
         self._timers: list[tuple[datetime, int, _Timer]] = []
         self._numbers = count()
 
     @property
     def runs(self) -> bool:
-        """Time does not pass by itself."""
+        """Always False: time does not pass by itself."""
         return False
 
     def now(self) -> datetime:
-        """Return where it stands, in UTC."""
+        """Return the instant at which it stands, in UTC."""
         return self._now
 
     def monotonic(self) -> float:
-        """Return the seconds that it was moved by so far."""
+        """Return by how many seconds it was moved so far."""
         return (self._now - self._start).total_seconds()
 
     def call_later(self, delay: timedelta, callback: Callable[[], None]) -> _Timer:
-        """Call back when the clock was moved by `delay`."""
+        """Call back once the clock was moved by `delay`; a `delay` of zero or less calls back soon."""
         timer = _Timer(asyncio.get_running_loop(), callback)
         if delay <= timedelta(0):
             timer.loop.call_soon(timer.ring)
@@ -59,16 +59,16 @@ class ManualClock(Clock):
 
     @property
     def next_timer(self) -> datetime | None:
-        """When the next callback is due; None when there is none."""
+        """When the next callback is due; None if there is none."""
         while self._timers and self._timers[0][2].is_cancelled:
             heappop(self._timers)
         return self._timers[0][0] if self._timers else None
 
     def move_to(self, instant: datetime) -> None:
-        """Move on to `instant`, and let every callback that is due by then be called, in order, when the loop turns.
+        """Move forward to `instant`; the event loop then calls every callback that is due by it, in order.
 
         Raises:
-            ValueError: `instant` is in the clock's past.
+            ValueError: `instant` is before the clock's time.
 
         """
         instant = require_aware(instant, "instant")
@@ -80,10 +80,10 @@ class ManualClock(Clock):
             timer.loop.call_soon(timer.ring)
 
     def advance(self, span: timedelta) -> None:
-        """Move on by `span`, as `move_to` does.
+        """Move forward by `span`, as `move_to` does.
 
         Raises:
-            InvalidValue: it is no timedelta. ValueError: it is negative.
+            InvalidValue: `span` is not a timedelta. ValueError: it is negative.
 
         """
         require_span("span", span)

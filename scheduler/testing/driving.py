@@ -1,4 +1,4 @@
-"""A scheduler, driven through time by hand."""
+"""Drive a scheduler through time in a test."""
 
 import asyncio
 from datetime import datetime
@@ -11,15 +11,15 @@ from duly.triggers import require_aware
 
 
 async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> int:
-    """Run everything that is due, and return how many runs ended.
+    """Run everything that is due; return how many runs ended.
 
-    With `until`, the clock is moved on to each instant at which something is due or a job's sleep ends, and at last to
-    `until`: each fire is run at its own time. Without, the clock stays where it is. Jobs that sleep on the clock
-    (`ctx.sleep`) are left asleep, their leases kept; jobs that really work are waited for.
+    With `until`, it moves the clock to each instant at which a task is due or a job's sleep ends, and at last to `until`;
+    so each fire runs at its own time. Without `until`, the clock stays. It waits for jobs that work; a job that sleeps on
+    the clock (`ctx.sleep`) stays asleep, and its lease is kept. Skipped fires are not counted.
 
     Raises:
-        TypeError: the scheduler was not made with a `ManualClock`. NaiveDatetime: `until` has no time zone.
-        StoreError: of the store.
+        TypeError: the scheduler has no `ManualClock`. NaiveDatetime: `until` has no time zone.
+        SchedulerClosed: the scheduler is not started. StoreError: the store fails.
 
     """
     clock = scheduler.clock
@@ -47,7 +47,7 @@ async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> 
 
 
 async def _next_instant(scheduler: StdScheduler, clock: ManualClock, until: datetime) -> datetime:
-    """Return the next instant at which anything is to happen, at most `until`: a fire, a timer, a heartbeat."""
+    """Return the next instant, at most `until`, at which a fire, a timer or a heartbeat is due."""
     now, running_node = clock.now(), scheduler.running_node
     beat = now + scheduler.config.heartbeat if running_node.runs else None
     instants = (await running_node.next_run(), clock.next_timer, beat, until)

@@ -1,1 +1,1 @@
-"""Web pages and the HTTP API (FastAPI, Jinja2); calls what `duly.scheduler` exports, and nothing imports it."""
+"""Web pages and HTTP API (FastAPI, Jinja2); uses only `duly.scheduler` exports; nothing imports it."""

@@ -1,1 +1,1 @@
-"""Fetched kinds: their tasks are read and acknowledged by the program instead of run by a job."""
+"""Fetched kinds: a program reads and acknowledges their tasks; no job runs them."""

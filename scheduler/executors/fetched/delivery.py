@@ -1,4 +1,4 @@
-"""A fetched task on its way: waiting to be read, then in a subscriber's hands, then acknowledged."""
+"""A fetched task on its way: waits to be read, is in a subscriber's hands, is acknowledged."""
 
 import asyncio
 from datetime import datetime
@@ -15,20 +15,20 @@ from duly.stores import LockLost
 
 @frozen(kw_only=True)
 class Ack:
-    """How a run ended, as its subscriber says, and what of its task is written with that."""
+    """How a run ended, as its subscriber says, and which changes of the task are written with it."""
 
     error: Retry | Fail | None = None
-    """None: the fire is done."""
+    """None: the fire succeeded."""
     changes: Changes = field(factory=Changes)
     result: str | None = None
     """None: the task's result stays."""
     payload_limit: int
 
     def amend(self, row: Task, now: datetime) -> Task:
-        """Return the row with the changes, as an edit of it that was made just before its run ended.
+        """Return the row with the changes, as an edit made just before the end of the run.
 
         Raises:
-            DulyError: what `edits.update` refuses.
+            DulyError: `edits.update` refuses a change.
 
         """
         changed = edits.update(row, self.changes, now=now, payload_limit=self.payload_limit) if self.changes else None
@@ -37,26 +37,26 @@ class Ack:
 
 
 class Delivery:
-    """One task of a fetched kind; belongs to the scheduler's event loop."""
+    """One task of a fetched kind; used in the scheduler's event loop only."""
 
     def __init__(self, run: LiveRun, ctx: JobContext) -> None:
-        """Wait to be read."""
+        """Begin unread."""
         loop = asyncio.get_running_loop()
         self.run, self.ctx = run, ctx
         self.is_read: asyncio.Future[None] = loop.create_future()
         self.ack: asyncio.Future[Ack] = loop.create_future()
-        """Cancelled if the run ended otherwise."""
+        """The acknowledgement; cancelled if the run ended in another way."""
         self._is_asleep = True
         run.sleepers += 1
         run.wait()
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can be said any more of how the run ends: that was said, or it was cut short."""
+        """Whether the run can no longer be acknowledged, because it was, or was cut short."""
         return self.ack.done() or self.is_read.cancelled() or self.run.cut_short is not None
 
     def wake(self) -> None:
-        """Count as at work again, from the moment at which it is known how the run ends."""
+        """Count the run as working again, from the moment at which its end is known."""
         self.run.sleepers -= self._is_asleep
         self._is_asleep = False
 
@@ -73,7 +73,7 @@ class Delivery:
         """Return when the acknowledgement is written.
 
         Raises:
-            LockLost: it will not be: the lease was lost, or this node stopped before.
+            LockLost: it will not be written, because the lease was lost or this node stopped.
 
         """
         if await self.run.settled() is not RunState.WRITTEN:

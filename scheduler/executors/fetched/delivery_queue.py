@@ -1,7 +1,7 @@
-"""Delivery queue of one fetched kind: locked tasks wait here for a subscription and are acknowledged here.
+"""Delivery queue of one fetched kind: tasks wait here for a subscription and are acknowledged here.
 
-A task comes as a run that was locked like any other, but has not begun. The run begins when a subscription takes it, and ends as
-the acknowledgement says. What is not taken is handed back unrun. Everything here happens in the scheduler's event loop.
+A task arrives as a locked run that has not begun. The run begins when a subscription takes it, and ends as the
+acknowledgement says. A task that nobody takes is handed back unrun. This module is for the scheduler's event loop only.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from duly.scheduler.runs.live_run import LiveRun, RunState
 from duly.scheduler.runs.live_runs import LiveRuns
 
 UNREAD_LEASES = 3
-"""Leases for which a task waits to be read before it is handed back, for other nodes."""
+"""For how many leases a task waits to be read, before it is handed back for other nodes."""
 
 _STOPPING = "this node is stopping, and nobody had read it"
 
 
 class DeliveryQueue(Job):
-    """Delivers the tasks of one kind to its subscriptions; stands in the registry where other kinds have their job."""
+    """Delivers the tasks of one kind to its subscriptions; the registry holds it as the kind's job."""
 
     def __init__(self, kind: str, runs: LiveRuns, clock: Clock, lease: timedelta, on_change: Callable[["DeliveryQueue"], None]) -> None:
-        """Serve nobody yet; `runs` are those of the node.
+        """Begin without subscriptions; `runs` are those of the node.
 
-        `on_change` is called when there are more or fewer subscriptions, and when the queue is no longer stalled.
+        `on_change` is called when the subscriptions change, and when the queue is no longer stalled.
         """
         self.kind = kind
         self._runs, self._clock, self.lease, self._on_change = runs, clock, lease, on_change
@@ -40,22 +40,22 @@ class DeliveryQueue(Job):
         self._unread: deque[Delivery] = deque()
         self._is_ending = False
         self.is_stalled = False
-        """Whether a task waited in vain to be read: then no more are locked until somebody reads again."""
+        """Whether a task was not read in time; then the node locks no more tasks until somebody reads."""
         self.registered: RegisteredJob | None = None
-        """What the node knows of the kind; None while nobody subscribes."""
+        """The registration of the kind; None while it has no subscription."""
 
     def execute(self, ctx: JobContext, task: Task, /) -> Never:
-        """Refuse: the executor of fetched kinds delivers the task instead."""
+        """Raise: the executor of fetched kinds delivers the task instead."""
         raise NotImplementedError("the tasks of a fetched kind are delivered, not executed")
 
-    # -- the node's side
+    # -- called by the node
 
     async def deliver(self, run: LiveRun, ctx: JobContext) -> Task:
-        """Wait until a subscriber has read the task and said how its run ended, and end so.
+        """Wait until a subscriber has read and acknowledged the task; return or raise what it says.
 
         Raises:
             Retry, Fail: the subscriber said so.
-            TimeLimitExceeded: from reading to acknowledging took longer than the task's options allow.
+            TimeLimitExceeded: the time from reading to acknowledging exceeded the task's limit.
 
         """
         delivery, task = Delivery(run, ctx), run.task
@@ -67,9 +67,9 @@ class DeliveryQueue(Job):
         except asyncio.CancelledError:
             if run.state is not RunState.ACKNOWLEDGED:
                 if isinstance(run.cut_short, Stopped) and not run.has_begun:
-                    run.begin()  # it is over, and on record, though nobody had read it
+                    run.begin()  # a stopped run is recorded, even if nobody had read it
                 raise
-            ack = delivery.ack.result()  # said just before
+            ack = delivery.ack.result()  # it was acknowledged just before the cancellation
         finally:
             timer.cancel()
             self._let_go(delivery)
@@ -110,7 +110,7 @@ class DeliveryQueue(Job):
         self.wake()
 
     def stop_reading(self) -> None:
-        """Hand back what nobody has read, and give out no more; what was read may still be acknowledged."""
+        """Hand back what nobody has read, and deliver no more; what was read may still be acknowledged."""
         self._is_ending = True
         for delivery in self._unread:
             delivery.run.end_early(Interrupted(_STOPPING))
@@ -121,17 +121,17 @@ class DeliveryQueue(Job):
         for each in tuple(self.subscriptions):
             each.end()
 
-    # -- the subscriptions' side
+    # -- called by the subscriptions
 
     def subscribe(self, max_in_flight: int) -> "Subscription":
-        """Return another subscription, which holds up to `max_in_flight` tasks at a time."""
+        """Return a new subscription, which holds up to `max_in_flight` tasks at a time."""
         subscription = Subscription(self, max_in_flight)
         self.subscriptions.append(subscription)
         self._resize()
         return subscription
 
     def leave(self, subscription: "Subscription") -> None:
-        """Serve a subscription no more; what is unread, and more than the others may hold, goes back."""
+        """Remove a subscription; hand back the unread tasks that the others have no room for."""
         self.subscriptions.remove(subscription)
         self._resize()
         for delivery in tuple(self._unread)[max(0, len(self._unread) - max(0, self._taken - self._room)) :]:
@@ -139,7 +139,7 @@ class DeliveryQueue(Job):
         self.wake()
 
     def _resize(self) -> None:
-        """Let the node lock as many tasks as all subscriptions together may hold; none, once there is no subscription."""
+        """Let the node lock as many tasks as all subscriptions may hold; none if there is none."""
         room = self._room
         registered = RegisteredJob(job=self, trigger=None, options=TaskOptions(), max_concurrency=room or None, executor="fetched")
         self.registered = registered if self.subscriptions else None
@@ -152,19 +152,19 @@ class DeliveryQueue(Job):
             self._on_change(self)
         while self._unread:
             delivery = self._unread.popleft()
-            if not delivery.run.is_trusted:  # its lease may be extended yet, when it is in nobody's hands
+            if not delivery.run.is_trusted:  # its lease may still be extended; hand it back before anybody has it
                 delivery.run.end_early(Interrupted("its lease could not be trusted when it was to be read"))
             elif not delivery.is_over:
-                delivery.run.begin()  # at once: its subscriber may acknowledge it before the event loop turns
+                delivery.run.begin()  # now: its subscriber may acknowledge it before the event loop turns
                 delivery.is_read.set_result(None)
                 return delivery
         return None
 
     def acknowledge(self, delivery: Delivery, ack: Ack) -> None:
-        """Let the run end as `ack` says.
+        """End the run as `ack` says.
 
         Raises:
-            DulyError: what `ack` changes cannot be kept; the run goes on.
+            DulyError: a change of `ack` cannot be stored; the run goes on.
 
         """
         ack.amend(delivery.run.task, self._clock.now())
@@ -173,35 +173,35 @@ class DeliveryQueue(Job):
 
     @property
     def is_ending(self) -> bool:
-        """Whether nothing is given out any more."""
+        """Whether the queue delivers no more tasks."""
         return self._is_ending
 
     def wake(self) -> None:
-        """Let every reader who waits look again."""
+        """Let every waiting reader check again."""
         for each in self.subscriptions:
             each.look_again()
 
 
 class Subscription:
-    """One reader's share of a queue: the tasks in its hands, which nobody else can acknowledge."""
+    """One reader's share of a queue: only it can acknowledge the tasks in its hands."""
 
     def __init__(self, queue: DeliveryQueue, max_in_flight: int) -> None:
-        """Hold nothing."""
+        """Begin with no tasks."""
         self._queue, self.max_in_flight = queue, max_in_flight
         self.in_hand: dict[str, Delivery] = {}
-        """Read and not acknowledged, by lease id."""
+        """Tasks that were read and not acknowledged, by lease id."""
         self.is_over = False
         self._waiters: set[asyncio.Future[None]] = set()
 
     def take(self) -> Delivery | None:
-        """Return the next task that waits, None if none does or this subscription holds as many as it may."""
+        """Return the next waiting task; None if none waits, or `max_in_flight` tasks are in hand."""
         if len(self.in_hand) >= self.max_in_flight or (delivery := self._queue.take()) is None:
             return None
         self.in_hand[delivery.run.lease_id] = delivery
         return delivery
 
     async def next(self) -> Delivery | None:
-        """Return the next task as soon as there is one; None when there will be no more."""
+        """Wait for the next task and return it; None when no more will come."""
         while not self.is_over and not self._queue.is_ending:
             if (delivery := self.take()) is not None:
                 return delivery
@@ -214,20 +214,20 @@ class Subscription:
         return None
 
     def look_again(self) -> None:
-        """Wake who waits in `next`."""
+        """Wake the readers that wait in `next`."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def acknowledge(self, delivery: Delivery, ack: Ack) -> None:
-        """Let a run in this subscription's hands end as `ack` says; return when that is written.
+        """End a run in this subscription's hands as `ack` says; return when that is written.
 
-        A caller that is cancelled while it waits for that has acknowledged all the same.
+        If the caller is cancelled during the wait, the acknowledgement still stands.
 
         Raises:
-            AlreadyAcknowledged: it is not in this subscription's hands: it is another's, was acknowledged, or was cut short.
+            AlreadyAcknowledged: it is in another subscription's hands, was acknowledged before, or was cut short.
             LockLost: its lease was lost.
-            DulyError: what `ack` changes cannot be kept; the run goes on.
+            DulyError: a change of `ack` cannot be stored; the run goes on.
 
         """
         if (refusal := delivery.refusal()) is not None:
@@ -238,15 +238,16 @@ class Subscription:
         await delivery.written()
 
     def drop(self, lease_id: str) -> None:
-        """Give up a run that nobody will acknowledge; without effect on one that is not in hand.
+        """Give up a run that nobody will acknowledge; no effect if it is not in hand.
 
-        It comes again after a lease, as if its reader had died: one who drops it each time does not do so without a pause.
+        The task comes again after a lease, as if its reader had died. So a reader that drops it each time does not loop without
+        a pause.
         """
         if (delivery := self.in_hand.get(lease_id)) is not None:
             delivery.run.end_early(Interrupted("its subscriber dropped it without an acknowledgement", pause=self._queue.lease))
 
     def end(self) -> None:
-        """Give up what is in hand, and read no more. Safe to call twice."""
+        """Give up the tasks in hand, and read no more. Safe to call twice."""
         if self.is_over:
             return
         self.is_over = True

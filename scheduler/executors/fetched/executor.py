@@ -1,4 +1,4 @@
-"""Fetched kinds as an executor: a run begins when its task is read, and ends as it is acknowledged."""
+"""Fetched kinds as an executor: a run begins when its task is read, and ends when it is acknowledged."""
 
 from typing import cast
 
@@ -9,10 +9,10 @@ from duly.scheduler.runs.live_run import LiveRun, Manner
 
 
 class FetchedExecutor(Executor):
-    """Hands the task of each run to the delivery queue that stands for its job."""
+    """Passes each run to the delivery queue that is registered as its job."""
 
     manner = Manner(leases_to_begin=UNREAD_LEASES)
 
     async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
-        """Wait until a subscriber has read the task and said how its run ended, and end so."""
+        """Wait until a subscriber has read and acknowledged the task; return or raise what it says."""
         return await cast("DeliveryQueue", job).deliver(run, ctx)

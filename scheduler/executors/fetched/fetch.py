@@ -1,4 +1,4 @@
-"""Fetching: the tasks of a kind as a stream, for a program that does the work itself and says how it went.
+"""Fetch the tasks of a kind as a stream, for a program that does the work itself.
 
 ::
 
@@ -10,9 +10,10 @@
         else:
             await task.commit()
 
-Nothing is lost. What nobody reads for three leases is handed back, its attempt refunded, as if it had never been locked; what
-was read and is dropped without an acknowledgement, or still in hand when the stream is closed or left, counts as
-interrupted: it is recorded as cancelled, its attempt refunded, and run again (unless it runs at most once).
+No task is lost. A task that nobody reads for three leases is handed back with its attempt refunded, as if it had never
+been locked. A task that was read counts as interrupted if it is dropped without an acknowledgement, or is still in hand
+when the stream is closed: its run is recorded as cancelled, its attempt is refunded, and it is run again, unless it
+runs at most once.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 
 class Acknowledged(TypedDict, total=False):
-    """What is written of the task together with an acknowledgement; what is not given stays as it is."""
+    """Changes of the task that are written with an acknowledgement; what is not given stays."""
 
     payload: bytes
     payload_version: int
@@ -43,15 +44,15 @@ class Acknowledged(TypedDict, total=False):
 
 
 class Submit(Protocol):
-    """Runs what `work` returns in the scheduler's event loop; `call` names the call, for errors."""
+    """Runs the coroutine that `work` makes in the scheduler's event loop; `call` names it in errors."""
 
     def __call__(self, work: Callable[[], Coroutine[Any, Any, T]], call: str) -> "Future[T]":
-        """Return what it will return."""
+        """Return a future of its result."""
         ...
 
 
 class _Fetched:
-    """What is known of a task in hand; safe to read from any thread."""
+    """A task in hand; safe to read from any thread."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery, self._ctx = delivery, delivery.ctx
@@ -80,31 +81,37 @@ class _Fetched:
 
     @property
     def fire_time(self) -> datetime:
-        """Nominal instant of the fire, in UTC; the same in every attempt at it."""
+        """Nominal instant of the fire, in UTC; the same in every attempt."""
         return self._ctx.fire_time
 
     @property
     def attempt(self) -> int:
-        """From 1; a run after a crash or a failure counts on."""
+        """Number of this attempt, from 1; runs after a failure or a crash count on."""
         return self._ctx.attempt
 
     @property
     def run_id(self) -> str:
-        """The run's id in the history, and its lease id: new at every attempt."""
+        """The run's id in the history, which is also its lease id; new at every attempt."""
         return self._ctx.run_id
 
     @property
     def run_key(self) -> str:
-        """A key for this fire that stays the same in every attempt: hand it to whoever can drop a repeated request."""
+        """A key for this fire, the same in every attempt; send it to a service that drops repeated requests."""
         return self._ctx.run_key
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the run should end early, or has (stopped, lease lost, time limit, shutdown), or None: look before a long step."""
+        """Why the run should end or has ended early; None: it should not. Check it before a long step.
+
+        Reasons are a stop request, a lost lease, the time limit and a shutdown.
+        """
         return self._ctx.stop_reason
 
     def lease_valid(self) -> bool:
-        """Tell whether this node still holds the task, as far as it can know without asking: check before a side effect."""
+        """Tell whether this node still holds the task, as far as it knows without asking the store.
+
+        Check it before a side effect.
+        """
         return self._ctx.lease_valid()
 
     def __repr__(self) -> str:
@@ -112,37 +119,40 @@ class _Fetched:
 
 
 class FetchedTask(_Fetched):
-    """A task in the hands of a subscriber, who ends its run by one of `commit`, `retry` and `fail`, in the scheduler's event loop.
+    """A task in a subscriber's hands, to be ended by `commit`, `retry` or `fail`.
 
-    Each returns once it is written, and stands also if its call is cancelled while it waits for that. Each may replace the
-    task's `payload`, `payload_version`, `result` and `trigger` in the same write; a new trigger counts as an update
-    (`update_job`) made just before the end of the run.
+    Call them in the scheduler's event loop. Each returns once the store has written it. If the call is cancelled during
+    the wait, it still stands. Each may change the task's `payload`, `payload_version`, `result` and `trigger` in the same
+    write. A new trigger counts as an `update_job` made just before the end of the run.
 
     Each raises:
-        LockLost: the lease was lost, and somebody else has the task, or may have it; nothing was written.
-        AlreadyAcknowledged: the run is over already: acknowledged, stopped, cut short by its time limit or a shutdown; nothing was written.
-        DulyError: a value cannot be kept, as `update_job` says; nothing was written, and the task is still in hand.
-        TypeError: there is nothing of that name to be changed; the same.
-        WrongLoop: this is another event loop than the scheduler's; the same.
+        LockLost: the lease was lost, and another node has or may have the task; nothing was written.
+        AlreadyAcknowledged: the run is over: acknowledged, stopped, or cut short by its time limit or a shutdown; nothing was written.
+        DulyError: a value cannot be stored, as in `update_job`; nothing was written, and the task is still in hand.
+        TypeError: there is no such change; nothing was written, and the task is still in hand.
+        WrongLoop: this is not the scheduler's event loop; nothing was written, and the task is still in hand.
     """
 
     def __init__(self, delivery: Delivery, subscription: Subscription, payload_limit: int) -> None:
-        """Take `delivery`, which `subscription` has just read."""
+        """Hold `delivery`, which `subscription` has just read."""
         super().__init__(delivery)
         self._subscription, self._payload_limit = subscription, payload_limit
         self._loop, lease_id = asyncio.get_running_loop(), self.run_id
         _when_collected(self, self._loop, lambda: subscription.drop(lease_id))
 
     async def commit(self, **changes: Unpack[Acknowledged]) -> None:
-        """Say that the fire is done: a schedule waits for its next one, a one-off is removed."""
+        """End the run as done: a schedule waits for its next fire, a one-off is removed."""
         await self._acknowledge(None, changes)
 
     async def retry(self, after: timedelta | None = None, reason: str = "", **changes: Unpack[Acknowledged]) -> None:
-        """Try again, after `after` or when the task's policy says; counts as a failed attempt against its limits."""
+        """End the run as failed and try again after `after`; None: when the task's retry policy says.
+
+        It counts as a failed attempt against the policy's limits.
+        """
         await self._acknowledge(Retry(after, reason), changes)
 
     async def fail(self, reason: str, **changes: Unpack[Acknowledged]) -> None:
-        """Fail for good, whatever the policy says: a schedule waits for its next fire, a one-off is set aside."""
+        """End the run as failed, without a retry: a schedule waits for its next fire, a one-off is set aside."""
         await self._acknowledge(Fail(reason), changes)
 
     async def _acknowledge(self, error: Retry | Fail | None, changes: Acknowledged) -> None:
@@ -154,21 +164,22 @@ class FetchedTask(_Fetched):
 
 
 class Fetching:
-    """The due tasks of one kind, one after the other; belongs to the scheduler's event loop. Several readers may share it.
+    """A stream of the due tasks of one kind; several readers may share it.
 
-    It ends when the node drains: then what is in hand may still be acknowledged, within the grace. It is closed by leaving
-    `async with`, by `aclose`, or by being collected, as after a `break` out of an `async for` that it was made in.
+    It belongs to the scheduler's event loop. When the node drains, the stream ends, and tasks in hand may still be
+    acknowledged within the grace. Close it by leaving `async with`, or by `aclose`. It is also closed when it is garbage
+    collected, for example after a `break` out of `async for task in scheduler.fetch(...)`.
     """
 
     def __init__(self, subscription: Subscription, payload_limit: int) -> None:
-        """Read by means of `subscription`, and end it when this is collected."""
+        """Read from `subscription`, and end it when this object is garbage collected."""
         self._subscription, self._payload_limit = subscription, payload_limit
         _when_collected(self, asyncio.get_running_loop(), subscription.end)
 
     async def read(self) -> FetchedTask | None:
-        """Return the next task as soon as one is due and this node has it; None when there will be no more.
+        """Wait for the next task and return it; None when no more will come.
 
-        Waits, too, while `max_in_flight` tasks of this stream are in hand.
+        It also waits while `max_in_flight` tasks of this stream are in hand.
         """
         delivery = await self._subscription.next()
         return None if delivery is None else FetchedTask(delivery, self._subscription, self._payload_limit)
@@ -182,7 +193,10 @@ class Fetching:
         return task
 
     async def aclose(self) -> None:
-        """Read no more, and give back what is unread or in hand: to be written with the node's next exchange. Safe to call twice."""
+        """Read no more, and give back the tasks that are unread or in hand. Safe to call twice.
+
+        The node's next exchange writes this.
+        """
         self._subscription.end()
 
     async def __aenter__(self) -> Self:
@@ -193,31 +207,38 @@ class Fetching:
 
 
 class BlockingFetchedTask(_Fetched):
-    """A task in the hands of a subscriber without an event loop: a `FetchedTask` whose calls block; usable from any thread.
+    """A `FetchedTask` for a program without an event loop: its calls block, and any thread may make them.
 
     Each raises what `FetchedTask` says, and `SchedulerClosed` after the scheduler was closed.
     """
 
     def __init__(self, fetched: FetchedTask, submit: Submit) -> None:
-        """Let `fetched` act in the event loop that `submit` leads to."""
+        """Call `fetched` in the event loop that `submit` leads to."""
         super().__init__(fetched._delivery)  # noqa: SLF001 - the same task, for other callers
         self._fetched, self._submit = fetched, submit
 
     def commit(self, **changes: Unpack[Acknowledged]) -> None:
-        """Say that the fire is done."""
+        """End the run as done: a schedule waits for its next fire, a one-off is removed."""
         self._submit(lambda: self._fetched.commit(**changes), "commit").result()
 
     def retry(self, after: timedelta | None = None, reason: str = "", **changes: Unpack[Acknowledged]) -> None:
-        """Try again, after `after` or when the task's policy says."""
+        """End the run as failed and try again after `after`; None: when the task's retry policy says."""
         self._submit(lambda: self._fetched.retry(after, reason, **changes), "retry").result()
 
     def fail(self, reason: str, **changes: Unpack[Acknowledged]) -> None:
-        """Fail for good, whatever the policy says."""
+        """End the run as failed, without a retry: a schedule waits for its next fire, a one-off is set aside."""
         self._submit(lambda: self._fetched.fail(reason, **changes), "fail").result()
 
 
 class BlockingFetching:
-    """A `Fetching` for threads: `with scheduler.fetch("backup") as tasks: for task in tasks: ...`; several threads may share it."""
+    """A `Fetching` for threads; several threads may share it.
+
+    ::
+
+        with scheduler.fetch("backup") as tasks:
+            for task in tasks:
+                ...
+    """
 
     def __init__(self, fetching: Fetching, submit: Submit) -> None:
         """Read from `fetching` in the event loop that `submit` leads to."""
@@ -234,14 +255,17 @@ class BlockingFetching:
         try:
             fetched = reading.result()
         except BaseException:
-            reading.cancel()  # a KeyboardInterrupt ends the wait, not what is waited for
+            reading.cancel()  # a KeyboardInterrupt ends only the wait, so end the read as well
             raise
         if fetched is None:
             raise StopIteration
         return BlockingFetchedTask(fetched, self._submit)
 
     def close(self) -> None:
-        """Read no more, and give back what is unread or in hand. Safe to call twice, and after the scheduler was closed."""
+        """Read no more, and give back the tasks that are unread or in hand.
+
+        Safe to call twice, and after the scheduler was closed.
+        """
         with suppress(SchedulerClosed):
             self._submit(self._fetching.aclose, "close").result()
 
@@ -253,7 +277,10 @@ class BlockingFetching:
 
 
 def _when_collected(holder: object, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-    """Call back in the event loop once nobody has `holder` any more, in whatever thread that happens; not at the end of the program."""
+    """Call `callback` in the event loop when `holder` is garbage collected, in whatever thread.
+
+    It is not called at the end of the program.
+    """
 
     def soon() -> None:
         with suppress(RuntimeError):  # the event loop is closed

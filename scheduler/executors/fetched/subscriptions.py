@@ -1,4 +1,4 @@
-"""Which kinds a scheduler fetches, beside the jobs that it has registered."""
+"""The kinds that a scheduler fetches, beside the kinds of its registered jobs."""
 
 from collections.abc import Callable
 
@@ -11,44 +11,44 @@ from duly.scheduler.services import Services
 
 
 class NodeJobs(KnownJobs):
-    """The jobs of an application as one of its schedulers sees them: with the kinds that are fetched there.
+    """The jobs of a registry as one scheduler sees them, with the kinds that it fetches.
 
-    A registry is shared by all schedulers of a process. A kind that one of them fetches is none of the others' business: what
-    they locked of it, nobody there would read.
+    All schedulers of a process may share a registry. A kind that one of them fetches must stay unknown to the others: they
+    would lock tasks of it that nobody there reads.
     """
 
     def __init__(self, shared: JobRegistry) -> None:
-        """Add nothing to `shared` yet."""
+        """Begin with the jobs of `shared`, and no fetched kind."""
         self._shared = shared
         self._queues: dict[str, DeliveryQueue] = {}
 
     def find(self, kind: str) -> RegisteredJob | None:
-        """Return what is registered under `kind`, or hands its tasks out, at this moment."""
+        """Return the current registration of `kind`, a job's or a delivery queue's; None if there is none."""
         queue = self._queues.get(kind)
         return self._shared.find(kind) if queue is None else queue.registered
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds to lock; one that nobody reads just now is not among them."""
+        """The kinds to lock, without fetched kinds that nobody reads at the moment."""
         return (*self._shared.kinds, *(kind for kind, queue in self._queues.items() if not queue.is_stalled))
 
     def obstacle(self, kind: str) -> str | None:
-        """Say why no task of `kind` is locked here, although the kind is known; None if nothing keeps it from that."""
+        """Say why this node locks no task of `kind` although it knows the kind; None if nothing prevents it."""
         queue = self._queues.get(kind)
         is_stalled = queue is not None and queue.is_stalled
         return "this node locks no more of its kind until somebody reads what it fetches" if is_stalled else None
 
     @property
     def queues(self) -> tuple[DeliveryQueue, ...]:
-        """The delivery queues of the kinds that are fetched."""
+        """The delivery queues of all fetched kinds."""
         return tuple(self._queues.values())
 
     def queue(self, kind: str) -> DeliveryQueue | None:
-        """Return the delivery queue of a kind, if it is fetched."""
+        """Return the delivery queue of a kind; None if it is not fetched."""
         return self._queues.get(kind)
 
     def add(self, queue: DeliveryQueue) -> None:
-        """Know the kind of a queue.
+        """Add a delivery queue and its kind.
 
         Raises:
             InvalidValue: the kind is empty or too long.
@@ -59,14 +59,14 @@ class NodeJobs(KnownJobs):
         self._queues = {**self._queues, queue.kind: queue}
 
     def remove(self, queue: DeliveryQueue) -> None:
-        """Know it no more."""
+        """Remove a delivery queue and its kind."""
         if self._queues.get(queue.kind) is queue:
             self._queues = {kind: each for kind, each in self._queues.items() if each is not queue}
             self._shared.release(queue.kind)
 
 
 class Subscriptions:
-    """All subscriptions of one scheduler; in its event loop only."""
+    """All subscriptions of one scheduler; used in its event loop only."""
 
     def __init__(self, known: NodeJobs, services: Services) -> None:
         """Begin with none."""
@@ -74,7 +74,9 @@ class Subscriptions:
         self._is_ending = False
 
     def open(self, kind: str, max_in_flight: int, runs: LiveRuns, ring: Callable[[], None]) -> Subscription:
-        """Return a new subscription to a kind; `runs` are the node's, and `ring` lets it look what is due.
+        """Return a new subscription to a kind; `runs` are the node's.
+
+        `ring` is called when the node should look again at what is due.
 
         Raises:
             SchedulerClosed: the node is stopping.
@@ -93,19 +95,22 @@ class Subscriptions:
         return queue.subscribe(max_in_flight)
 
     def _changed(self, queue: DeliveryQueue, ring: Callable[[], None]) -> None:
-        """Let other nodes have the tasks of a kind that nobody fetches any more; else look what is due."""
+        """Forget a kind without subscriptions, so that other nodes get its tasks; then look what is due."""
         if not queue.subscriptions:
             self._known.remove(queue)
         ring()
 
     def end(self) -> None:
-        """Hand back what nobody has read; every iteration ends. What was read may be acknowledged for as long as the node drains."""
+        """Hand back what nobody has read, and end every iteration.
+
+        What was read may be acknowledged as long as the node drains.
+        """
         self._is_ending = True
         for queue in self._known.queues:
             queue.stop_reading()
 
     def clear(self) -> None:
-        """Forget every subscription: the node has stopped."""
+        """End and forget every subscription, because the node has stopped."""
         for queue in self._known.queues:
             queue.close()
         self._is_ending = False

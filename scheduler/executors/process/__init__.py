@@ -1,1 +1,1 @@
-"""Child processes: each runs one job at a time and is killed at its time limit."""
+"""Jobs in child processes of the node, which are killed at a time limit and may crash."""

@@ -1,7 +1,8 @@
-"""A child process of the node, its line, and its end, which is seen and reaped whatever the child does.
+"""One child process of the node: start it, send it jobs, notice its end and reap it.
 
-It is started anew (`subprocess`, not a fork: a forked copy of a process with threads may hang on their locks), in a session of
-its own, so that a Ctrl-C in the terminal is the node's affair and one signal reaches everything that a job started.
+It is a new interpreter (`subprocess`), not a fork: a forked copy of a process with threads may hang on their locks. It
+has a session of its own. So a Ctrl-C in the terminal reaches only the node, and one signal reaches every process that
+the job started.
 """
 
 import asyncio
@@ -32,19 +33,19 @@ serve(line)
 
 
 class Child:
-    """One process, at most one job at a time; belongs to the event loop in which it was made."""
+    """One child process, with at most one job at a time; belongs to the event loop in which it was made."""
 
     def __init__(self, on_gone: Callable[["Child"], None]) -> None:
-        """Start it; `on_gone` is called when it has ended and is reaped, and nothing is left of its process group.
+        """Start the process; call `on_gone` when it and its whole process group have ended and it is reaped.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the process cannot be started.
 
         """
         self._loop, self._on_gone = asyncio.get_running_loop(), on_gone
         self._answer: asyncio.Future[bytes | None] | None = None
         self.gone: asyncio.Future[int] = self._loop.create_future()
-        """Its exit status, negative for a signal, once it has ended."""
+        """Done when it has ended, with its exit status; negative for a signal."""
         self._reaping, self._is_reaped = threading.Lock(), False
         ours, theirs = socket.socketpair()
         try:
@@ -61,11 +62,11 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id, and its group's."""
+        """The id of the process and of its process group."""
         return self._popen.pid
 
     def ask(self, work: Work) -> "asyncio.Future[bytes | None]":
-        """Have a job called; the answer is a pickled `Answer`, or None when the child ends without one."""
+        """Call a job in the child; the result is a pickled `Answer`, or None if the child ends without one."""
         self._answer = self._loop.create_future()
         self._say(work)
         if self.gone.done():
@@ -73,14 +74,14 @@ class Child:
         return self._answer
 
     def tell(self, message: Message) -> None:
-        """Say something to the job under way, or goodbye (None): it ends when it is idle."""
+        """Send a message about the current job; None: end as soon as it is idle."""
         self._say(message)
 
     def kill(self) -> None:
-        """End it and everything that it started, now."""
+        """Kill the child and every process that it started, now."""
         with self._reaping:
-            if not self._is_reaped:  # later its id may be another's
-                with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+            if not self._is_reaped:  # once it is reaped, its id may belong to another process
+                with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for a group of zombies
                     os.killpg(self.pid, signal.SIGKILL)
 
     def _say(self, message: Message) -> None:
@@ -90,7 +91,7 @@ class Child:
         self._settle(message)
 
     def _end_of_line(self) -> None:
-        """Nothing can come any more: it is dead, or has closed the line, and then it is of no use."""
+        """Kill the child: it is dead, or closed the connection, and can answer nothing more."""
         self.kill()
         self._settle(None)
 
@@ -99,7 +100,10 @@ class Child:
             self._answer.set_result(answer)
 
     def _watch(self) -> None:
-        """Wait for its end, in a thread; take the rest of its group along while the unreaped child keeps the group's id from others."""
+        """Wait in a thread for the end of the child, kill the rest of its group, and reap it.
+
+        As long as the child is not reaped, no other group gets its id.
+        """
         if hasattr(os, "waitid"):
             with suppress(ChildProcessError):  # other code of this program reaped it
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
@@ -120,21 +124,24 @@ class Child:
 
 
 def check_main_is_guarded() -> None:
-    """Refuse to be called while a child process imports the main module of its parent.
+    """Refuse a call from a child process that imports its parent's main module.
 
     Raises:
-        MainNotGuarded: that is so; without this, each child would begin to be a node with children of its own.
+        MainNotGuarded: this is such a child; otherwise each child would become a node with children of its own.
 
     """
-    process = sys.modules.get("multiprocessing.process")  # what nobody has imported has no child here
+    process = sys.modules.get("multiprocessing.process")  # if nobody imported it, this is no child
     if process is not None and getattr(process.current_process(), "_inheriting", False):
         raise MainNotGuarded
 
 
 def _start(fd: int) -> "subprocess.Popen[bytes]":
-    """Start a child that has this one file, standard output and error; -P: the current folder must not hide a module."""
+    """Start a child that inherits only the file `fd`, standard output and standard error.
+
+    `-P`: the current folder must not hide a module.
+    """
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
-    return subprocess.Popen(  # noqa: S603 - this very interpreter
+    return subprocess.Popen(  # noqa: S603 - this same interpreter
         [sys.executable, *flags, "-P", "-c", _BEGIN.format(fd=fd)],
         stdin=subprocess.DEVNULL,
         pass_fds=(fd,),
@@ -143,12 +150,12 @@ def _start(fd: int) -> "subprocess.Popen[bytes]":
 
 
 def _path() -> list[str]:
-    """Return where modules are found; the current folder by its name."""
+    """Return `sys.path`, with the current folder as its full name."""
     return [entry or str(Path.cwd()) for entry in sys.path]
 
 
 def _main() -> dict[str, str]:
-    """Say how the program's main module is imported anew; nothing for an interactive one."""
+    """Return how to import the program's main module again; empty for an interactive program."""
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None:

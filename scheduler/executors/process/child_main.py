@@ -1,8 +1,9 @@
-"""The child's side of `duly.scheduler.executors.process`: calls jobs in its main thread, one at a time.
+"""The child's side of `duly.scheduler.executors.process`: it calls jobs in its main thread.
 
-A second thread listens to the node. When the line ends without a goodbye the node is gone: what works is told so, has a
-short grace, and is killed with everything that it started. Only a job that holds Python's global lock in C code for ever can keep
-that thread from acting, and with it the child.
+It calls one job at a time. A second thread reads messages from the node. If the connection ends without a goodbye, the
+node is gone. Then the current job is asked to stop, has a short grace, and is killed with every process that it
+started. Only a job that holds Python's global lock in C code for ever can keep this thread from acting, and so keep the
+child alive.
 """
 
 import os
@@ -22,19 +23,19 @@ from duly.scheduler.runs.spawns import Spawns
 from duly.scheduler.runs.stop_signal import StopSignal
 
 ORPHAN_GRACE = 1.0
-"""Seconds that a job may take to end once its node is gone."""
+"""Seconds that a job has to end after its node is gone."""
 
 _LOOK = 5.0
-"""Seconds between looks at who the parent is: a fork of the node may hold the line open after the node's own end."""
+"""Seconds between checks of the parent: a fork of the node may keep the connection open after it ends."""
 
 _ANSWER_MAX = 64 * 1024 * 1024
-"""Bytes; no task that a store keeps comes near."""
+"""In bytes; no task that a store accepts comes near."""
 
 _CLOCK = SystemClock()
 
 
 class _Run:
-    """What the job under way knows of its run."""
+    """What the current job knows of its run."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -44,13 +45,13 @@ class _Run:
         self.hear(work.news)
 
     def hear(self, news: News) -> None:
-        """Believe what the node says."""
+        """Take over what the node knows by now."""
         self._trusted_until = news.trusted_until
         if news.stop is not None:
             self.stop.set(news.stop)
 
     def lease_valid(self) -> bool:
-        """Judge by this machine's clock, which is the node's."""
+        """Tell whether the lease is trusted, by this machine's clock, which the node uses, too."""
         return _CLOCK.monotonic() < self._trusted_until
 
     def call(self) -> Task | None:
@@ -61,7 +62,7 @@ class _Run:
 
 
 class _Child:
-    """The line, and the two threads at its end."""
+    """The connection to the node, and the two threads that use it."""
 
     def __init__(self, line: Connection) -> None:
         self._pipe = line
@@ -72,7 +73,7 @@ class _Child:
         self._has_main = False
 
     def serve(self) -> None:
-        """Call what comes, until the node says goodbye or is gone."""
+        """Call jobs as they come, until the node says goodbye or is gone."""
         threading.Thread(target=self._listen, name="duly-line", daemon=True).start()
         while (run := self._runs.get()) is not None:
             if not self._answer(run):
@@ -93,13 +94,16 @@ class _Child:
         return run.call()
 
     def _load_main(self, work: Work) -> None:
-        """Import the program's main module, as `multiprocessing` does, if the job is defined there: only then, for it may do much."""
+        """Import the program's main module, as `multiprocessing` does, if the job is defined there.
+
+        Only then, because importing it may have any effect.
+        """
         if not self._has_main and b"__main__" in work.call:
             from multiprocessing import process, spawn  # noqa: PLC0415 - hardly any child needs it
 
             self._has_main = True
             current = process.current_process()
-            current._inheriting = True  # type: ignore[attr-defined]  # noqa: SLF001 - how a module without a `__main__` guard is found out
+            current._inheriting = True  # type: ignore[attr-defined]  # noqa: SLF001 - this detects a module without a `__main__` guard
             try:
                 spawn.prepare(dict(self._home.main))
             finally:
@@ -130,11 +134,11 @@ class _Child:
 
 
 def pickled(answer: Answer) -> bytes:
-    """Return the answer, or one that says why it cannot be sent."""
+    """Return the answer pickled; if it cannot be sent, an answer that says why."""
     try:
         data = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
-        pickle.loads(data)  # noqa: S301 - what the node cannot load must not leave
-    except Exception as error:  # noqa: BLE001 - whatever the job returned
+        pickle.loads(data)  # noqa: S301 - an answer that the node cannot load must not be sent
+    except Exception as error:  # noqa: BLE001 - the job may have returned anything
         return pickle.dumps(answer_of(partial(_fail, f"what the job returned cannot be sent to its node: {error!r}")))
     if len(data) > _ANSWER_MAX:
         return pickle.dumps(answer_of(partial(_fail, f"what the job returned has {len(data)} bytes, of at most {_ANSWER_MAX}")))
@@ -146,10 +150,10 @@ def _fail(problem: str) -> Task | None:
 
 
 def _kill_all() -> None:
-    """End this process and all that it started, which are in a process group of their own."""
+    """Kill this process and all that it started, which are one process group."""
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def serve(line: Connection) -> None:
-    """Serve a node over the line; its process group is this process' own."""
+    """Serve a node over `line`; this process must lead its own process group."""
     _Child(line).serve()

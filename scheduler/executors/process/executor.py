@@ -1,7 +1,7 @@
-"""Jobs in child processes: what a thread cannot be, killed, and what a crash must not be, the node's.
+"""Jobs in child processes: they can be killed, and their crash does not harm the node.
 
-A child serves one job at a time and is kept for the next, because starting one takes half a second (an interpreter,
-and the imports) and asking one that is there a few milliseconds; one that was killed, or died, is not used again.
+A child serves one job at a time and is kept for the next: starting a child takes half a second (an interpreter and its
+imports), asking a running one a few milliseconds. A child that was killed or died is not used again.
 """
 
 import asyncio
@@ -23,20 +23,24 @@ from duly.scheduler.executors.remote import Answer, form_of, sent
 from duly.scheduler.runs.live_run import LiveRun
 
 GRACE = timedelta(seconds=1)
-"""How long a job that was asked to end may take, before its process is killed; shorter than what a shutdown waits at its end."""
+"""How long a job may take to end after it was asked, before its process is killed.
+
+It is shorter than the wait at the end of a shutdown.
+"""
 
 KILLED = Remains("its process was killed", is_at_work=False)
 
 
 class ProcessExecutor(Executor):
-    """Runs jobs in child processes, as many as there are runs at once; POSIX only.
+    """Runs jobs in child processes, one for each current run; POSIX only.
 
-    A run that is cancelled asks its job to end (`ctx.stop` is set; an `async def` is cancelled), and kills its process with everything
-    that this started when that takes longer than `GRACE`, or when the run is cancelled again. What the job still answers counts.
+    If a run is cancelled, its job is asked to end: `ctx.stop` is set, and an `async def` is cancelled. Its process, with
+    every process that this started, is killed after `GRACE`, or at once if the run is cancelled again. An answer of the job
+    before that still counts.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Start no child yet; `clock` is the one by which leases are trusted."""
+        """Start no child yet; trust leases by `clock`."""
         self._clock = clock
         self._children = set[Child]()
         self._idle: list[Child] = []
@@ -87,7 +91,7 @@ class ProcessExecutor(Executor):
             self._idle.remove(child)
 
     def _answer(self, child: Child, asked: "asyncio.Future[bytes | None]") -> Answer | None:
-        """Return the answer, if the child gave one, and keep the child for the next job."""
+        """Return the child's answer, or None; after an answer keep the child for the next job."""
         data = asked.result() if asked.done() else None
         if data is None:
             return None
@@ -95,11 +99,11 @@ class ProcessExecutor(Executor):
             child.tell(None)
         else:
             self._idle.append(child)
-        return cast("Answer", pickle.loads(data))  # noqa: S301 - from a child of this very process
+        return cast("Answer", pickle.loads(data))  # noqa: S301 - from a child of this process
 
     async def _wind_up(self, child: Child, asked: "asyncio.Future[bytes | None]", run: LiveRun) -> None:
-        """Return when the job that was asked to end has answered, or its process is gone."""
-        run.stop.set("its run was cancelled")  # unless it was told why before
+        """Ask the job to end; return when it has answered or its process is gone."""
+        run.stop.set("its run was cancelled")  # no effect if another reason was set before
         try:
             await asyncio.wait((asked,), timeout=GRACE.total_seconds())
         except asyncio.CancelledError:
@@ -115,7 +119,7 @@ class ProcessExecutor(Executor):
 
     @contextmanager
     def _following(self, run: LiveRun, child: Child) -> Iterator[None]:
-        """Tell the child when its run should end, and how long its lease may be believed in."""
+        """Send the child every change of the stop signal and of the trust in the lease, inside the body."""
         loop = asyncio.get_running_loop()
 
         is_following = True
@@ -138,24 +142,24 @@ class ProcessExecutor(Executor):
             run.stop.listen(None)
 
     def _news(self, run: LiveRun) -> News:
-        """Say what is known of a run, its trust by the clock that the child has too."""
+        """Return the state of a run, its trust by a clock that the child has, too."""
         if run.lease.is_lost:
             until = float("-inf")
         elif not self._clock.runs:
-            until = float("inf")  # a clock that a test moves tells nothing to another process
+            until = float("inf")  # a clock that a test moves means nothing in another process
         else:
             until = SystemClock().monotonic() + run.lease.trusted_until - self._clock.monotonic()
         return News(stop=run.stop.reason, trusted_until=until)
 
     def remains(self, run_id: str) -> Remains | None:
-        """Say what became of a run that was given up, once."""
+        """Return what is left of a run that was given up, once per run."""
         if run_id not in self._killed:
             return None
         self._killed.remove(run_id)
         return KILLED
 
     def close(self) -> None:
-        """Take no more work; the children that are idle end, the others are killed."""
+        """Take no more runs; idle children end, the others are killed."""
         self._is_closed = True
         for child in list(self._children):
             if child in self._idle:
@@ -165,7 +169,7 @@ class ProcessExecutor(Executor):
         self._idle.clear()
 
     async def wait_closed(self) -> None:
-        """Return when no child is left; what does not end by itself is killed."""
+        """Return when no child is left; a child that does not end within `GRACE` is killed."""
         gone = [child.gone for child in self._children]
         if gone:
             await asyncio.wait(gone, timeout=GRACE.total_seconds())

@@ -1,4 +1,4 @@
-"""What a node says to a child process of its own; pickled, because it never leaves the two."""
+"""Messages from a node to its child process; pickled, because only these two processes see them."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,12 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Home:
-    """Where the child comes from; the first message."""
+    """The first message: where the child comes from."""
 
     parent: int
     """The node's process id."""
     main: Mapping[str, str]
-    """How the child finds the program's main module, in the words of `multiprocessing.spawn.prepare`."""
+    """How the child imports the program's main module: arguments of `multiprocessing.spawn.prepare`."""
 
 
 @frozen(kw_only=True)
@@ -20,9 +20,9 @@ class News:
     """What a job should know of its run by now."""
 
     stop: str | None
-    """Why it should end."""
+    """Why the job should end; None: it should not."""
     trusted_until: float
-    """Until when it may believe in its lease: seconds of the machine's own clock (`SystemClock.monotonic`)."""
+    """Until when the lease is trusted, in seconds of this machine's clock (`SystemClock.monotonic`)."""
 
 
 @frozen(kw_only=True)
@@ -31,9 +31,12 @@ class Work:
 
     kind: str
     call: bytes
-    """The pickled job, task and `Form` of the context: apart, because what fails to load then is an error of this run."""
+    """The pickled job, task and `Form` of the context.
+
+    They are pickled apart from the message: if they cannot be loaded, that is an error of this run only.
+    """
     news: News
 
 
 Message = Home | News | Work | None
-"""None is goodbye: end when nothing is at work."""
+"""None is the goodbye: end as soon as the child is idle."""

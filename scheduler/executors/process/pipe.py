@@ -1,6 +1,7 @@
-"""The parent's end of the line to a child: whole messages over a socket, without waiting for the other side.
+"""The node's end of the connection to a child: sends and receives whole messages, and never blocks.
 
-The wire is that of `multiprocessing.connection.Connection`, which the child uses: a length (`!i`, bytes), then the message.
+The format is that of `multiprocessing.connection.Connection`, which the child uses: a length (`!i`, in bytes), then the
+message.
 """
 
 import asyncio
@@ -13,10 +14,13 @@ _CHUNK = 64 * 1024
 
 
 class Pipe:
-    """Belongs to the event loop in which it was made, and only its thread may use it."""
+    """A connection to a child; only the event loop in which it was made may use it."""
 
     def __init__(self, sock: socket.socket, on_message: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
-        """Call `on_message` with every message, and `on_end` once, when none can come any more; not after `close`."""
+        """Call `on_message` with every message, and `on_end` once, when no more can come.
+
+        After `close` neither is called.
+        """
         sock.setblocking(False)  # noqa: FBT003 - the socket's own signature
         self._socket, self._on_message, self._on_end = sock, on_message, on_end
         self._loop = asyncio.get_running_loop()
@@ -25,7 +29,7 @@ class Pipe:
         self._loop.add_reader(sock, self._read)
 
     def send(self, message: bytes) -> None:
-        """Send a message as soon as the other side takes it; to nobody when it is gone."""
+        """Send a message as soon as the other side takes it; if that side is gone, drop it."""
         if self._is_open:
             self._out += _HEADER.pack(len(message)) + message
             self._write()
@@ -35,7 +39,7 @@ class Pipe:
             sent = self._socket.send(self._out)
         except BlockingIOError:
             sent = 0
-        except OSError:  # the other side is gone: the reader sees that too, and tells it
+        except OSError:  # the other side is gone: the reader sees that, too, and reports it
             self._out.clear()
             sent = 0
         del self._out[:sent]
@@ -45,7 +49,7 @@ class Pipe:
             self._loop.remove_writer(self._socket)
 
     def _read(self) -> bool:
-        """Read once, and tell what came; return whether there may be more at once."""
+        """Read once, and pass on complete messages; return whether more may be there."""
         try:
             data = self._socket.recv(_CHUNK)
         except BlockingIOError:
@@ -60,13 +64,16 @@ class Pipe:
         return self._is_open
 
     def end(self) -> None:
-        """Tell of the end, and close; without effect afterwards."""
+        """Close, and call `on_end`; no effect if it was closed before."""
         if self._is_open:
             self.close()
             self._on_end()
 
     def finish(self) -> None:
-        """Take what is there already, and end: the other side is gone, but a process that it left may hold the socket open."""
+        """Read what has arrived, and end.
+
+        The child is gone, but a process that it started may keep the socket open.
+        """
         while self._is_open and self._read():
             pass
         self.end()
@@ -83,7 +90,7 @@ class Pipe:
         return message
 
     def close(self) -> None:
-        """Hear and say nothing more; what is not sent yet is dropped."""
+        """Close the connection; messages not sent yet are dropped, and no callback is called any more."""
         if self._is_open:
             self._is_open = False
             self._loop.remove_reader(self._socket)
