@@ -7,13 +7,13 @@ from typing import Protocol
 
 from attrs import frozen
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 
 
 class Executor(Protocol):
     """Runs jobs somewhere; called in the scheduler's event loop, for many runs at once."""
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
+    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | Then | None:
         """Run the job to its end and return what it returned, or raise what it raised; when cancelled, see that it ends."""
         ...
 

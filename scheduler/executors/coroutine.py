@@ -2,7 +2,7 @@
 
 from inspect import isawaitable
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.base import check_returned
 from duly.scheduler.executors.base import Executor, contained
 
@@ -10,7 +10,7 @@ from duly.scheduler.executors.base import Executor, contained
 class CoroutineExecutor(Executor):
     """Awaits the job where the scheduler lives; cancelling the run cancels the job."""
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
+    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | Then | None:
         """Await the job."""
         with contained():
             returned = job.execute(ctx, task)

@@ -16,7 +16,7 @@ from threading import Event
 
 from attrs import evolve
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.validators import require_span
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ExecutorFailed
@@ -85,7 +85,7 @@ class PoolExecutor:
         """Return how many of them are of one kind; safe from any thread."""
         return list(self._abandoned.values()).count(kind)
 
-    async def execute(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
+    async def execute(self, job: Job, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | Then | None:
         """Run the job of `live` in `executor`, and return what it returned, checked.
 
         Raises:
@@ -136,7 +136,7 @@ class PoolExecutor:
         if not (is_cancelled and is_told_truly):
             self._given_up.add(live.lease_id)
 
-    def _result(self, future: Submitted, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
+    def _result(self, future: Submitted, live: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | Then | None:
         try:
             answer = future.result(timeout=0)
         except Exception as error:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, fields, frozen
 
-from duly.jobs import Cancel, Fail, Job, JobContext, JobEnding, Retry, Task
+from duly.jobs import Cancel, Fail, Job, JobContext, JobEnding, Retry, Task, Then
 from duly.jobs.base import check_returned, is_async
 from duly.jobs.logs import running
 from duly.jobs.retry import class_names
@@ -40,7 +40,7 @@ class OwnWaiting:
         return await waiting.within(SystemClock(), limit, work)
 
 
-def call(job: Job, ctx: JobContext, task: Task, stop: StopSignal) -> Task | None:
+def call(job: Job, ctx: JobContext, task: Task, stop: StopSignal) -> Task | Then | None:
     """Call the job in this thread, which must have no running event loop, and return what it returned, checked."""
     with running(ctx.facts):
         if is_async(job):
@@ -76,7 +76,7 @@ class OwnLoop(Job):
     job: Job
     stop: StopSignal
 
-    def execute(self, ctx: JobContext, task: Task, /) -> Task | None:
+    def execute(self, ctx: JobContext, task: Task, /) -> Task | Then | None:
         """Run it to its end in an event loop of its own."""
         try:
             return call(self.job, evolve(ctx, waiting=OwnWaiting()), task, self.stop)
@@ -105,7 +105,7 @@ def sent(task: Task) -> Task:
 class Answer:
     """How a job ended elsewhere: every field but one is at rest. Always picklable, whatever the job raised."""
 
-    task: Task | None = None
+    task: Task | Then | None = None
     text: str | None = None
     """What it raised, with its traceback."""
     names: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ class Answer:
     spawn: tuple[NewTask, ...] = ()
     """What it asked to be created with its end, unchecked."""
 
-    def result(self, ctx: JobContext) -> Task | None:
+    def result(self, ctx: JobContext) -> Task | Then | None:
         """Return what the job returned, after asking for what it spawned, by the run's own context.
 
         Raises:
@@ -136,11 +136,11 @@ class Answer:
         raise error
 
 
-def answer_of(work: Callable[[], Task | None], spawns: Spawns | None = None) -> Answer:
+def answer_of(work: Callable[[], Task | Then | None], spawns: Spawns | None = None) -> Answer:
     """Do the work, and return how it ended, with what it spawned; raises nothing."""
     try:
         returned = work()
-        return Answer(None if returned is None else sent(returned), spawn=() if spawns is None else spawns.asked)
+        return Answer(sent(returned) if isinstance(returned, Task) else returned, spawn=() if spawns is None else spawns.asked)
     except asyncio.CancelledError as cancelled:
         return Answer(text=describe(cancelled), is_cancelled=True)
     except BaseException as raised:  # noqa: BLE001 - whatever ends the job belongs to its run

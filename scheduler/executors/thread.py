@@ -12,7 +12,7 @@ from contextlib import suppress
 from inspect import isawaitable
 from queue import SimpleQueue
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.base import check_returned
 from duly.scheduler.executors.base import Executor, Remains, as_error, contained
 
@@ -47,7 +47,7 @@ class ThreadExecutor(Executor):
         """Return how many of them are of one kind; safe from any thread."""
         return list(self._abandoned.values()).count(kind)
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | None:
+    async def execute(self, job: Job, ctx: JobContext, task: Task) -> Task | Then | None:
         """Run the job in a thread, in a copy of this context; what it returns, if it can be awaited, is awaited here."""
         with contained():
             returned = await self._call(lambda: job.execute(ctx, task), ctx)

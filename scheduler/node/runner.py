@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from duly.jobs import InvalidResult, JobContext, Task, TimeLimitExceeded
+from duly.jobs import InvalidResult, JobContext, Task, Then, TimeLimitExceeded
 from duly.jobs.base import is_async
 from duly.jobs.logs import running
 from duly.jobs.payload import check_payload
@@ -122,7 +122,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to its run
             return self._failed(live, ending_of(error))
 
-    async def _returned(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Task | None:
+    async def _returned(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Task | Then | None:
         if isinstance(registered.job, DeliveryQueue):
             return await registered.job.deliver(live, ctx)  # it begins, and its time limit with it, when a subscriber reads it
         work = self._work(live, registered, ctx)
@@ -136,7 +136,7 @@ class Runner:
         told = ending.error if isinstance(ending, Raised) else ending.reason
         return evolve(live.cut_short, reason=f"{live.cut_short.reason}; on being told so, the job failed: {told}")
 
-    def _work(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Awaitable[Task | None]:
+    def _work(self, live: LiveRun, registered: RegisteredJob, ctx: JobContext) -> Awaitable[Task | Then | None]:
         """Give the job to the executor that its registration names."""
         job, task, place = registered.job, live.task, registered.executor
         if place == "process":
@@ -197,7 +197,7 @@ class Runner:
     def _to_task(self, new: NewTask) -> Task:
         return to_task(new, self._jobs, now=self._clock.now(), payload_limit=self._payload_limit)
 
-    def _checked(self, task: Task, returned: Task | None) -> Task | None:
+    def _checked(self, task: Task, returned: Task | Then | None) -> Task | Then | None:
         if returned is not None:
             if returned.slug != task.slug:
                 raise InvalidResult(task.kind, returned, f"task {returned.slug!r} in a run of {task.slug!r}")

@@ -33,7 +33,7 @@ def decide(row: Task, finish: EndedRun, trigger: Trigger | None) -> Outcome:
 
 def _decide(row: Task, finish: EndedRun, trigger: Trigger | None) -> Outcome:
     match finish.ending:
-        case Returned(Task() as task, spawn):
+        case Returned((Task() | Then()) as task, spawn):
             outcome = _done(row, finish, task, trigger)
             return with_changes(outcome, spawn=spawn) if spawn else outcome
         case Returned(spawn=spawn):
@@ -52,7 +52,7 @@ def _decide(row: Task, finish: EndedRun, trigger: Trigger | None) -> Outcome:
             return _without_run(row, finish, trigger)
 
 
-def _done(row: Task, finish: EndedRun, returned: Task, trigger: Trigger | None) -> Outcome:
+def _done(row: Task, finish: EndedRun, returned: Task | Then, trigger: Trigger | None) -> Outcome:
     """Bring the fire to its end; what the job changed in payload and result is kept, what somebody edited meanwhile too."""
     run, following = run_of(row, finish, RunStatus.DONE, result=returned.result), _following(row, finish, trigger)
     if following.run_at is None:  # most tasks are one-offs: none of what is kept is needed any more
@@ -64,7 +64,7 @@ def _removed(row: Task, finish: EndedRun, spawn: tuple[Task, ...]) -> Outcome:
     return Outcome(task=row, next=None, runs=(run_of(row, finish, RunStatus.DONE),), spawn=spawn)
 
 
-def _with_returned(row: Task, finish: EndedRun, returned: Task) -> Task:
+def _with_returned(row: Task, finish: EndedRun, returned: Task | Then) -> Task:
     is_changed = (returned.payload, returned.payload_version) != (finish.task.payload, finish.task.payload_version)
     return with_changes(
         row,
@@ -77,7 +77,7 @@ def _with_returned(row: Task, finish: EndedRun, returned: Task) -> Task:
 def without_next(row: Task, finish: EndedRun, error: str) -> Outcome:
     """Set a task aside because nobody can tell when it fires next; a run that went well stays one that did."""
     match finish.ending:
-        case Returned(Task() as task, spawn):
+        case Returned((Task() | Then()) as task, spawn):
             failed = transitions.fail(with_changes(_with_returned(row, finish, task), last_error=error), now=finish.ended_at)
             return Outcome(task=row, next=failed, runs=(run_of(row, finish, RunStatus.DONE, result=task.result),), spawn=spawn)
         case Returned(spawn=spawn):

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import cast
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.executor_choice import pickled
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ProcessDied
@@ -44,7 +44,7 @@ class ProcessExecutor:
         self._killed = set[str]()
         self._is_closed = False
 
-    async def execute(self, job: Job, ctx: JobContext, task: Task, live: LiveRun) -> Task | None:
+    async def execute(self, job: Job, ctx: JobContext, task: Task, live: LiveRun) -> Task | Then | None:
         """Run the job in a child, and return what it returned, checked.
 
         Raises:

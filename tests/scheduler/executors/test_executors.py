@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from duly.jobs import FunctionJob, InvalidResult, Job, JobContext, Task
+from duly.jobs import FunctionJob, InvalidResult, Job, JobContext, Task, Then
 from duly.scheduler.executors import CoroutineExecutor, ThreadExecutor
 from support.contexts import context, task_with
 from support.waiting import wait_until, wait_until_async
@@ -39,7 +39,7 @@ def a_job(function: Callable[..., object]) -> FunctionJob:
     return FunctionJob.of("test", function)
 
 
-async def run(executor: ThreadExecutor | CoroutineExecutor, function: Callable[..., object]) -> Task | None:
+async def run(executor: ThreadExecutor | CoroutineExecutor, function: Callable[..., object]) -> Task | Then | None:
     """Run a function as a job."""
     return await executor.execute(a_job(function), context(TASK), TASK)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from duly.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task
+from duly.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task, Then
 from duly.scheduler import RunEnded
 from duly.scheduler.executors.remote import form_of
 from duly.scheduler.rules.endings import Interrupted, RemoteError, Returned, Stopped
@@ -107,7 +107,7 @@ async def test_an_error_comes_back_with_its_traceback(runner: Remote, make: Call
     assert await runner.result(remote_jobs.pid, "process") == pid
 
 
-async def execute(runner: Remote, job: Job) -> Task | None:
+async def execute(runner: Remote, job: Job) -> Task | Then | None:
     """Call the executor itself."""
     task = task_with(b"")
     live = LiveRun(task, locked=0.0, trusted_until=runner.clock.monotonic() + 60)
