@@ -25,6 +25,8 @@ FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SCRIPTS = ("tests", "examples", "benchmarks", ".ci", "noxfile.py")
 AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 """Each process has servers of its own: more than four would be busier with those than with the tests. Who is done takes over."""
+FULLY_TYPED = ("duly.jobs", "duly.triggers")
+"""Packages in which no type is left for a checker to guess, so that every checker sees the same ones."""
 EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,postgres,typed"
 
 
@@ -42,11 +44,13 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict mypy over the library as installed, the tests, the examples and the benchmarks."""
+    """Strict mypy over library, tests, examples and benchmarks; every public name is fully typed (pyright)."""
     install_wheel(session, extras=EXTRAS)
     install_group(session, "types")
     check_types(session, [f"--module={module}" for module in library_modules()])
     check_types(session, [str(path.relative_to(ROOT)) for name in SCRIPTS for path in python_files(ROOT / name)])
+    for package in FULLY_TYPED:
+        session.run("pyright", "--pythonpath", f"{session.bin}/python", "--ignoreexternal", "--verifytypes", package)
 
 
 @nox.session

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from attrs import evolve, frozen
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.scheduler import Event, RunEnded, StdScheduler
 from duly.scheduler.testing import ManualClock, run_due
 from duly.stores import MemoryStore, RunStatus
@@ -61,7 +61,7 @@ class Onboarding(Job):
     day: timedelta
     reached: Callable[[str], None]
 
-    def execute(self, ctx: JobContext, task: Task, /) -> Task:
+    def execute(self, ctx: JobContext, task: Task, /) -> Task | Then:
         """Send the mail of this step, and go on with the next.
 
         A kill after the mail and before the end of the step is written has the step run again: for the same fire, and so with

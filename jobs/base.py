@@ -10,12 +10,12 @@ from attrs import field, frozen
 
 from duly.jobs.context import JobContext
 from duly.jobs.errors import InvalidJob, InvalidResult
-from duly.jobs.task import Task
+from duly.jobs.task import Task, Then
 from duly.jobs.validators import check_name
 
 NO_KIND = 'expected a class that says kind = "..."'
 
-Returned = Task | None | Awaitable[Task | None]
+Returned = Task | Then | None | Awaitable[Task | Then | None]
 
 
 class Job(Protocol):
@@ -70,14 +70,14 @@ def is_async(job: Job) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def check_returned(kind: str, returned: object) -> Task | None:
+def check_returned(kind: str, returned: object) -> Task | Then | None:
     """Pass on what a job returned, if it may return that.
 
     Raises:
-        InvalidResult: it is neither a task nor None.
+        InvalidResult: it is no task, no next step of one, and not None.
 
     """
-    if returned is None or isinstance(returned, Task):
+    if returned is None or isinstance(returned, Task | Then):
         return returned
     raise InvalidResult(kind, returned)
 
@@ -114,7 +114,7 @@ class FunctionJob(Job):
             return self._finish(returned, task)
         return task if returned is None else check_returned(self.kind, returned)
 
-    async def _finish(self, running: Awaitable[Any], task: Task) -> Task | None:
+    async def _finish(self, running: Awaitable[Any], task: Task) -> Task | Then | None:
         returned = await running
         return task if returned is None else check_returned(self.kind, returned)
 
@@ -155,10 +155,10 @@ class TypedCall(Job):
             return self._finish(returned, task)
         return self._checked(returned, task)
 
-    async def _finish(self, running: Awaitable[Any], task: Task) -> Task | None:
+    async def _finish(self, running: Awaitable[Any], task: Task) -> Task | Then | None:
         return self._checked(await running, task)
 
-    def _checked(self, returned: object, task: Task) -> Task | None:
+    def _checked(self, returned: object, task: Task) -> Task | Then | None:
         return task if returned is None and self.carries_on else check_returned(self.kind, returned)
 
 

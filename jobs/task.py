@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 
 from duly.jobs.options import DEFAULT_OPTIONS, TaskOptions
 from duly.jobs.storable import storable
@@ -186,18 +186,29 @@ class Task:
             InvalidValue: `after` is no timedelta from 0 to a hundred years, or the payload cannot be kept.
 
         """
-        kept = {each.name: getattr(self, each.name) for each in fields(Task)}
-        kept["payload"] = self.payload if payload is None else payload
-        kept["payload_version"] = self.payload_version if payload_version is None else payload_version
-        return Then(**{**kept, "result": result, "after": after})
+        return Then(
+            slug=self.slug,
+            payload=self.payload if payload is None else payload,
+            payload_version=self.payload_version if payload_version is None else payload_version,
+            result=result,
+            after=after,
+        )
 
 
 @frozen(kw_only=True)
-class Then(Task):
-    """A task as a job returns it to go on with its next step; made by `Task.then`, and never stored as such.
+class Then:
+    """What a job returns to go on with its next step; made by `Task.then`, and never stored.
 
     It says how long, not when, because a job has no clock: its scheduler's counts, from the end of the run.
     """
 
-    after: timedelta = field(validator=at_least(timedelta(0)))
+    slug: str = field(validator=slug)
+    """Slug of the task that goes on."""
+    payload: bytes = field(validator=payload, repr=False)
+    """Payload of the next step."""
+    payload_version: int = field(default=1, validator=at_least(1))
+    """Format version of that payload."""
+    result: str | None = field(default=None, converter=storable, repr=False)
+    """Text that this step leaves, bounded; None: none."""
+    after: timedelta = field(default=timedelta(0), validator=at_least(timedelta(0)))
     """Time from the end of this run to the next step; zero or longer."""

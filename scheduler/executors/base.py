@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from attrs import frozen
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.scheduler.runs.live_run import LiveRun, Manner
 
 
@@ -18,7 +18,7 @@ class Executor(ABC):
     """How it treats runs, as far as a run must know."""
 
     @abstractmethod
-    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | Then | None:
         """Begin the run (`LiveRun.work`), run its job to its end, and return what it returned, checked.
 
         If this call is cancelled, it ends the job as far as it can.

@@ -18,7 +18,7 @@ from typing import cast
 
 from attrs import evolve
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.validators import require_span
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ExecutorFailed
@@ -82,7 +82,7 @@ class PoolExecutor(Executor):
         self._clock = clock
         self._abandoned = Abandoned(AT_WORK, on_room)
 
-    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | Then | None:
         """Run the job in the executor that it is registered with; return what it returned, checked.
 
         Raises:
@@ -95,7 +95,7 @@ class PoolExecutor(Executor):
         executor = cast("concurrent.futures.Executor", run.registered.executor)
         return await run.work(self._executed(run, job, ctx, executor))
 
-    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
+    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | Then | None:
         try:
             future = self._submit(job, run, ctx, executor)
         except Exception as error:
@@ -142,7 +142,7 @@ class PoolExecutor(Executor):
         elif not is_told_truly:
             self._abandoned.note(run.lease_id)
 
-    def _result(self, future: Submitted, run: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | None:
+    def _result(self, future: Submitted, run: LiveRun, ctx: JobContext, executor: concurrent.futures.Executor) -> Task | Then | None:
         try:
             answer = future.result(timeout=0)
         except Exception as error:

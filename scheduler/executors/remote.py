@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve, fields, frozen
 
-from duly.jobs import Cancel, Fail, Job, JobContext, JobEnding, Retry, Task
+from duly.jobs import Cancel, Fail, Job, JobContext, JobEnding, Retry, Task, Then
 from duly.jobs.base import check_returned, is_async
 from duly.jobs.logs import running
 from duly.jobs.retry import class_names
@@ -40,7 +40,7 @@ class OwnWaiting:
         return await waiting.within(SystemClock(), limit, work)
 
 
-def call(job: Job, ctx: JobContext, task: Task, stop: StopSignal) -> Task | None:
+def call(job: Job, ctx: JobContext, task: Task, stop: StopSignal) -> Task | Then | None:
     """Call the job in this thread, and return what it returned, checked.
 
     The thread must have no running event loop.
@@ -79,7 +79,7 @@ class OwnLoop(Job):
     job: Job
     stop: StopSignal
 
-    def execute(self, ctx: JobContext, task: Task, /) -> Task | None:
+    def execute(self, ctx: JobContext, task: Task, /) -> Task | Then | None:
         """Run the job to its end in an event loop of its own.
 
         Raises:
@@ -113,7 +113,7 @@ def sent(task: Task) -> Task:
 class Answer:
     """How a job ended elsewhere; always picklable, whatever the job raised."""
 
-    task: Task | None = None
+    task: Task | Then | None = None
     text: str | None = None
     """The error with its traceback; None if the job returned."""
     names: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class Answer:
     spawn: tuple[NewTask, ...] = ()
     """The tasks that it spawned, not checked yet."""
 
-    def result(self, ctx: JobContext) -> Task | None:
+    def result(self, ctx: JobContext) -> Task | Then | None:
         """Return what the job returned, and spawn its tasks through the run's own context `ctx`.
 
         Raises:
@@ -144,11 +144,11 @@ class Answer:
         raise error
 
 
-def answer_of(work: Callable[[], Task | None], spawns: Spawns | None = None) -> Answer:
+def answer_of(work: Callable[[], Task | Then | None], spawns: Spawns | None = None) -> Answer:
     """Call `work`, and return how it ended and what it spawned; it raises nothing."""
     try:
         returned = work()
-        return Answer(None if returned is None else sent(returned), spawn=() if spawns is None else spawns.asked)
+        return Answer(sent(returned) if isinstance(returned, Task) else returned, spawn=() if spawns is None else spawns.asked)
     except asyncio.CancelledError as cancelled:
         return Answer(text=describe(cancelled), is_cancelled=True)
     except BaseException as raised:  # noqa: BLE001 - whatever the job raises belongs to its run

@@ -12,7 +12,7 @@ from contextlib import suppress
 from inspect import isawaitable
 from queue import SimpleQueue
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.base import check_returned, is_async
 from duly.scheduler.executors.base import Abandoned, Executor, Remains, as_error, contained
 from duly.scheduler.executors.remote import OwnLoop
@@ -43,7 +43,7 @@ class ThreadExecutor(Executor):
         self._idle = threading.Semaphore(0)
         self._threads = 0
 
-    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | Then | None:
         """Run the job in a thread, in a copy of this context; an awaitable that it returns is awaited here.
 
         An `async def` job that is registered to run in a thread gets an event loop of its own there.
@@ -51,7 +51,7 @@ class ThreadExecutor(Executor):
         called = OwnLoop(job.kind, job, run.stop) if is_async(job) else job
         return await run.work(self._executed(run, called, ctx))
 
-    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | None:
+    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | Then | None:
         with contained():
             returned = await self._call(lambda: job.execute(ctx, run.task), ctx)
             return check_returned(job.kind, await returned if isawaitable(returned) else returned)

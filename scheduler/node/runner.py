@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from duly.jobs import InvalidResult, JobContext, RegisteredJob, Task, TimeLimitExceeded
+from duly.jobs import InvalidResult, JobContext, RegisteredJob, Task, Then, TimeLimitExceeded
 from duly.jobs.base import is_async
 from duly.jobs.logs import running
 from duly.jobs.payload import check_payload
@@ -175,7 +175,7 @@ class Runner:
         limit = self._services.config.payload_limit
         return to_task(new, self._services.registry, now=self._clock.now(), payload_limit=limit)
 
-    def _checked(self, task: Task, returned: Task | None) -> Task | None:
+    def _checked(self, task: Task, returned: Task | Then | None) -> Task | Then | None:
         if returned is not None:
             if returned.slug != task.slug:
                 raise InvalidResult(task.kind, returned, f"task {returned.slug!r} in a run of {task.slug!r}")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from duly.jobs import Task
+from duly.jobs import Task, Then
 from duly.jobs.ending import Cancel, Fail, Retry
 from duly.jobs.retry import class_names
 from duly.jobs.storable import TEXT_LIMIT
@@ -15,7 +15,7 @@ from duly.jobs.storable import TEXT_LIMIT
 class Returned:
     """The job returned a task, or None to have it removed."""
 
-    task: Task | None
+    task: Task | Then | None
     spawn: tuple[Task, ...] = ()
     """The tasks that the job spawned."""
 

@@ -40,7 +40,7 @@ def without_next(row: Task, ended: EndedRun, error: str) -> Outcome:
     match ended.ending:
         case Returned(task=None):
             return Settlement(row, ended, None).removed
-        case Returned(Task() as task, spawn):
+        case Returned((Task() | Then()) as task, spawn):
             failed = transitions.fail(with_changes(_with_returned(row, ended, task), last_error=error), now=ended.ended_at)
             return Outcome(task=row, next=failed, runs=(run_of(row, ended, RunStatus.DONE, result=task.result),), spawn=spawn)
         case _:
@@ -131,7 +131,7 @@ class Settlement:
     def outcome(self) -> Outcome:
         """What becomes of the row."""
         match self.ended.ending:
-            case Returned(Task() as task, spawn):
+            case Returned((Task() | Then()) as task, spawn):
                 outcome = self.done(task)
                 return with_changes(outcome, spawn=spawn) if spawn else outcome
             case Returned():
@@ -149,7 +149,7 @@ class Settlement:
             case Missed() | Moved() | Spawned():
                 return self.not_run
 
-    def done(self, returned: Task) -> Outcome:
+    def done(self, returned: Task | Then) -> Outcome:
         """End the fire; keep the job's changes to payload and result, and other edits made meanwhile."""
         run = run_of(self.row, self.ended, RunStatus.DONE, result=returned.result)
         if self.following.run_at is None:  # most tasks are one-offs: nothing needs to be kept
@@ -280,7 +280,7 @@ class Settlement:
         return row.paused and row.request is Request.RUN_NOW and is_new
 
 
-def _with_returned(row: Task, ended: EndedRun, returned: Task) -> Task:
+def _with_returned(row: Task, ended: EndedRun, returned: Task | Then) -> Task:
     """Return the row with the job's result, and with its payload if the job changed it."""
     is_changed = (returned.payload, returned.payload_version) != (ended.task.payload, ended.task.payload_version)
     return with_changes(

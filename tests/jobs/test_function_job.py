@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from attrs import evolve
 
-from duly.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, Task
+from duly.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, Task, Then
 from duly.jobs.base import Job, check_returned, is_async
 from support.contexts import context, task_with
 
@@ -15,7 +15,7 @@ TASK = task_with(b"payload")
 CONTEXT = context(TASK)
 
 
-async def outcome(function: Callable[..., object]) -> Task | None:
+async def outcome(function: Callable[..., object]) -> Task | Then | None:
     """What the function returns as a job."""
     returned = FunctionJob.of("kind", function).execute(CONTEXT, TASK)
     return await returned if isinstance(returned, Awaitable) else returned

@@ -19,8 +19,8 @@ def test_what_is_not_changed_is_as_it_was() -> None:
     assert (changed.etag, TASK.attempt) == (TASK.etag, 0)
 
 
-def test_a_subclass_stays_what_it_is() -> None:
-    """With the fields that it has beyond the others."""
+def test_any_frozen_record_is_changed_so() -> None:
+    """What a job returns to go on, as well as a task."""
     then = TASK.then(after=timedelta(days=1))
     assert with_changes(then, result="sent") == attrs.evolve(then, result="sent")
 

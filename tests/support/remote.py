@@ -85,7 +85,7 @@ async def ended(live: LiveRun) -> Ending:
 def task_of(ending: Ending) -> Task:
     """Return the task of a run that came to a good end."""
     assert isinstance(ending, Returned), ending
-    assert ending.task is not None
+    assert isinstance(ending.task, Task)
     return ending.task
 
 

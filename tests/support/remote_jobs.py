@@ -14,7 +14,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from duly.jobs import Cancel, Fail, Job, JobContext, Retry, Task
+from duly.jobs import Cancel, Fail, Job, JobContext, Retry, Task, Then
 from duly.scheduler import scheduler_from_context
 
 SECOND = timedelta(seconds=1)
@@ -235,7 +235,7 @@ def find_scheduler() -> None:
     scheduler_from_context()
 
 
-def go_on(ctx: JobContext, task: Task) -> Task:
+def go_on(ctx: JobContext, task: Task) -> Then:
     """Go on with the next step in an hour, and have a child created."""
     metadata = {"of": ctx.slug}
     ctx.spawn("child", "kind", payload=b"c", delay=timedelta(minutes=1), metadata=metadata)
@@ -243,7 +243,7 @@ def go_on(ctx: JobContext, task: Task) -> Task:
     return task.then(payload=b"next", payload_version=2, after=timedelta(hours=1), result="first")
 
 
-async def go_on_async(ctx: JobContext, task: Task) -> Task:
+async def go_on_async(ctx: JobContext, task: Task) -> Then:
     """Do the same as a coroutine."""
     return go_on(ctx, task)
 

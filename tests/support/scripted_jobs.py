@@ -8,7 +8,7 @@ from zlib import crc32
 from attrs import evolve, frozen
 from hypothesis import strategies as st
 
-from duly.jobs import Cancel, Fail, Job, JobContext, JobRegistry, Retry, Task
+from duly.jobs import Cancel, Fail, Job, JobContext, JobRegistry, Retry, Task, Then
 from support.tasks import MINUTE, SECOND
 
 KINDS = ("k", "l")
@@ -54,7 +54,7 @@ class Scripted(Job):
     played: list[tuple[Any, ...]]
     """Every run that began: slug, fire time and attempt."""
 
-    async def execute(self, ctx: JobContext, task: Task, /) -> Task | None:
+    async def execute(self, ctx: JobContext, task: Task, /) -> Task | Then | None:
         """Do what the script says for this run."""
         self.played.append((ctx.slug, ctx.fire_time, ctx.attempt))
         act = self._act(ctx.slug, ctx.fire_time, ctx.attempt)
@@ -71,7 +71,7 @@ class Scripted(Job):
             ctx.spawn(slug, KINDS[0], payload=b"%d" % number, delay=act.by)
 
     @staticmethod
-    def _end(ctx: JobContext, task: Task, act: Act) -> Task | None:
+    def _end(ctx: JobContext, task: Task, act: Act) -> Task | Then | None:
         if act.end in ENDS:
             raise ENDS[act.end](act)
         match act.end:

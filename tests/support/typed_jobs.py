@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from attrs import define, evolve, frozen
 
-from duly.jobs import JobContext, Task, TypedJob
+from duly.jobs import JobContext, Task, Then, TypedJob
 
 HOUR = timedelta(hours=1)
 
@@ -39,14 +39,14 @@ class Basket:
     items: list[str]
 
 
-def ship_on(ctx: JobContext, task: Task, order: Order) -> Task:
+def ship_on(ctx: JobContext, task: Task, order: Order) -> Then:
     """Spawn what remains, one task with an object and one with bytes, and go on with one piece less."""
     ctx.spawn("rest", "ship", payload=evolve(order, item="rest"))
     ctx.spawn("bytes", Shipping, payload=b'{"item":"bytes"}')
     return Shipping().with_payload(task, evolve(order, quantity=order.quantity - 1)).then(after=HOUR)
 
 
-async def ship_on_async(ctx: JobContext, task: Task, order: Order) -> Task:
+async def ship_on_async(ctx: JobContext, task: Task, order: Order) -> Then:
     """Do the same as a coroutine."""
     return ship_on(ctx, task, order)
 
@@ -64,6 +64,6 @@ def spawn_and_change(ctx: JobContext, order: Order) -> None:
     labels.clear()
 
 
-def go_on(ctx: JobContext, task: Task) -> Task:
+def go_on(ctx: JobContext, task: Task) -> Then:
     """Go on with what there is."""
     return task.then(after=HOUR)

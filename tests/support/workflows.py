@@ -9,11 +9,12 @@ from duly.jobs import (
     JobContext,
     JobRegistry,
     Task,
+    Then,
 )
 from duly.stores import Run, RunQuery
 from support.driven import Driven, driven
 
-Body = Callable[[JobContext, Task], Task | None]
+Body = Callable[[JobContext, Task], Task | Then | None]
 
 
 class Steps(JobRegistry):
@@ -26,7 +27,7 @@ class Steps(JobRegistry):
         self.job("steps", **options)(self._step)
         self.job("child")(lambda: None)
 
-    async def _step(self, ctx: JobContext, task: Task) -> Task | None:
+    async def _step(self, ctx: JobContext, task: Task) -> Task | Then | None:
         step = int(task.payload or b"0")
         self.seen.append((step, ctx.fire_time, ctx.attempt, ctx.run_key))
         return self.bodies[step](ctx, task)
@@ -54,7 +55,7 @@ def raising(error: Exception) -> Body:
 def spawning(slug: str, body: Body, **how: Any) -> Body:  # noqa: ANN401 - the keywords of `spawn`
     """A step that asks for a task of the kind `child` before it does the rest."""
 
-    def spawn(ctx: JobContext, task: Task) -> Task | None:
+    def spawn(ctx: JobContext, task: Task) -> Task | Then | None:
         ctx.spawn(slug, "child", **how)
         return body(ctx, task)
 

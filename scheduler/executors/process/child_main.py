@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import cast
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.scheduler.clock import SystemClock
 from duly.scheduler.executors.process.messages import Home, Message, News, Work
 from duly.scheduler.executors.remote import Answer, Form, OwnWaiting, answer_of, call
@@ -54,7 +54,7 @@ class _Run:
         """Tell whether the lease is trusted, by this machine's clock, which the node uses, too."""
         return _CLOCK.monotonic() < self._trusted_until
 
-    def call(self) -> Task | None:
+    def call(self) -> Task | Then | None:
         """Call the job."""
         job, task, form = cast("tuple[Job, Task, Form]", pickle.loads(self.work.call))  # noqa: S301 - from this process' own node
         ctx = JobContext(**form, waiting=OwnWaiting(), stop=self.stop, lease_valid=self.lease_valid, spawning=self.spawns)
@@ -89,7 +89,7 @@ class _Child:
             self._is_orphan = True
         return not self._is_orphan
 
-    def _call(self, run: _Run) -> Task | None:
+    def _call(self, run: _Run) -> Task | Then | None:
         self._load_main(run.work)
         return run.call()
 
@@ -145,7 +145,7 @@ def pickled(answer: Answer) -> bytes:
     return data
 
 
-def _fail(problem: str) -> Task | None:
+def _fail(problem: str) -> Task | Then | None:
     raise ValueError(problem)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import cast
 
-from duly.jobs import Job, JobContext, Task
+from duly.jobs import Job, JobContext, Task, Then
 from duly.jobs.executor_choice import pickled
 from duly.scheduler.clock import Clock, SystemClock
 from duly.scheduler.errors import ProcessDied
@@ -48,7 +48,7 @@ class ProcessExecutor(Executor):
         self._killed = set[str]()
         self._is_closed = False
 
-    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | None:
+    async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | Then | None:
         """Run the job in a child, and return what it returned, checked.
 
         Raises:
@@ -60,7 +60,7 @@ class ProcessExecutor(Executor):
         """
         return await run.work(self._executed(run, job, ctx))
 
-    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | None:
+    async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | Then | None:
         task = run.task
         call = pickled(task.kind, (job, sent(task), form_of(ctx)))
         child = self._take()

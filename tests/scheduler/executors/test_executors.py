@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from duly.jobs import FunctionJob, InvalidResult, Job, JobContext, Task
+from duly.jobs import FunctionJob, InvalidResult, Job, JobContext, Task, Then
 from duly.scheduler import SystemClock
 from duly.scheduler.executors import CoroutineExecutor, ThreadExecutor
 from support.contexts import context, task_with
@@ -41,7 +41,7 @@ def a_job(function: Callable[..., object]) -> FunctionJob:
     return FunctionJob.of("test", function)
 
 
-async def run(executor: ThreadExecutor | CoroutineExecutor, function: Callable[..., object]) -> Task | None:
+async def run(executor: ThreadExecutor | CoroutineExecutor, function: Callable[..., object]) -> Task | Then | None:
     """Run a function as a job."""
     return await executor.execute(a_run(TASK, SystemClock()), a_job(function), context(TASK))
 

@@ -190,7 +190,7 @@ def check(row: Task, finish: EndedRun, outcome: Outcome, trigger: Trigger | None
 def is_moved(finish: EndedRun) -> bool:
     """Whether the job set the next run itself."""
     ending = finish.ending
-    return isinstance(ending, Returned) and ending.task is not None and ending.task.run_at != finish.task.run_at
+    return isinstance(ending, Returned) and isinstance(ending.task, Task) and ending.task.run_at != finish.task.run_at
 
 
 @given(triggers, options, steps)

@@ -20,6 +20,7 @@ from duly.jobs import (
     JobRegistry,
     PayloadTooLarge,
     Task,
+    Then,
 )
 from duly.scheduler import InvalidSchedule, RunEnded
 from duly.scheduler.rules.endings import Interrupted, Raised, Returned
@@ -143,7 +144,7 @@ async def test_what_was_spawned_is_not_lost_by_an_edit_in_between() -> None:
     gate = asyncio.Event()
 
     @jobs.job("steps")
-    async def steps(ctx: JobContext, task: Task) -> Task:
+    async def steps(ctx: JobContext, task: Task) -> Task | Then:
         ctx.spawn("c", "steps", delay=DAY)
         await ctx.sleep(timedelta(0))
         await gate.wait()

@@ -9,7 +9,7 @@ from itertools import cycle
 import pytest
 from attrs import evolve
 
-from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Task, TaskOptions, TaskState
+from duly.jobs import Consistency, Fail, JobContext, JobRegistry, Task, TaskOptions, TaskState, Then
 from duly.scheduler import NewTask, StdScheduler
 from duly.scheduler.rules.edits import run_now
 from duly.scheduler.rules.endings import Returned
@@ -35,7 +35,7 @@ class Onboarding(JobRegistry):
         self.seen: list[Seen] = []
         self.job("steps")(self._step)
 
-    async def _step(self, ctx: JobContext, task: Task) -> Task:
+    async def _step(self, ctx: JobContext, task: Task) -> Task | Then:
         step = int(task.payload or b"0")
         self.seen.append((step, ctx.fire_time, ctx.run_key))
         if step == self.gated:
@@ -184,7 +184,7 @@ async def test_of_a_payload_that_is_edited_within_a_step_the_steps_own_is_kept(o
     jobs, gate = JobRegistry(), asyncio.Event()
 
     @jobs.job("steps")
-    async def steps(ctx: JobContext, task: Task) -> Task:
+    async def steps(ctx: JobContext, task: Task) -> Then:
         await ctx.sleep(timedelta(0))
         await gate.wait()
         return task.then(after=HOUR, **own)  # type: ignore[arg-type]  # one keyword
@@ -243,7 +243,7 @@ async def test_a_time_limit_is_each_steps_own() -> None:
     jobs = JobRegistry()
 
     @jobs.job("steps")
-    async def steps(ctx: JobContext, task: Task) -> Task:
+    async def steps(ctx: JobContext, task: Task) -> Task | Then:
         await ctx.sleep(4 * SECOND)
         return task if task.payload == b"2" else task.then(payload=b"%d" % (int(task.payload) + 1), after=HOUR)
 
@@ -259,7 +259,7 @@ async def test_a_workflow_without_a_pause_starves_nobody() -> None:
     others = {f"p{number}" for number in range(10)}
 
     @jobs.job("steps")
-    async def steps(ctx: JobContext, task: Task) -> Task:
+    async def steps(ctx: JobContext, task: Task) -> Then:
         order.append(ctx.slug)
         begun_at_all.set()
         if others <= set(order):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from duly.jobs import Fail, JobContext, JobRegistry, RetryPolicy, Task
+from duly.jobs import Fail, JobContext, JobRegistry, RetryPolicy, Task, Then
 from duly.scheduler import JobNotFound, StdScheduler
 from duly.scheduler.testing import ManualClock, kill, run_due
 from duly.stores import MemoryStore, RunQuery, RunStatus
@@ -33,7 +33,7 @@ class Life:
     def _one_of(self, *spans: timedelta) -> timedelta:
         return self._random.choice(spans)
 
-    async def _step(self, ctx: JobContext, task: Task) -> Task:
+    async def _step(self, ctx: JobContext, task: Task) -> Task | Then:
         step = int(task.payload)
         self.steps.setdefault(ctx.run_key, set()).add(step)
         await ctx.sleep(self._one_of(ZERO, ZERO, SECOND, 20 * SECOND, 100 * SECOND))

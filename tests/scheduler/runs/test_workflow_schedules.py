@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from attrs import evolve
 
-from duly.jobs import JobContext, JobRegistry, Misfire, Overlap, Task, TaskOptions
+from duly.jobs import JobContext, JobRegistry, Misfire, Overlap, Task, TaskOptions, Then
 from duly.scheduler.testing import run_due
 from support.driven import NOON
 from support.tasks import DAY, HOUR, MINUTE
@@ -29,7 +29,7 @@ async def test_a_fire_that_waits_is_run_before_the_step_of_its_schedule() -> Non
     jobs, seen = JobRegistry(), list[timedelta]()
 
     @jobs.job("steps")
-    async def steps(ctx: JobContext, task: Task) -> Task:
+    async def steps(ctx: JobContext, task: Task) -> Task | Then:
         seen.append(ctx.fire_time - NOON)
         if len(seen) > 1:
             return task

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from duly.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task
+from duly.jobs import Job, JobEnding, JobRegistry, RetryPolicy, Task, Then
 from duly.scheduler import RunEnded
 from duly.scheduler.executors import ProcessExecutor
 from duly.scheduler.executors.remote import form_of
@@ -110,7 +110,7 @@ async def test_an_error_comes_back_with_its_traceback(runner: Remote, make: Call
     assert await runner.result(remote_jobs.pid, "process") == pid
 
 
-async def execute(runner: Remote, job: Job) -> Task | None:
+async def execute(runner: Remote, job: Job) -> Task | Then | None:
     """Call the executor itself."""
     task = task_with(b"")
     return await runner.runner._executors["process"].execute(a_run(task, runner.clock), job, context(task))
