@@ -26,7 +26,7 @@ _FAST = {"fsync": "off"}
 # Opens the directory in argv, forks if asked to, tells the ids, and uses the server until its input ends.
 _OPENER = """
 import json, os, signal, sys
-from duly.stores.postgres.embedded import open_embedded
+from duly.stores.postgres.embedded.server import open_embedded
 sys.stdin.readline()
 with open_embedded(sys.argv[1], settings={"fsync": "off"}) as server:
     child = os.fork() if "fork" in sys.argv[2:] else None
