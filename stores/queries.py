@@ -119,7 +119,7 @@ class Page(Generic[T]):
 
 
 def run_cursor(run: Run) -> str:
-    """Return the place of `run` in the order of the history, as `RunQuery.after` takes it."""
+    """Return where `run` stands in the order of the history, as `RunQuery.after` takes it."""
     return f"{run.finished_at.isoformat()} {run.id}"
 
 

@@ -32,7 +32,7 @@ class ServerClock:
 
     @property
     def mark(self) -> int:
-        """A place in the sequence of answers, for `since`."""
+        """How many answers were heard so far, for `since`."""
         return self._count
 
     def since(self, mark: int) -> datetime | None:

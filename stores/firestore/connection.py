@@ -228,7 +228,7 @@ async def connect(target: Target) -> Connection:
         channel = FirestoreGrpcAsyncIOTransport.create_channel(host, credentials=credentials, options=_CHANNEL_OPTIONS)
     client = AsyncClient(project=target.project, database=target.database, credentials=credentials)
     api = FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(host=host, channel=channel))
-    client._firestore_api_internal = api  # noqa: SLF001 - the one place where the library takes a channel of ours
+    client._firestore_api_internal = api  # noqa: SLF001 - the one attribute by which the library takes a channel of ours
     return Connection(target, client, api)
 
 

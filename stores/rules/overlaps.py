@@ -119,7 +119,7 @@ def _room(options: TaskOptions, waiting: int) -> int:
         case Overlap.QUEUE_ALL:
             return max(0, options.queue_limit - waiting)
         case Overlap.CANCEL_RUNNING:
-            return 1  # it takes the place of what was cancelled for it
+            return 1  # it runs instead of what was cancelled for it
         case Overlap.SKIP | Overlap.ALLOW:
             return 0
 
