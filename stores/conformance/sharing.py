@@ -124,7 +124,10 @@ class Sharing:
             assert await sibling.get_slugs() == []
 
     async def test_a_node_that_lives_in_the_future_locks_nothing(self, store: JobStore) -> None:
-        """A `now` far ahead of the store's own clock is refused, and nothing is written; a store without a clock takes any."""
+        """A `now` far ahead of the store's own clock is refused, and nothing is written.
+
+        A store without a clock takes any.
+        """
         own = await store.now()
         if own is None:
             assert (await store.exchange(NOON, [], request())).store_now is None

@@ -1,4 +1,6 @@
-"""From one fire of a schedule to the next: which fires passed, which of them are to be run, and which are dropped. Pure.
+"""Goes from one fire of a schedule to the next.
+
+It finds the fires that passed meanwhile, and says which of them run and which are dropped. Pure.
 
 Two moments count. When a fire is *first locked*, what passed since the last run was missed, and the misfire policy chooses
 from it (`fires_due`). When its run has *ended*, what passed meanwhile overlapped it, and the overlap policy chooses (`follow`).
@@ -32,7 +34,10 @@ class Following:
 
 
 def follow(trigger: Trigger | None, task: Task, *, fire_time: datetime, until: datetime) -> Following:
-    """Go on from a task whose run for `fire_time` ended at `until`: to its oldest owed fire, else to the first one after `until`."""
+    """Go on from a task whose run for `fire_time` ended at `until`.
+
+    The next fire is the oldest owed one, else the first one after `until`.
+    """
     if trigger is None and not task.owed and task.options.misfire_grace_time is None:
         return Following(task.anchor, None)  # a plain one-off, as most are: it is over
     until = max(until, fire_time)  # a clock that went back must not fire twice
@@ -56,7 +61,10 @@ def follow(trigger: Trigger | None, task: Task, *, fire_time: datetime, until: d
 
 
 def _as_there_is_room(options: TaskOptions, fires: tuple[datetime, ...], waiting: int) -> tuple[tuple[datetime, ...], tuple[Dropped, ...]]:
-    """Return the latest of the missed fires, so that no more than `catch_up_limit` wait, and the others as dropped."""
+    """Return the latest of the missed fires, and the others as dropped.
+
+    No more than `catch_up_limit` wait.
+    """
     room = max(0, options.catch_up_limit - waiting) if options.misfire is Misfire.FIRE_ALL else len(fires)
     kept = fires[max(0, len(fires) - room) :]
     return kept, (Dropped(MISFIRE, len(fires) - len(kept), fires[0]),) if len(kept) < len(fires) else ()
@@ -70,7 +78,10 @@ def _following(anchor: datetime, following: datetime | None, waiting: set[dateti
 def _passed_since(
     trigger: Trigger, task: Task, anchor: datetime, until: datetime, waiting: int
 ) -> tuple[datetime, tuple[datetime, ...], tuple[Dropped, ...]]:
-    """Return the latest fire after the first lock and until the end of the run, and which are kept and dropped of them."""
+    """Settle the fires after the first lock and until the end of the run.
+
+    Return the latest of them, those that are kept, and what is dropped.
+    """
     room = _room(task.options, waiting)
     kept: tuple[datetime, ...] = ()
     queued: tuple[datetime, ...] = ()
@@ -93,7 +104,10 @@ def _passed_since(
 
 
 def _stretches(task: Task, until: datetime) -> Iterator[tuple[bool, datetime]]:
-    """Yield the stretches of time from the first lock on, each by its end, and whether nobody ran the task in it."""
+    """Yield the spans of time from the first lock on.
+
+    Each by whether nobody ran the task in it, and by its end.
+    """
     gap = gap_of(task)
     if gap is not None and gap[1] <= until:  # else the run was given up as of the end of its lease, and the gap is still to come
         yield False, gap[0]
@@ -102,7 +116,7 @@ def _stretches(task: Task, until: datetime) -> Iterator[tuple[bool, datetime]]:
 
 
 def gap_of(task: Task) -> tuple[datetime, datetime] | None:
-    """Return from when to when nobody ran a held task in the midst of its fire, None if somebody always did.
+    """Return from when to when nobody ran a held task in the midst of its fire; None: somebody always did.
 
     That was so between the end of a lease, or of a run that a shutdown cut short, and this lock. (Of several leases that
     ended one after the other the row knows the last; what passed in the gaps before counts as overlap.)
