@@ -49,7 +49,10 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect, and bring the schema up to date; safe when many processes do it at once. Opening twice is once."""
+        """Connect, and bring the schema up to date; safe when many processes do it at once.
+
+        Opening twice is once.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -65,7 +68,10 @@ class JobStore(Protocol):
 
     @abstractmethod
     def sibling(self) -> Self:
-        """Return a store on the same tasks, not yet open, for use in another event loop: with a connection of its own."""
+        """Return a store on the same tasks, not yet open, for use in another event loop.
+
+        It has connections of its own.
+        """
 
     @abstractmethod
     async def now(self) -> datetime | None:
@@ -79,11 +85,16 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def exchange(self, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None) -> Exchange:
-        """Write what finished (as `reschedule`), then lock what is due (as `lock`), in one round trip; without a request, only write."""
+        """Write what finished (as `reschedule`), then lock what is due (as `lock`), in one round trip.
+
+        Without a request, only write.
+        """
 
     @abstractmethod
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
-        """Lock due tasks of the requested kinds, oldest due first within each kind, at most as many as there is room.
+        """Lock due tasks of the requested kinds, at most as many as there is room for.
+
+        Within each kind, the one that has been due longest comes first.
 
         A task whose lease has ended is due; its former holder's run is recorded as lost in the same write. Tasks of
         other kinds, and rows that somebody else is just changing, are passed over without waiting.
@@ -91,7 +102,9 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
-        """Write each outcome (next state, runs, spawned tasks) if its lease still holds; return those that were not written.
+        """Write each outcome (next state, runs, spawned tasks) if its lease still holds.
+
+        Return those that were not written.
 
         Tasks are spawned as by `create` with `keep`.
         """
@@ -106,7 +119,9 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Hold up to `want` of the `total` slots that `kind` has in the namespace until `now + lease`; return how many.
+        """Hold up to `want` of the `total` slots that `kind` has in the namespace until `now + lease`.
+
+        Return how many.
 
         The answer replaces what `node` held before; 0 gives all back. Slots that no node renewed in time are free again.
         """
@@ -151,7 +166,9 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def search(self, query: TaskQuery) -> Page[Task]:
-        """Return the tasks that match, in slug order; no task is shown twice or left out while others come and go.
+        """Return the tasks that match, in slug order.
+
+        No task is shown twice or left out while others come and go.
 
         Raises:
             Unsupported: this store cannot search by one of the conditions.
@@ -197,11 +214,18 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def runs(self, query: RunQuery) -> Page[Run]:
-        """Return the runs that match, newest first; none that is kept is shown twice or left out while others come and go."""
+        """Return the runs that match, newest first.
+
+        None that is kept is shown twice or left out while others come and go.
+        """
 
     @abstractmethod
     async def prune(self, before: datetime | None, keep: int | None, limit: int) -> int:
-        """Delete up to `limit` runs that finished before `before`, or that are older than their task's `keep` newest; return how many."""
+        """Delete up to `limit` old runs; return how many.
+
+        Old are those that finished before `before` (None: no age is too old) and those that are older than their task's `keep` newest
+        runs (None: no number is too many).
+        """
 
     @abstractmethod
     async def announce(self, node: Node) -> None:
@@ -209,7 +233,10 @@ class JobStore(Protocol):
 
     @abstractmethod
     async def nodes(self) -> list[Node]:
-        """Return the nodes that announced themselves and did not take their leave, by name; the caller judges `until`."""
+        """Return the nodes that announced themselves and did not take their leave, by name.
+
+        The caller judges `until`.
+        """
 
 
 class BaseStore(JobStore):

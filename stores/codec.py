@@ -1,4 +1,6 @@
-"""Task options and metadata as the JSON values that stores keep: plain, readable, and open to later fields.
+"""Task options and metadata as the JSON values that stores keep.
+
+They are plain, readable, and open to later fields.
 
 Spans of time are seconds. What has its default value is left out, so that a row stays narrow; what this version does
 not know is ignored, so that an older node can read what a newer one wrote.

@@ -1,4 +1,6 @@
-"""A store that keeps payloads encrypted, around any other: it encrypts on the way in, and decrypts on the way out.
+"""A store that keeps payloads encrypted, around any other.
+
+It encrypts on the way in, and decrypts on the way out.
 
 A payload that cannot be read comes out as it is stored, and says so (`StoredPayload.problem`): its task is listed, paused, edited
 and deleted like any other, and only not run. What is written back unchanged keeps its stored form, so that a great payload is not
@@ -32,7 +34,9 @@ class Reencryption(Protocol):
 
 
 class EncryptedStore(WrappedStore, Reencryption):
-    """Keeps what another store keeps, with its payloads encrypted; a scheduler that is given `keys` makes one by itself.
+    """Keeps what another store keeps, with its payloads encrypted.
+
+    A scheduler that is given `keys` makes one by itself.
 
     It passes on no facet of the store within, which would show payloads as they are kept, or take them in the clear.
     """
@@ -49,7 +53,10 @@ class EncryptedStore(WrappedStore, Reencryption):
         return with_changes(exchange, tasks=tasks, refused=self._refused(outcomes, exchange.refused))
 
     async def create(self, now: datetime, tasks: Sequence[Task], *, if_exists: IfExists = "error") -> list[str]:
-        """Write new tasks; to replace some, those that exist are read before, because an equal payload is to stay as it is stored."""
+        """Write new tasks.
+
+        With `replace`, those that exist are read before: an equal payload stays as it is stored.
+        """
         sealed = [await self._replacing(task) for task in tasks] if if_exists == "replace" else list(map(self._sealed, tasks))
         return await self._store.create(now, sealed, if_exists=if_exists)
 
@@ -85,7 +92,10 @@ class EncryptedStore(WrappedStore, Reencryption):
             query = with_changes(query, after=page.next)
 
     async def _is_reencrypted(self, now: datetime, task: Task) -> bool:
-        """Tell whether there was anything to write; made anew on the newest version when somebody was faster, who may have left it."""
+        """Encrypt one task anew; tell whether there was anything to write.
+
+        When somebody was faster, the newest version is tried.
+        """
         for left in reversed(range(_TRIES)):
             sealed = self._sealed(task)
             if sealed.payload == _as_stored(task).payload:
@@ -114,7 +124,10 @@ class EncryptedStore(WrappedStore, Reencryption):
         return with_changes(task, payload=self._keys.open(task.payload, self._address(task)))
 
     def _sealed(self, task: Task) -> Task:
-        """Encrypt, but leave what was stored before and is too large for an envelope: its run must end, and people may pause it."""
+        """Encrypt, but leave what was stored before and is too large for an envelope.
+
+        Its run must end, and people may pause it.
+        """
         payload, address = task.payload, self._address(task)
         try:
             return with_changes(task, payload=self._keys.seal(payload, address))
@@ -139,7 +152,10 @@ class EncryptedStore(WrappedStore, Reencryption):
         ]
 
     async def _replacing(self, new: Task) -> Task:
-        """Encrypt, but leave an equal payload as the store has it, also under an older key: an equal definition is no write."""
+        """Encrypt, but leave an equal payload as the store has it, also under an older key.
+
+        An equal definition is no write.
+        """
         try:
             row = await self.get(new.slug)
         except JobNotFound:

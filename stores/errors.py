@@ -94,7 +94,10 @@ class StoreClosed(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The store did not answer, or not in time; what was asked may have happened. The driver's error is the cause."""
+    """The store did not answer, or not in time; what was asked may have happened.
+
+    The driver's error is the cause.
+    """
 
     retryable = True
 

@@ -9,7 +9,7 @@ from duly.stores.records import Run
 
 
 def matches_task(query: TaskQuery, task: Task) -> bool:
-    """Tell whether `task` fulfils every condition of `query`, its place in the paging aside."""
+    """Tell whether `task` fulfils every condition of `query`, but `limit` and `after`."""
     return (
         (query.kinds is None or task.kind in query.kinds)
         and (query.states is None or task.state in query.states)
@@ -22,7 +22,7 @@ def matches_task(query: TaskQuery, task: Task) -> bool:
 
 
 def matches_run(query: RunQuery, run: Run) -> bool:
-    """Tell whether `run` fulfils every condition of `query`, its place in the paging aside."""
+    """Tell whether `run` fulfils every condition of `query`, but `limit` and `after`."""
     return (
         (query.slug is None or run.slug == query.slug)
         and run.slug.startswith(query.prefix)

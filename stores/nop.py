@@ -1,4 +1,7 @@
-"""A store that discards: for programs whose scheduling is turned off. It keeps no promise of a store but the shapes of its answers."""
+"""A store that discards, for programs whose scheduling is turned off.
+
+It keeps no promise of a store but the shapes of its answers.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +18,10 @@ from duly.stores.records import Exchange, Extended, Held, IfExists, LockRequest,
 
 
 class NopStore(BaseStore):
-    """Says of every new task that it was written, forgets it, and has nothing to show; open or not, in any event loop."""
+    """Says of every new task that it was written, forgets it, and has nothing to show.
+
+    It may be used open or not, and in any event loop.
+    """
 
     def __init__(self, *, namespace: str = "default") -> None:
         """Be empty, and stay so."""

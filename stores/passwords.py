@@ -9,5 +9,8 @@ _IN_QUERY = re.compile(r"([?&](?:password|sslpassword|passfile)=)[^&#]*", re.IGN
 
 
 def hide_password(url: str) -> str:
-    """Return `url` fit for messages and logs: with `***` wherever a password stands, and rather more than less."""
+    """Return `url` fit for messages and logs.
+
+    `***` stands wherever a password may be: rather too often than too rarely.
+    """
     return _IN_QUERY.sub(r"\1***", _IN_AUTHORITY.sub(r"\1:***@", url))

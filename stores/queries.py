@@ -1,4 +1,7 @@
-"""What may be asked of a store, and how its answer comes: every condition is checked when the query is built, not in the store."""
+"""Queries, and the pages of their answers.
+
+Every condition is checked when the query is built, not in the store.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -45,7 +48,10 @@ def _names(_: object, attribute: "Attribute[Any]", value: object) -> None:
 
 
 def _not_before(start: str) -> Validator:
-    """Accept None, or an instant that is not earlier than the attribute `start`, which stands before it in its class."""
+    """Accept None, or an instant that is not earlier than the attribute `start`.
+
+    That attribute stands before this one in its class.
+    """
 
     def check(query: object, attribute: "Attribute[Any]", value: datetime | None) -> None:
         since = getattr(query, start)
@@ -119,7 +125,7 @@ class Page(Generic[T]):
 
 
 def run_cursor(run: Run) -> str:
-    """Return the place of `run` in the order of the history, as `RunQuery.after` takes it."""
+    """Return where `run` stands in the order of the history, as `RunQuery.after` takes it."""
     return f"{run.finished_at.isoformat()} {run.id}"
 
 

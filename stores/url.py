@@ -45,7 +45,9 @@ _BUILT_IN: Mapping[str, tuple[str, str, str]] = {
 
 
 def open_store(url: str, *, namespace: str = "default") -> JobStore:
-    """Return the store that `url` names, bound to `namespace`, not yet open: a scheduler, or `async with`, opens it.
+    """Return the store that `url` names, bound to `namespace`, not yet open.
+
+    A scheduler, or `async with`, opens it.
 
     Raises:
         InvalidStoreURL: the scheme is unknown, or the rest does not fit it.

@@ -1,4 +1,7 @@
-"""A store around another one: forwards every call, so that a wrapper writes only what it does differently."""
+"""A store around another one: the base class of wrappers.
+
+It forwards every call, so that a wrapper writes only what it does differently.
+"""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -48,7 +51,10 @@ class WrappedStore(BaseStore):
         return await self._store.now()
 
     def facet(self, kind: Callable[..., P]) -> P | None:
-        """Return this wrapper if it has the facet itself; that of the store within, if `facets` names it; else None."""
+        """Return the facet of this wrapper, else one of the store within that `facets` names.
+
+        None: there is neither.
+        """
         own = super().facet(kind)
         return self._store.facet(kind) if own is None and kind in self.facets else own
 

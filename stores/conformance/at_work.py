@@ -1,4 +1,7 @@
-"""What nodes do in one namespace: nothing of another is locked, extended, written, waited for or heard, though all names are the same."""
+"""What nodes do in one namespace touches no other.
+
+Nothing of another is locked, extended, written, waited for or heard, though all names are the same.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -176,7 +179,10 @@ class TenantsAtWork:
         assert await other_tenant.next_run(["work"]) == NOON + SECOND
 
     async def test_slots_that_another_tenant_holds_are_free(self, store: JobStore, other_tenant: JobStore) -> None:
-        """A limit is one tenant's: a kind of the same name has another, though the nodes have the same names too."""
+        """A limit is one tenant's own.
+
+        A kind of the same name has another limit there, though the nodes have the same names, too.
+        """
         assert await store.slots(NOON, "n", "work", 2, 2, LEASE) == 2
 
         assert await other_tenant.slots(NOON, "m", "work", 2, 2, LEASE) == 2
@@ -193,7 +199,10 @@ class TenantsAtWork:
         assert await store.slots(NOON, "m", "work", 2, 2, LEASE) == 0
 
     async def test_another_tenants_writes_ring_no_bell(self, store: JobStore, other_tenant: JobStore) -> None:
-        """Creation, edit and spawning are heard by their own tenant, and by then have not been heard by the other."""
+        """Creation, edit and spawning are heard by their own tenant.
+
+        By then the other one has heard nothing.
+        """
         async with store.listen() as rings, other_tenant.listen() as their_rings:
             ring, theirs = asyncio.ensure_future(anext(rings)), asyncio.ensure_future(anext(their_rings))
             await asyncio.sleep(0)

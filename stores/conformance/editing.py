@@ -135,7 +135,10 @@ class Editing:
         assert (over.request, over.due_at, over.paused) == (Request.NONE, None, True)
 
     async def test_owed_fires_outlive_every_write_that_does_not_settle_them(self, store: JobStore) -> None:
-        """Lock, heartbeat, edit, a lost lease, hand back, retry, interruption, failure and restart; the next advance says anew."""
+        """Lock, heartbeat, edit, a lost lease, hand back, retry, interruption, failure and restart.
+
+        The next advance says anew.
+        """
         owed = (NOON, NOON + TICK)
         await store.create(NOON, [a_schedule("s")])
         held = await store.update(NOON, evolve(await lock_one(store), owed=owed))

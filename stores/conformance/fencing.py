@@ -175,7 +175,10 @@ class Fencing:
         assert (kept.attempt, kept.first_run_at, kept.due_at, kept.version) == (0, None, NOON + SECOND, 3)
 
     async def test_a_repeated_request_returns_what_it_locked(self, store: JobStore) -> None:
-        """The answer to the first call may have been lost: nothing more is locked, and nothing is locked twice."""
+        """The answer to the first call may have been lost.
+
+        Nothing more is locked, and nothing is locked twice.
+        """
         await store.create(NOON, [a_task(f"t{number}") for number in range(5)])
         asked = request({"work": 3})
         first = await store.lock(NOON, asked)

@@ -1,4 +1,7 @@
-"""A slug is a dedupe key: taken while its task is under way, and free as soon as that has ended; a task that was set aside gives way."""
+"""A slug is a dedupe key: taken while its task is under way, and free as soon as that has ended.
+
+A task that was set aside gives way.
+"""
 
 import pytest
 from attrs import evolve
@@ -16,7 +19,10 @@ class GivingWay:
 
     @pytest.mark.parametrize("if_exists", ["error", "keep"])
     async def test_a_task_that_was_set_aside_gives_way_to_a_new_one(self, store: JobStore, if_exists: IfExists) -> None:
-        """Nothing of it is left in the new one but the count of its versions; what it did stays in the history."""
+        """Nothing of it is left in the new one but the count of its versions.
+
+        What it did stays in the history.
+        """
         failed = await _set_aside(store, a_schedule("work/42", payload=b"old", metadata={"k": "v"}))
         new = a_task("work/42", payload=b"new", run_at=LATER + SECOND)
 
@@ -38,7 +44,10 @@ class GivingWay:
         assert await store.get_slugs() == []
 
     async def test_a_task_that_replaces_one_set_aside_leaves_it_aside(self, store: JobStore) -> None:
-        """A service that declares its tasks at every start restarts none: `replace` changes the definition and nothing else."""
+        """A service that declares its tasks at every start restarts none.
+
+        `replace` changes the definition and nothing else.
+        """
         await _set_aside(store, a_task("work/42", payload=b"old"))
 
         assert await store.create(LATER, [a_task("work/42", payload=b"new")], if_exists="replace") == ["work/42"]

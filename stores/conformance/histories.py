@@ -101,7 +101,10 @@ class Histories:
             assert await walk(store.runs, query) == [run for run in everything if matches_run(query, run)], query
 
     async def test_runs_are_found_by_the_beginning_of_their_slugs_and_by_their_node(self, store: JobStore) -> None:
-        """As those are that a schedule started beside each other; no sign in the prefix is a wildcard, and `A` follows `@`."""
+        """As those are that a schedule started beside each other.
+
+        No sign in the prefix is a wildcard, and `A` follows `@`.
+        """
         slugs = ("s", "s@2024-06-01T12:00:00+00:00", "s@2024-06-01T12:01:00+00:00", "sA", "s%", "sx")
         await store.create(NOON, [a_task(slug) for slug in slugs])
         for node in ("a", "b"):

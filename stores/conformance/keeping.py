@@ -83,7 +83,10 @@ class Keeping:
         assert (kept.result, kept.last_error, kept.metadata) == (r"nul \x00 lone \ud800 end", "日本", {"ключ": "значение\n"})
 
     async def test_a_declaration_and_who_set_the_fire_time_come_back(self, store: JobStore) -> None:
-        """As they were given; after an edit; and as an outcome leaves them, which waits for the trigger's next fire."""
+        """They come back as they were given, after an edit, and as an outcome leaves them.
+
+        The outcome waits for the trigger's next fire, which sets `run_at`.
+        """
         await store.create(NOON, [a_schedule(declared="3f", needs=RECORD_VERSION, run_at_from=RunAtSource.CALLER)])
         held = await lock_one(store)
         assert (held.declared, held.needs, held.run_at_from) == ("3f", RECORD_VERSION, RunAtSource.CALLER)
@@ -121,7 +124,10 @@ class Keeping:
         assert (await store.get("schedule")).instance is None
 
     async def test_since_when_a_task_is_idle_is_kept_until_its_fire_ends(self, store: JobStore) -> None:
-        """From the end of the lease that was lost, or of the run that was cut short; through another lock, an edit and a hand-back."""
+        """It is the end of the lease that was lost, or of the run that was cut short.
+
+        Another lock, an edit and a hand-back keep it.
+        """
         await store.create(NOON, [a_schedule()])
         first = await lock_one(store)
         taken = await lock_one(store, node="b", now=NOON + LEASE + SECOND)
@@ -152,7 +158,10 @@ class Keeping:
         assert await store.get_slugs(prefix="a", after="a") == ["a!", "aa"]
 
     async def test_a_prefix_is_no_pattern(self, store: JobStore) -> None:
-        """Signs that a query language might read as wildcards stand for themselves; and a backtick follows an underscore."""
+        """Signs that a query language might read as wildcards stand for themselves.
+
+        And a backtick follows an underscore.
+        """
         await store.create(NOON, [a_task("50%off"), a_task("50 off"), a_task("a_b"), a_task("axb"), a_task("a`")])
 
         assert await store.get_slugs(prefix="50%") == ["50%off"]

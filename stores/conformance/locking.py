@@ -92,7 +92,10 @@ class Locking:
         assert (await store.get("theirs")).version == 1
 
     async def test_a_task_that_needs_a_newer_node_is_passed_over(self, store: JobStore) -> None:
-        """However many there are and however long they are due; people see and edit it, and its kind's other tasks run."""
+        """However many there are and however long they are due.
+
+        People see and edit it, and its kind's other tasks run.
+        """
         newer = [a_task(f"newer{number}", run_at=NOON - SECOND, needs=RECORD_VERSION + 1) for number in range(20)]
         await store.create(NOON, [*newer, a_task("known")])
 

@@ -1,4 +1,7 @@
-"""Tasks and runs of many shapes, and queries about them, drawn at random from a seed: what search is tried on."""
+"""Tasks and runs of many shapes, and queries about them, drawn at random from a seed.
+
+Search is tried on them.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta

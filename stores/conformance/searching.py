@@ -65,7 +65,10 @@ class Searching:
         assert (await store.search(TaskQuery(limit=2))).next is None
 
     async def test_slugs_are_searched_by_a_text_that_they_contain(self, store: JobStore) -> None:
-        """By case, wherever it stands, and as it stands: no sign in it is a wildcard. Or the store says that it cannot."""
+        """By case, wherever it stands, and as it stands: no sign in it is a wildcard.
+
+        Or the store says that it cannot.
+        """
         await store.create(NOON, [a_task(slug) for slug in ("a%b", "a_b", "axb", "AxB", "mañana", "x\\y", "50 %")])
         if not self.supports_substring_search:
             for ask in (store.search, store.count):

@@ -39,7 +39,7 @@ class Sharing:
             held = await lock_one(sibling)
         assert await store.get("task") == held
 
-    async def test_places_are_never_given_out_twice(self, store: JobStore) -> None:
+    async def test_slots_are_never_given_out_twice(self, store: JobStore) -> None:
         """All nodes together hold at most the total; what one gives back, another gets."""
         assert await store.slots(NOON, "a", "work", 2, 3, LEASE) == 2
         assert await store.slots(NOON, "b", "work", 2, 3, LEASE) == 1
@@ -48,13 +48,13 @@ class Sharing:
         assert await store.slots(NOON, "b", "work", 2, 3, LEASE) == 2
         assert await store.slots(NOON, "a", "other", 3, 3, LEASE) == 3
 
-    async def test_places_of_a_node_that_died_are_free_when_their_lease_ends(self, store: JobStore) -> None:
+    async def test_slots_of_a_node_that_died_are_free_when_their_lease_ends(self, store: JobStore) -> None:
         """And not before."""
         assert await store.slots(NOON, "a", "work", 3, 3, LEASE) == 3
         assert await store.slots(NOON + LEASE - SECOND, "b", "work", 1, 3, LEASE) == 0
         assert await store.slots(NOON + LEASE, "b", "work", 1, 3, LEASE) == 1
 
-    async def test_eight_nodes_at_once_share_the_places(self, store: JobStore) -> None:
+    async def test_eight_nodes_at_once_share_the_slots(self, store: JobStore) -> None:
         """No race gives out more than there are."""
         granted = await asyncio.gather(*(store.slots(NOON, f"n{number}", "work", 1, 3, LEASE) for number in range(8)))
 
@@ -124,7 +124,10 @@ class Sharing:
             assert await sibling.get_slugs() == []
 
     async def test_a_node_that_lives_in_the_future_locks_nothing(self, store: JobStore) -> None:
-        """A `now` far ahead of the store's own clock is refused, and nothing is written; a store without a clock takes any."""
+        """A `now` far ahead of the store's own clock is refused, and nothing is written.
+
+        A store without a clock takes any.
+        """
         own = await store.now()
         if own is None:
             assert (await store.exchange(NOON, [], request())).store_now is None

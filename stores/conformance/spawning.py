@@ -65,7 +65,10 @@ class Spawning:
         assert [run.status for run in (await store.runs(RunQuery())).items] == [RunStatus.LOST]
 
     async def test_a_step_and_what_it_spawns_are_one_write(self, store: JobStore) -> None:
-        """A workflow's: the state for the next step, its time, the record of this one, and a child of another kind."""
+        """A workflow's step is written whole.
+
+        The state for the next step, its time, the record of this one, and a child of another kind.
+        """
         await store.create(NOON, [a_task("w", payload=b"1")])
         outcome = advanced(evolve(await lock_one(store), payload=b"2"), run_at=NOON + 9 * SECOND)
 

@@ -1,4 +1,7 @@
-"""What people and programs ask of one namespace: nothing of another is seen, counted, changed or deleted, whatever it is called."""
+"""What people and programs ask of one namespace touches no other.
+
+Nothing of another is seen, counted, changed or deleted, whatever it is called.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -76,7 +79,10 @@ _QUERIES = (
 
 
 class Tenants:
-    """Tasks of two namespaces with the same slugs; `tenant_records` is about history and nodes, `at_work` about what nodes do."""
+    """Tasks of two namespaces with the same slugs.
+
+    `tenant_records` is about history and nodes, `at_work` about what nodes do.
+    """
 
     async def test_a_store_says_its_own_namespace(self, store: JobStore, other_tenant: JobStore) -> None:
         """And its tasks say it too."""

@@ -1,4 +1,7 @@
-"""What the suite is written with: an instant to start from, and short ways to make tasks, requests and outcomes."""
+"""What the tests of the suite share.
+
+An instant to start from, and short ways to make tasks, requests and outcomes.
+"""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,7 @@
-"""The store's clock, as its answers tell it: each carries the server's time, so that following it costs nothing."""
+"""The store's clock, as its answers tell it.
+
+Each carries the server's time, so that following it costs nothing.
+"""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -32,9 +35,12 @@ class ServerClock:
 
     @property
     def mark(self) -> int:
-        """A place in the sequence of answers, for `since`."""
+        """How many answers were heard so far, for `since`."""
         return self._count
 
     def since(self, mark: int) -> datetime | None:
-        """Return the newest server time if any answer came after `mark`; a time that was heard before is none of this call's."""
+        """Return the newest server time if any answer came after `mark`.
+
+        A time that was heard before is none of this call's.
+        """
         return self._newest if self._count > mark else None

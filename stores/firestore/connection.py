@@ -148,7 +148,10 @@ class Connection:
     # -- reads
 
     async def rows(self, references: list[AsyncDocumentReference]) -> list[Row | None]:
-        """Return the documents in the order of `references`; None for one that is not there. Each is a billed read."""
+        """Return the documents in the order of `references`; None for one that is not there.
+
+        Each is a billed read.
+        """
 
         async def ask() -> dict[str, Row | None]:
             found: dict[str, Row | None] = {}
@@ -183,7 +186,10 @@ class Connection:
         return await self._read(ask)
 
     async def count(self, query: AsyncQuery) -> int:
-        """Return how many documents the query finds, counted by the server: a billed read for every thousand begun, at least one."""
+        """Return how many documents the query finds, counted by the server.
+
+        Billed is a read for every thousand begun, at least one.
+        """
         parent, _ = query._parent._parent_info()  # noqa: SLF001 - as in `query`
         counting: Any = AsyncAggregationQuery(query)
         request = {"parent": parent, "structured_aggregation_query": counting.count(alias="found")._to_protobuf()}  # noqa: SLF001
@@ -211,7 +217,9 @@ class Connection:
 
 
 async def connect(target: Target) -> Connection:
-    """Return an open line. Credentials are Google's Application Default Credentials; the emulator needs none.
+    """Return an open line. Credentials are Google's Application Default Credentials.
+
+    The emulator needs none.
 
     Raises:
         StoreError: there are no credentials.
@@ -228,7 +236,7 @@ async def connect(target: Target) -> Connection:
         channel = FirestoreGrpcAsyncIOTransport.create_channel(host, credentials=credentials, options=_CHANNEL_OPTIONS)
     client = AsyncClient(project=target.project, database=target.database, credentials=credentials)
     api = FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(host=host, channel=channel))
-    client._firestore_api_internal = api  # noqa: SLF001 - the one place where the library takes a channel of ours
+    client._firestore_api_internal = api  # noqa: SLF001 - the one attribute by which the library takes a channel of ours
     return Connection(target, client, api)
 
 
@@ -243,5 +251,8 @@ def _credentials() -> Any:  # noqa: ANN401 - the library does not type it
 
 @functools.cache
 def _warn_of_emulator(host: str) -> None:
-    """Say it once in a process: a variable forgotten in production would keep tasks in an emulator's memory."""
+    """Warn once in a process.
+
+    A variable forgotten in production would keep tasks in an emulator's memory.
+    """
     _logger.warning("%s is set: tasks are kept in the emulator at %s", EMULATOR_VARIABLE, host)

@@ -1,4 +1,4 @@
-"""New tasks, one or thousands: what `create` does with each of its three answers to a slug that exists.
+"""Creates one task or thousands, with each of the three answers to a slug that exists.
 
 `error` is all or nothing. What fits into `ATOMIC_BYTES` is one commit, which Firestore writes whole or not at all,
 whoever else is writing. A larger call is looked up first, and written in several commits; when one of these meets a slug
@@ -49,7 +49,10 @@ class Creator:
         return [task.slug for task in tasks if task.slug in written]
 
     async def _insert(self, now: datetime, tasks: Sequence[Task], *, keep: bool) -> set[str]:
-        """Create what is not there, in one commit, and return its slugs; without `keep`, refuse when any is there."""
+        """Create what is not there, in one commit, and return its slugs.
+
+        Without `keep`, refuse when any is there.
+        """
         pending, former = list(tasks), dict[str, Task]()
         for _ in range(ATTEMPTS):
             if not pending or await self._is_written(now, pending, former):
@@ -86,7 +89,10 @@ class Creator:
             del self._unsure[oldest]
 
     def _is_ours(self, task: Task, now: datetime) -> bool:
-        """Tell whether a task that is there is what an attempt of this call left: written at its very `now`, with its answer lost."""
+        """Tell whether a task that is there is what an attempt of this call left.
+
+        It was written at the call's very `now`, and its answer was lost.
+        """
         return (task.slug, now) in self._unsure and now in {task.created_at, task.updated_at}
 
     # -- error

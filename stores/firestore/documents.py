@@ -53,7 +53,9 @@ _FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f]")
 
 
 def document_id(name: str) -> str:
-    """Return the id of the document for `name`; unlike names have unlike ids, and most names are their own.
+    """Return the id of the document for `name`.
+
+    Unlike names have unlike ids, and most names are their own.
 
     A slash, `.`, `..` and `__x__` are what Firestore forbids; these, control characters and the percent sign itself
     are percent-encoded. 255 characters never take more than 1,020 of the 1,500 bytes that an id may have: what is
@@ -127,7 +129,10 @@ def load_node(fields: Fields) -> Node:
 
 
 def changed(old: Fields, new: Fields) -> dict[str, Any]:
-    """Return the task fields of `new` that `old` has not, or has otherwise: so that a lock does not send the payload again."""
+    """Return the task fields of `new` that `old` has not, or has otherwise.
+
+    A lock need not send the payload again.
+    """
     return {name: value for name, value in new.items() if name not in old or old[name] != value}
 
 

@@ -28,11 +28,17 @@ def is_too_large(error: BaseException) -> bool:
 
 
 class Raced(Exception):
-    """Nothing was written: a document is not as it was expected to be. Read it again. Does not leave this package."""
+    """Nothing was written: a document is not as it was expected to be. Read it again.
+
+    Does not leave this package.
+    """
 
 
 class Blocked(Raced):
-    """Nothing was written: somebody's transaction holds a document, and went on holding it. Does not leave this package."""
+    """Nothing was written: somebody's transaction holds a document, and went on holding it.
+
+    Does not leave this package.
+    """
 
 
 class Unsure(Exception):
@@ -41,7 +47,10 @@ class Unsure(Exception):
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
-    """Raise Google's errors as `StoreUnavailable`, where trying again may help, or as `StoreError`; `where` names the database."""
+    """Raise Google's errors as `StoreUnavailable`, where trying again may help, or as `StoreError`.
+
+    `where` names the database.
+    """
     try:
         yield
     except asyncio.CancelledError as error:

@@ -1,4 +1,4 @@
-"""What the holder of a lease writes: heartbeats and outcomes, each fenced by itself and written side by side."""
+"""Heartbeats and outcomes: each is fenced by itself, and they are written side by side."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,10 +11,11 @@ from duly.stores.firestore.documents import Row, dump_run
 from duly.stores.firestore.tenant import Contended, Settled, Tenant, Write, side_by_side
 from duly.stores.records import Held, Kept, Outcome, Refused, RunStatus
 from duly.stores.rules import transitions
+from duly.stores.rules.refusals import judge
 
 
 def known_row(task: Task) -> Row | None:
-    """Return the row as the holder of `task` knows it, if that is still the row on which the task was decided.
+    """Return the row as the holder of `task` knows it; None if the task was decided on another one.
 
     A task carries the document it was read from as its etag. Whatever was changed in the task since, lease and version
     tell which document they go with: every write but a heartbeat has a version of its own.
@@ -26,7 +27,10 @@ def known_row(task: Task) -> Row | None:
 
 
 async def extend(tenant: Tenant, held: Sequence[Held], until: datetime) -> tuple[list[Kept], list[Held], list[Held]]:
-    """Move the end of each lease to `until`; return what was kept, lost, and too contended. One write each."""
+    """Move the end of each lease to `until`; return what was kept, lost, and too contended.
+
+    One write each.
+    """
     answers = await side_by_side(_extend(tenant, each, until) for each in held)
     kept = [answer for answer in answers if isinstance(answer, Kept)]
     lost = [each for each, answer in zip(held, answers, strict=True) if answer == "lost"]
@@ -83,7 +87,7 @@ class _Writing:
         if row is not None and row is self._known:
             return self._written(row, self._outcome.spawn, {})
         task = None if row is None else self._tenant.load(row)
-        verdict = transitions.judge(task, self._outcome, recorded=await self._is_recorded(task))
+        verdict = judge(task, self._outcome, recorded=await self._is_recorded(task))
         if verdict is None and row is not None:
             there = await self._there(self._outcome.spawn)
             return self._written(row, [each for each in self._outcome.spawn if _is_free(each.slug, there)], there)
@@ -100,7 +104,10 @@ class _Writing:
         return run is not None and run.fields.get("status") != RunStatus.LOST
 
     async def _there(self, spawn: Sequence[Task]) -> Mapping[str, Task]:
-        """Look up what exists: its slug made the batch fail, and it is to be kept, or gives way. The task itself is `_fill`'s."""
+        """Look up what exists: its slug made the batch fail, and it is to be kept, or gives way.
+
+        The task itself is `_fill`'s.
+        """
         others = [task.slug for task in spawn if task.slug != self._outcome.task.slug]
         return await self._tenant.find(others) if others else {}
 

@@ -127,7 +127,10 @@ class _Watch:
                 self.stands.set_result(None)
 
     def _compare(self, document: Document) -> None:
-        """Ring if this is a newer edit: a lock of the newest task is told too, and the emulator repeats itself."""
+        """Ring if this is a newer edit.
+
+        A lock of the newest task is told too, and the emulator repeats itself.
+        """
         edit = (utc(document.fields[EDITED_AT].timestamp_value), document.name)
         is_newer = self._newest is None or (edit != self._newest and edit[0] >= self._newest[0])
         if is_newer:

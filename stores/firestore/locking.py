@@ -1,4 +1,6 @@
-"""Due tasks are found by queries and locked by one conditional write each; no transaction, and so nobody waits.
+"""Finds due tasks by queries, and locks each by one conditional write.
+
+There is no transaction, so that nobody waits.
 
 Nodes that ask at the same moment find the same tasks, and each task goes to the one whose write comes first. A node
 that lost most of its races should come again after a small random pause; that pause is the caller's.
@@ -87,7 +89,10 @@ class Locker:
     # -- what is due
 
     async def _find(self, room: dict[str, int], now: datetime) -> Due:
-        """Query in due order; kinds that are full are left out of the next query, which goes on where the last one ended."""
+        """Query in due order.
+
+        Kinds that are full are left out of the next query, which goes on where the last one ended.
+        """
         tasks: list[Task] = []
         after: Row | None = None
         more = False
@@ -117,7 +122,10 @@ class Locker:
         return min((utc(found.row.fields["due_at"]) for page in pages for found in page), default=None)
 
     def _readable(self, row: Row) -> Task | None:
-        """Leave out what this version cannot read: a newer node can, and one odd document must not stop the others."""
+        """Leave out what this version cannot read.
+
+        A newer node can, and one odd document must not stop the others.
+        """
         try:
             return self._tenant.load(row)
         except StoreError as error:
@@ -158,13 +166,19 @@ class Locker:
             self._tried.popitem(last=False)
 
     async def _locked_before(self, tries: Mapping[str, str]) -> list[Task]:
-        """Return those of the tasks that are held under the lease that was tried on them; a billed read for each."""
+        """Return those of the tasks that are held under the lease that was tried on them.
+
+        A billed read for each.
+        """
         found = await self._tenant.find(tries)
         return [task for slug, lease_id in tries.items() if (task := found.get(slug)) is not None and task.lease_id == lease_id]
 
 
 def _by_kind(found: Iterable[Due], rooms: Iterable[str]) -> list[Task]:
-    """Return what was found in the order in which its kinds were asked for; of each kind it stays in due order."""
+    """Return what was found in the order in which its kinds were asked for.
+
+    Of each kind it stays in due order.
+    """
     order = {kind: number for number, kind in enumerate(rooms)}
     return sorted(chain.from_iterable(due.tasks for due in found), key=lambda task: order[task.kind])
 

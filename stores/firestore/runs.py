@@ -15,7 +15,10 @@ from duly.stores.records import Run
 
 
 async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
-    """Return the runs that match, newest first. The prefix of the slug is compared here: what is in order of time is in no other."""
+    """Return the runs that match, newest first.
+
+    The prefix of the slug is compared here: what is in order of time is in no other.
+    """
     if () in {query.kinds, query.statuses}:
         return Page([], None)
     asked = _asked_runs(tenant, query)
@@ -50,7 +53,10 @@ def _below(tenant: Tenant, query: AsyncQuery, after: str | None) -> AsyncQuery:
 
 
 async def prune(tenant: Tenant, before: datetime | None, keep: int | None, limit: int) -> int:
-    """Delete old runs: by age one read and one delete for each; by count one read for every run that there is."""
+    """Delete old runs.
+
+    By age it costs one read and one delete for each; by count one read for every run that there is.
+    """
     doomed: list[str] = []
     if before is not None:
         query = tenant.runs.where(filter=FieldFilter("finished_at", "<", before)).order_by("finished_at").select([]).limit(limit)
@@ -62,7 +68,10 @@ async def prune(tenant: Tenant, before: datetime | None, keep: int | None, limit
 
 
 async def _beyond(tenant: Tenant, keep: int, limit: int, doomed: set[str]) -> list[str]:
-    """Return up to `limit` runs that are older than the `keep` newest of their task, task by task; Firestore cannot rank."""
+    """Return up to `limit` runs that are older than the `keep` newest of their task, task by task.
+
+    Firestore cannot rank.
+    """
     found: list[str] = []
     query = tenant.runs.order_by("slug").order_by("finished_at", direction="DESCENDING").order_by("__name__", direction="DESCENDING")
     query = query.select(["slug", "finished_at"]).limit(BATCH)

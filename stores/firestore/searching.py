@@ -1,4 +1,7 @@
-"""What searches for tasks and for runs share: conditions are asked of the server as far as an index goes, the rest is compared here."""
+"""What the searches for tasks and for runs share.
+
+The server is asked the conditions for which there is an index; the rest is compared here.
+"""
 
 from collections.abc import Sequence
 from typing import Self

@@ -1,4 +1,7 @@
-"""Tasks in Firestore, for nodes on any number of machines; `docs/firestore.md` says what it costs and what it cannot do."""
+"""The store in Firestore, for nodes on any number of machines.
+
+`docs/firestore.md` says what it costs and what it cannot do.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -29,7 +32,7 @@ from duly.stores.records import (
     Outcome,
     Run,
 )
-from duly.stores.rules.transitions import taken_over
+from duly.stores.rules.refusals import taken_over
 
 SKEW_LIMIT = timedelta(seconds=5)
 """How far a caller's `now` may be ahead of the server's clock."""
@@ -45,7 +48,9 @@ class _Opened:
 
 
 class FirestoreStore(BaseStore):
-    """A store in a Firestore database (native mode), or in Google's emulator where `FIRESTORE_EMULATOR_HOST` names one.
+    """A store in a Firestore database (native mode).
+
+    Where `FIRESTORE_EMULATOR_HOST` names Google's emulator, it is there.
 
     Every change of a task is one conditional write, and there are no transactions. Each object has a client and a
     connection of its own, made in the event loop in which it is opened. Do not carry an open one across a fork.
@@ -142,7 +147,10 @@ class FirestoreStore(BaseStore):
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
-        """Yield after every write by anybody that may make something due sooner; never, if the store was made without `listening`."""
+        """Yield after every write by anybody that may make something due sooner.
+
+        Yields nothing if the store was made without `listening`.
+        """
         tenant = self._open.tenant
         if self._listening:
             async with listener.listen(tenant) as rings:
@@ -178,7 +186,10 @@ class FirestoreStore(BaseStore):
         return await kept_tasks.search(self._open.tenant, query)
 
     async def count(self, query: TaskQuery) -> int:
-        """Return how many tasks match: counted by the server, or, by metadata or due range, a read for each that may match."""
+        """Return how many tasks match.
+
+        The server counts; by metadata or due range it costs a read for each task that may match.
+        """
         return await kept_tasks.count(self._open.tenant, query)
 
     async def update(self, now: datetime, task: Task) -> Task:

@@ -1,4 +1,4 @@
-"""What people and programs do with tasks that are there: find them, edit the version they read, and delete them."""
+"""Finds, edits and deletes tasks: what people and programs do with those that exist."""
 
 from datetime import datetime
 
@@ -21,7 +21,10 @@ _COMPARED = tuple(name for name in TASK_FIELDS if name not in {"payload", "resul
 
 
 async def update(tenant: Tenant, now: datetime, task: Task) -> Task:
-    """Write an edit of the version in `task`: one read and one write, more only when a heartbeat comes in between."""
+    """Write an edit of the version in `task`.
+
+    It costs one read and one write, and more only when a heartbeat comes in between.
+    """
 
     async def decide(row: Row | None, _unsure: bool) -> Settled[Task] | Write[Task]:  # noqa: FBT001 - a Decide
         if row is None:
@@ -38,7 +41,10 @@ async def update(tenant: Tenant, now: datetime, task: Task) -> Task:
 
 
 def _is_written(there: Task, task: Task, now: datetime) -> bool:
-    """Tell whether this very edit was written before, its answer lost: made again on what is there, it changes nothing."""
+    """Tell whether this very edit was written before, its answer lost.
+
+    Made again on what is there, it changes nothing.
+    """
     if (there.version, there.updated_at) != (task.version + 1, now):
         return False
     return transitions.edit(evolve(there, version=task.version), task, now=now) == there
@@ -65,7 +71,10 @@ async def delete(tenant: Tenant, slug: str, version: int | None) -> None:
 
 
 async def clear(tenant: Tenant) -> int:
-    """Delete every task, a batch at a time: one read and one delete for each. What is created meanwhile goes too, or stays."""
+    """Delete every task, a batch at a time: one read and one delete for each.
+
+    What is created meanwhile goes too, or stays.
+    """
     seen: set[str] = set()
     while found := await tenant.connection.query(tenant.tasks.select([]).limit(BATCH)):
         seen.update(each.id for each in found)
@@ -91,7 +100,9 @@ def _in_slug_order(query: AsyncQuery, prefix: str, after: str | None) -> AsyncQu
 
 
 async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
-    """Return the tasks that match, in slug order. Kinds, states and pause are asked of the server; metadata and due range are not.
+    """Return the tasks that match, in slug order.
+
+    Kinds, states and pause are asked of the server; metadata and due range are not.
 
     Raises:
         Unsupported: by a text that slugs contain.
@@ -117,7 +128,9 @@ async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
 
 
 async def count(tenant: Tenant, query: TaskQuery) -> int:
-    """Return how many tasks match. The server counts if it can be asked every condition; else all that may match are read, to the end.
+    """Return how many tasks match.
+
+    The server counts if it can be asked every condition; else all that may match are read, to the end.
 
     Raises:
         Unsupported: by a text that slugs contain.

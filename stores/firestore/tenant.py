@@ -49,7 +49,10 @@ class Settled(Generic[T]):
 
 @frozen
 class Write(Generic[T]):
-    """What is to be written if the document is still as it was read, and the answer once it was, given its update time."""
+    """What is to be written if the document is still as it was read.
+
+    The answer is made once it was written, from its update time.
+    """
 
     fill: Callable[[AsyncWriteBatch], None]
     answer: Callable[[datetime], T]
@@ -66,7 +69,10 @@ class Contended(Exception):
 
 
 async def side_by_side(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """Await all the calls at once, and raise the first error only when every one has ended: none is left half done."""
+    """Await all the calls at once, and raise the first error only when every one has ended.
+
+    None is left half done.
+    """
     answers = await asyncio.gather(*calls, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
@@ -154,7 +160,10 @@ class Tenant:
         batch.create(self.task_at(task.slug), {**dump_task(task), EDITED_AT: SERVER_TIMESTAMP})
 
     def put_first(self, batch: AsyncWriteBatch, task: Task, former: Task | None, now: datetime) -> None:
-        """Write the first version of a new task: where its slug must be free, or over the `former` one, which gives way, as it was read."""
+        """Write the first version of a new task.
+
+        Its slug must be free, or the `former` task, which gives way, still be as it was read.
+        """
         first = transitions.create(task, namespace=self.namespace, now=now, former=former)
         if former is None:
             self.put_new(batch, first)
@@ -163,7 +172,10 @@ class Tenant:
             self.put(batch, former.etag, first, edited=True)
 
     def put(self, batch: AsyncWriteBatch, row: Row, task: Task, *, edited: bool = False) -> None:
-        """Write what `task` has otherwise than `row`, if the document is still `row`; as an edit, listeners hear of it."""
+        """Write what `task` has otherwise than `row`, if the document is still `row`.
+
+        As an edit, listeners hear of it.
+        """
         fields = dump_task(task)
         changes: dict[str, Any] = changed(row.fields, fields) | dict.fromkeys(dropped(row.fields, fields), DELETE_FIELD)
         if edited:
@@ -187,7 +199,9 @@ class Tenant:
     async def change(
         self, reference: AsyncDocumentReference, decide: Decide[T], *, known: Row | None = None, attempts: int = ATTEMPTS
     ) -> T:
-        """Decide on a document as it is, and write that if it still is; when it was changed in between, decide again.
+        """Decide on a document as it is, and write that if it still is.
+
+        When it was changed in between, decide again.
 
         The write is conditional on the document's update time, and there is no transaction: Firestore's take locks,
         and under contention everybody waits. With `known` the first decision is made without reading.
@@ -220,7 +234,10 @@ class Tenant:
         raise Contended
 
     async def change_task(self, slug: str, decide: Decide[T], *, known: Row | None = None) -> T:
-        """Change a task for somebody who cannot be told to come again: too much contention is `StoreUnavailable`."""
+        """Change a task for somebody who cannot be told to come again.
+
+        Too much contention is `StoreUnavailable`.
+        """
         try:
             return await self.change(self.task_at(slug), decide, known=known)
         except Contended as error:

@@ -11,7 +11,10 @@ _SPARE = 64
 
 
 class DueHeap:
-    """The due instants of one kind, earliest first; an entry that its task no longer agrees with is stale, and skipped."""
+    """The due instants of one kind, earliest first.
+
+    An entry that its task no longer agrees with is stale, and skipped.
+    """
 
     def __init__(self, tasks: dict[str, Task], kind: str) -> None:
         """Look at `tasks` of `kind`; what is due is pushed by the caller."""

@@ -8,6 +8,7 @@ from duly.stores.memory.tasks import create
 from duly.stores.memory.tenant import Tenant
 from duly.stores.records import Extended, Held, Kept, LockRequest, Outcome, Refused, RunStatus
 from duly.stores.rules import transitions
+from duly.stores.rules.refusals import judge
 
 _TOKENS = 1024
 """Lock requests that are remembered, to answer a repeated one alike."""
@@ -62,7 +63,7 @@ def reschedule(tenant: Tenant, now: datetime, outcomes: Sequence[Outcome]) -> li
 def _write(tenant: Tenant, now: datetime, outcome: Outcome) -> Refused | None:
     row = tenant.tasks.get(outcome.task.slug)
     run = tenant.runs.get(outcome.task.lease_id or "")
-    verdict = transitions.judge(row, outcome, recorded=run is not None and run.status is not RunStatus.LOST)
+    verdict = judge(row, outcome, recorded=run is not None and run.status is not RunStatus.LOST)
     if verdict == "done":
         return None
     if verdict is not None:

@@ -1,4 +1,7 @@
-"""Wake-ups in memory: every write that may make something due sooner rings a bell in the loop of each listener."""
+"""Wake-ups in memory.
+
+Every write that may make something due sooner wakes each listener, in its own event loop.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -23,7 +23,7 @@ from duly.stores.memory.listener import listening
 from duly.stores.memory.tenant import Tenant
 from duly.stores.queries import Page, RunQuery, TaskQuery
 from duly.stores.records import Exchange, Extended, Held, IfExists, LockRequest, Node, Outcome, Run
-from duly.stores.rules.transitions import taken_over
+from duly.stores.rules.refusals import taken_over
 
 
 class _World:
@@ -39,7 +39,9 @@ class _World:
 
 
 class MemoryStore(BaseStore):
-    """A store that forgets everything when its last object is gone; safe to share between threads and event loops.
+    """A store that forgets everything when its last object is gone.
+
+    It may be shared between threads and event loops.
 
     It has no clock of its own: the time of whoever calls it counts.
     """

@@ -1,4 +1,7 @@
-"""The PostgreSQL store, and a PostgreSQL server that comes with it; needs the extra `postgres`, the server also `embedded`."""
+"""The PostgreSQL store, and a PostgreSQL server that comes with it.
+
+Needs the extra `postgres`, the server also `embedded`.
+"""
 
 from duly.stores.postgres.embedded.server import EmbeddedServer, EmbeddedServerError, open_embedded
 from duly.stores.postgres.store import PostgresStore

@@ -43,7 +43,10 @@ class Address:
         return " ".join(f"{key}={value}" for key, value in named.items() if value) or "libpq's default database"
 
     def connect_parameters(self, timeout: timedelta) -> dict[str, Any]:
-        """Return what to connect with, so that nothing waits much longer than `timeout`; what the user said himself counts more."""
+        """Return what to connect with, so that nothing waits much longer than `timeout`.
+
+        What the user gave counts more.
+        """
         bound = ceil(timeout.total_seconds() * 1000)
         settings = (
             "TimeZone=UTC",
@@ -66,7 +69,9 @@ class Address:
 
 
 def parse_address(conninfo: str, schema: str | None = None) -> Address:
-    """Read a URL (`postgresql://...`, its `schema=` is ours, all else libpq's) or a connection string; connect to nothing.
+    """Read a URL (`postgresql://...`, its `schema=` is ours, all else libpq's) or a connection string.
+
+    Connect to nothing.
 
     Raises:
         InvalidStoreURL: libpq does not understand it, or the schema is no plain name.
@@ -99,5 +104,8 @@ def _split_schema(conninfo: str) -> tuple[str, str | None]:
 
 
 def _shown(conninfo: str) -> str:
-    """Return as much of a text that could not be read as shows no password: a user's name, host and database are hidden with it."""
+    """Return as much of a text that could not be read as shows no password.
+
+    A user's name, host and database are hidden with it.
+    """
     return conninfo.partition("://")[0] + "://..." if "://" in conninfo else "..."

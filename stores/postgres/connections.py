@@ -46,7 +46,10 @@ async def connect(address: Address, timeout: timedelta) -> Connection:
 
 
 class Connections:
-    """Up to `size` connections for any number of coroutines of one event loop; the others wait their turn, within bounds."""
+    """Up to `size` connections for any number of coroutines of one event loop.
+
+    The others wait their turn, within bounds.
+    """
 
     def __init__(self, address: Address, *, size: int, timeout: timedelta) -> None:
         """Connect to nothing yet."""
@@ -77,7 +80,10 @@ class Connections:
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Connection]:
-        """Lend a connection; it is used again if it comes back without an open transaction, and not after a cancellation."""
+        """Lend a connection.
+
+        It is used again if it comes back without an open transaction, and not after a cancellation.
+        """
         await self._wait_for_turn()
         try:
             connection = await self._take()
@@ -96,7 +102,10 @@ class Connections:
             self._turn.release()
 
     async def close(self) -> None:
-        """Refuse further calls, and return when those under way have ended, each within its bounds, and all lines are cut."""
+        """Refuse further calls, wait for those under way, and disconnect.
+
+        Each call under way ends within its bounds.
+        """
         self._is_closed = True
         for _ in range(self._size):
             await self._turn.acquire()
@@ -150,7 +159,10 @@ async def _execute(connection: Connection, step: Step) -> psycopg.AsyncCursor[Ro
 
 
 def _was_cut(connection: Connection) -> bool:
-    """Whether an idle connection has something to say: that is its end, or nothing that a call should begin with."""
+    """Whether an idle connection has something to say.
+
+    That is its end, or nothing that a call should begin with.
+    """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
@@ -158,7 +170,9 @@ def _was_cut(connection: Connection) -> bool:
 
 @contextmanager
 def hang_up_after(limit: timedelta, connection: Connection) -> Iterator[list[bool]]:
-    """Cut the line at the limit, so that whoever waits for an answer sees it lost; then the list given is not empty.
+    """Cut the line at the limit, so that whoever waits for an answer sees it lost.
+
+    Then the list given is not empty.
 
     The server's own limits fire earlier. This is for a server that does not answer at all: a cancellation would wait for it, too.
     """

@@ -23,7 +23,10 @@ _CONTENT = (psycopg.DataError, psycopg.IntegrityError)
 
 
 def translated(error: psycopg.Error, values: Mapping[str, Any]) -> StoreError:
-    """Return what a failed call raises, to be raised from `error`; `values` are those of its first statement."""
+    """Return what a failed call raises, to be raised from `error`.
+
+    `values` are those of its first statement.
+    """
     if error.sqlstate == _CLOCK_SKEW:
         return ClockSkew(values["now"], datetime.fromisoformat(error.diag.message_detail or ""), values["skew_limit"])
     if isinstance(error, _PASSING):
@@ -47,7 +50,10 @@ def leaves_doubt(error: BaseException | None) -> bool:
 
 
 def is_of_no_more_use(error: psycopg.Error) -> bool:
-    """Whether the connection would fail the next call as well, and another may not: a former primary, a state gone wrong."""
+    """Whether the connection would fail the next call as well, and another may not.
+
+    It leads to a former primary, or its state went wrong.
+    """
     return isinstance(error, psycopg.InternalError)
 
 

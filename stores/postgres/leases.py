@@ -16,7 +16,8 @@ from duly.stores.postgres.rows import Row, batch, definition, read_task, record,
 from duly.stores.postgres.session import Session
 from duly.stores.postgres.statements import Step
 from duly.stores.records import Exchange, Extended, Held, Kept, LockRequest, Outcome, Refused
-from duly.stores.rules.transitions import judge, lost_reason
+from duly.stores.rules.refusals import judge
+from duly.stores.rules.transitions import lost_reason
 
 _LOST_REASON: Final = lost_reason("%s")
 """As SQL's `format` takes it."""
@@ -50,7 +51,10 @@ async def next_run(session: Session, kinds: Sequence[str]) -> datetime | None:
 
 
 async def extend(session: Session, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
-    """Move the ends of leases, and tell which are kept, lost, or in the hands of somebody else's transaction."""
+    """Move the ends of leases.
+
+    Tell which are kept, which are lost, and which rows somebody else's transaction holds.
+    """
     leases = {"slugs": [each.slug for each in held], "leases": [each.lease_id for each in held], "until": now + lease}
     ((store_now,),), rows = await session.connections.run(session.enter(now), session.step(session.sql.extend, leases))
     kept: list[Kept] = []
@@ -66,7 +70,10 @@ async def extend(session: Session, now: datetime, held: Sequence[Held], lease: t
 
 
 def _enter(session: Session, now: datetime, outcomes: Sequence[Outcome], request: LockRequest | None = None) -> Step:
-    """A repeated request waits for its first attempt. Nothing else here waits, but for a slug that somebody just creates or edits."""
+    """A repeated request waits for its first attempt.
+
+    Nothing else here waits, but for a slug that somebody just creates or edits.
+    """
     lock_wait = _SLUG_WAIT if any(outcome.spawn for outcome in outcomes) else None
     return session.enter(now, key=() if request is None else ("lock", request.token), lock_wait=lock_wait)
 
@@ -102,7 +109,10 @@ def _hold_aside(session: Session, outcomes: Sequence[Outcome]) -> list[Step]:
 
 
 def _reschedule(session: Session, now: datetime, outcomes: Sequence[Outcome], *, handing_back: bool) -> Iterator[Step]:
-    """Yield the statements that write the outcomes; `handing_back` when nothing is locked in the same call."""
+    """Yield the statements that write the outcomes.
+
+    `handing_back` when nothing is locked in the same call.
+    """
     for portion in portions([*enumerate(outcomes)], _size):
         values = {
             "outcomes": batch([_written(ordinal, outcome) for ordinal, outcome in portion]),
@@ -126,7 +136,10 @@ def _written(ordinal: int, outcome: Outcome) -> JSON:
 
 
 async def _refused(session: Session, outcomes: Sequence[Outcome], written: Sequence[Sequence[Row]]) -> list[Refused]:
-    """Ask why the outcomes that are not among those `written` were not; costs a round trip only if there are any."""
+    """Ask why the outcomes that are not among those `written` were not.
+
+    Costs a round trip only if there are any.
+    """
     slots = {ordinal for rows in written for (ordinal,) in rows}
     unwritten = [outcome for ordinal, outcome in enumerate(outcomes) if ordinal not in slots]
     if not unwritten:
@@ -138,14 +151,19 @@ async def _refused(session: Session, outcomes: Sequence[Outcome], written: Seque
 
 
 def _judged(session: Session, outcome: Outcome, columns: Sequence[object], *, recorded: bool) -> Refused | None:
-    """Judge by the row as it is now; where lease and version stand, the row was just in somebody else's hands."""
+    """Judge by the row as it is now.
+
+    Where lease and version stand, the row was just in somebody else's hands.
+    """
     row = None if columns[0] is None else read_task(tuple(columns), session.namespace)
     verdict = judge(row, outcome, recorded=recorded)
     return None if verdict == "done" else Refused(outcome=outcome, reason=verdict or "busy", task=row if verdict == "edited" else None)
 
 
 async def _write_one_by_one(session: Session, now: datetime, outcomes: Sequence[Outcome], *, handing_back: bool) -> list[Refused]:
-    """Write each outcome in a transaction of its own, because one of them fails the statement that it shares with others.
+    """Write each outcome in a transaction of its own.
+
+    One of them fails the statement that it shares with others.
 
     Raises:
         StoreError: an outcome cannot be kept at all; all the others are written.

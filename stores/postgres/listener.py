@@ -1,4 +1,6 @@
-"""LISTEN/NOTIFY as a hint: that something may be due sooner than a node thinks. It carries no data and may be lost.
+"""LISTEN/NOTIFY as a hint: that something may be due sooner than a node thinks.
+
+It carries no data and may be lost.
 
 The line is a connection of its own. Each time it is made it proves itself: a notification sent over another connection must come
 in, because behind a pooler that gives the server's connections to others between transactions, LISTEN succeeds and nothing is
@@ -91,7 +93,10 @@ class Listener:
         return connection
 
     async def _hear(self, connection: Connection) -> None:
-        """Send the probe by another way, and hear all that comes in until the line is lost, or cut because the probe did not come."""
+        """Send the probe over another connection, and hear all that comes in.
+
+        Returns when the connection is lost, or was cut because the probe did not come.
+        """
         await self._session.ask(self._session.sql.notify, payload=self._probe)
         with ExitStack() as proof:
             deaf = proof.enter_context(hang_up_after(_PROBE_TIMEOUT, connection))

@@ -52,7 +52,9 @@ def _parse(name: str, text: str) -> Migration:
 
 
 async def migrate(connection: Connection, schema: str) -> None:
-    """Create the schema or bring it up to date; safe when many processes do it at once. Does nothing but read if it is.
+    """Create the schema or bring it up to date; safe when many processes do it at once.
+
+    Does nothing but read if it is.
 
     Raises:
         SchemaMismatch: a newer version was there, and this one cannot serve what it made.

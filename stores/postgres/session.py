@@ -55,12 +55,18 @@ class Session:
         return rows
 
     async def ask_afresh(self, query: bytes, **values: object) -> list[Row]:
-        """Run one statement that depends on no time, with a plan of its own: one that may choose among indexes."""
+        """Run one statement that depends on no time, with a plan of its own.
+
+        This is for one that may choose among indexes.
+        """
         (rows,) = await self.connections.run(self.step(query, values)._replace(prepare=False))
         return rows
 
     async def ask_by_values(self, query: bytes, values: Mapping[str, object]) -> list[Row]:
-        """Run one statement that depends on no time, planned for these very values: what is best depends on which are given."""
+        """Run one statement that depends on no time, planned for these very values.
+
+        What is best depends on which are given.
+        """
         _, rows = await self.connections.run(*self.by_values(query, values))
         return rows
 

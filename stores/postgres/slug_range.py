@@ -1,4 +1,7 @@
-"""Slugs that start alike as a stretch of an index in code-point order: no pattern, whatever is in the prefix."""
+"""Slugs that start alike are a range of an index in code-point order.
+
+No character of the prefix acts as a pattern.
+"""
 
 from typing import Final
 
@@ -10,7 +13,10 @@ _BEYOND: Final = _LAST * 256
 
 
 def slug_range(prefix: str, after: str | None) -> tuple[str, str]:
-    """Return the least text that starts with `prefix` and sorts after `after`, and the least beyond all that start so."""
+    """Return where slugs that start with `prefix` begin and end in code-point order.
+
+    The first text is the least that starts so and sorts after `after`, the second the least beyond all that start so.
+    """
     first = prefix if after is None else max(prefix, after + "\x01")
     stem = prefix.rstrip(_LAST)
     return first, stem[:-1] + _following(stem[-1]) if stem else _BEYOND

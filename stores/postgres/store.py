@@ -48,7 +48,9 @@ class Settings:
 
 
 class PostgresStore(BaseStore):
-    """A store in a PostgreSQL database (tested on 15 and 18; encoding UTF8), in a schema of its own which `open` creates and migrates.
+    """A store in a PostgreSQL database, in a schema of its own which `open` creates and migrates.
+
+    Tested on PostgreSQL 15 and 18; the database's encoding must be UTF8.
 
     `conninfo` is a URL or a connection string of libpq; `schema` counts more than a `schema=` in the URL's query. `timeout` bounds
     how long a statement may take and how long anything is waited for. `skew_limit` is how far a caller's `now` may be ahead of the

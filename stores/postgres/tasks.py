@@ -58,7 +58,10 @@ async def _create_all(session: Session, now: datetime, tasks: Sequence[Task]) ->
 
 
 async def _written_at(session: Session, now: datetime, tasks: Sequence[Task]) -> set[str]:
-    """Return the slugs of what was created or changed at the very instant of a call: its own work, if its answer was lost."""
+    """Return the slugs of what was created or changed at the very instant of a call.
+
+    That is the call's own work, if its answer was lost.
+    """
     return {slug for slug, row in (await _existing(session, tasks)).items() if now in (row.created_at, row.updated_at)}
 
 

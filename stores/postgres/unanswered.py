@@ -1,4 +1,7 @@
-"""Which calls ended without an answer, so that the same call, made again, can tell its own traces from those of others."""
+"""Which calls ended without an answer.
+
+So the same call, made again, can tell its own traces from those of others.
+"""
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
@@ -20,7 +23,10 @@ class Unanswered:
 
     @contextmanager
     def about(self, *call: Hashable) -> Iterator[bool]:
-        """Say whether this very call ended in doubt before; remember it if it does so now, forget it if it is answered."""
+        """Say whether this very call ended in doubt before.
+
+        Remember it if it does so now, forget it if it is answered.
+        """
         try:
             yield call in self._calls
         except StoreUnavailable as error:

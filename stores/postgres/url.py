@@ -1,4 +1,4 @@
-"""From a URL to a store: what `duly.stores.open_store` calls, and the store whose server comes with it."""
+"""From a URL to a store, and the store that starts its own server."""
 
 import asyncio
 import threading
@@ -21,7 +21,10 @@ def open_postgres(url: str, *, namespace: str) -> PostgresStore:
 
 
 def open_embedded_postgres(url: str, *, namespace: str) -> PostgresStore:
-    """Return the store in the directory that a `postgresql+embedded:` URL names; its server starts when it is opened."""
+    """Return the store in the directory that a `postgresql+embedded:` URL names.
+
+    Its server starts when it is opened.
+    """
     try:
         directory = directory_of(url)
         options = parse_qs(urlsplit(url).query)
@@ -33,7 +36,10 @@ def open_embedded_postgres(url: str, *, namespace: str) -> PostgresStore:
 
 
 class EmbeddedPostgresStore(PostgresStore):
-    """A store on the server that lives in a directory: whoever opens it first starts the server, the last to close it stops it."""
+    """A store on the server that lives in a directory.
+
+    Whoever opens it first starts the server, the last to close it stops it.
+    """
 
     def __init__(self, directory: Path, *, namespace: str = "default", schema: str | None = None) -> None:
         """Start nothing yet."""
@@ -69,7 +75,10 @@ class EmbeddedPostgresStore(PostgresStore):
 
 
 async def _start(directory: Path) -> EmbeddedServer:
-    """Start or join the server in a thread, because it takes seconds; if the caller is cancelled, it is released when it is there."""
+    """Start or join the server in a thread, because it takes seconds.
+
+    If the caller is cancelled, it is released when it is there.
+    """
     abandoned = threading.Event()
     starting = asyncio.ensure_future(asyncio.to_thread(_open_unless, abandoned, directory))
     try:

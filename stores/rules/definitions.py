@@ -11,7 +11,10 @@ from duly.triggers import CountsFrom, TriggerError, missed, parse_trigger
 
 
 def replace(row: Task, new: Task, *, now: datetime) -> Task | None:
-    """Write `row` with the definition of `new`, as `redefine` does; None if it has that already: declaring it again is no write."""
+    """Write `row` with the definition of `new`, as `redefine` does.
+
+    None if it has that already: declaring it again is no write.
+    """
     redefined = redefine(row, new, now=now)
     return None if redefined is None else edit(row, redefined, now=now)
 
@@ -55,7 +58,10 @@ def _has_begun(task: Task) -> bool:
 
 
 def _owed_by_former(row: Task, now: datetime) -> tuple[datetime, ...]:
-    """Return what waits beside the current fire, and what is to be run of the fires of the trigger that is about to be replaced."""
+    """Return the fires that stay owed when the trigger is replaced.
+
+    These are what waits beside the current fire, and what the former trigger's misfire policy would run.
+    """
     if not _has_begun(row) and row.run_at > now:
         return row.owed
     try:

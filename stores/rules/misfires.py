@@ -1,4 +1,7 @@
-"""Which of the fires that passed while nobody ran a task are to be run, by its misfire policy; and how dropped ones are named. Pure."""
+"""Chooses by the misfire policy which fires run that passed while nobody ran the task.
+
+It also says how dropped fires are named. Pure.
+"""
 
 from datetime import datetime, timedelta
 
@@ -46,7 +49,10 @@ class Due:
 
 
 def first_locked(task: Task) -> datetime:
-    """Return when the task's current fire was locked first: it is decided as of then, in every attempt at it alike."""
+    """Return when the task's current fire was locked first.
+
+    It is decided as of then, in every attempt at it alike.
+    """
     return max(task.first_run_at or task.run_at, task.run_at)
 
 
@@ -56,7 +62,9 @@ def is_owed(task: Task) -> bool:
 
 
 def fires_due(trigger: Trigger | None, task: Task, at: datetime) -> Due:
-    """Return what is to be run of the fires that passed until `at`, when nobody had run the task since its anchor.
+    """Return what is to be run of the fires that passed until `at`.
+
+    Nobody has run the task since its anchor.
 
     Beside the trigger's fires that is `run_at`, where it is a time of its own: a first fire that was given, or one that
     was moved. A one-off has no other, nor has a fixed delay, which has one fire at a time.
@@ -85,7 +93,9 @@ def missed_fires(trigger: Trigger, task: Task, after: datetime, at: datetime, ow
 
 
 def passed_fires(trigger: Trigger, task: Task, after: datetime, until: datetime, most: int) -> tuple[Missed, tuple[datetime, ...]]:
-    """Return the trigger's fires f with after < f <= until that do not wait already, and the latest `most` of them.
+    """Return the fires after `after` and up to `until` that do not wait already.
+
+    The second value holds the latest `most` of them.
 
     One may wait before it has come: it was asked for, or moved to, at the very time of a fire.
     """

@@ -1,4 +1,6 @@
-"""From one fire of a schedule to the next: which fires passed, which of them are to be run, and which are dropped. Pure.
+"""Goes from one fire of a schedule to the next.
+
+It finds the fires that passed meanwhile, and says which of them run and which are dropped. Pure.
 
 Two moments count. When a fire is *first locked*, what passed since the last run was missed, and the misfire policy chooses
 from it (`fires_due`). When its run has *ended*, what passed meanwhile overlapped it, and the overlap policy chooses (`follow`).
@@ -32,9 +34,10 @@ class Following:
 
 
 def follow(trigger: Trigger | None, task: Task, due: Due, *, fire_time: datetime, until: datetime) -> Following:
-    """Go on from a task whose run for `fire_time` ended at `until`: to its oldest owed fire, else to the first one after `until`.
+    """Return where the schedule stands after the run for `fire_time`, which ended at `until`.
 
-    `due` is what `fires_due` found when the fire was first locked.
+    It goes on with its oldest owed fire, else with the first fire after `until`. `due` is what `fires_due` found when the fire was
+    first locked.
     """
     until = max(until, fire_time)  # a clock that went back must not fire twice
     waiting, dropped = set(task.owed) - {fire_time}, due.dropped
@@ -55,7 +58,10 @@ def follow(trigger: Trigger | None, task: Task, due: Due, *, fire_time: datetime
 
 
 def _as_there_is_room(options: TaskOptions, fires: tuple[datetime, ...], waiting: int) -> tuple[tuple[datetime, ...], tuple[Dropped, ...]]:
-    """Return the latest of the missed fires, so that no more than `catch_up_limit` wait, and the others as dropped."""
+    """Return the latest of the missed fires, and the others as dropped.
+
+    No more than `catch_up_limit` wait.
+    """
     room = max(0, options.catch_up_limit - waiting) if options.misfire is Misfire.FIRE_ALL else len(fires)
     kept = fires[max(0, len(fires) - room) :]
     return kept, (Dropped(MISFIRE, len(fires) - len(kept), fires[0]),) if len(kept) < len(fires) else ()
@@ -69,7 +75,10 @@ def _following(anchor: datetime, following: datetime | None, waiting: set[dateti
 def _passed_since(
     trigger: Trigger, task: Task, anchor: datetime, until: datetime, waiting: int
 ) -> tuple[datetime, tuple[datetime, ...], tuple[Dropped, ...]]:
-    """Return the latest fire after the first lock and until the end of the run, and which are kept and dropped of them."""
+    """Settle the fires after the first lock and until the end of the run.
+
+    Return the latest of them, those that are kept, and what is dropped.
+    """
     room = _room(task.options, waiting)
     kept: tuple[datetime, ...] = ()
     queued: tuple[datetime, ...] = ()
@@ -92,7 +101,10 @@ def _passed_since(
 
 
 def _stretches(task: Task, until: datetime) -> Iterator[tuple[bool, datetime]]:
-    """Yield the stretches of time from the first lock on, each by its end, and whether nobody ran the task in it."""
+    """Yield the spans of time from the first lock on.
+
+    Each by whether nobody ran the task in it, and by its end.
+    """
     gap = gap_of(task)
     if gap is not None and gap[1] <= until:  # else the run was given up as of the end of its lease, and the gap is still to come
         yield False, gap[0]
@@ -101,7 +113,7 @@ def _stretches(task: Task, until: datetime) -> Iterator[tuple[bool, datetime]]:
 
 
 def gap_of(task: Task) -> tuple[datetime, datetime] | None:
-    """Return from when to when nobody ran a held task in the midst of its fire, None if somebody always did.
+    """Return from when to when nobody ran a held task in the midst of its fire; None: somebody always did.
 
     That was so between the end of a lease, or of a run that a shutdown cut short, and this lock. (Of several leases that
     ended one after the other the row knows the last; what passed in the gaps before counts as overlap.)
@@ -118,7 +130,7 @@ def _room(options: TaskOptions, waiting: int) -> int:
         case Overlap.QUEUE_ALL:
             return max(0, options.queue_limit - waiting)
         case Overlap.CANCEL_RUNNING:
-            return 1  # it takes the place of what was cancelled for it
+            return 1  # it runs instead of what was cancelled for it
         case Overlap.SKIP | Overlap.ALLOW:
             return 0
 

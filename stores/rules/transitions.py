@@ -12,20 +12,20 @@ for it to be run now;
 a held task has a lease id and a `due_at` that is the end of its lease; `version` grows with every write but `extend`.
 """
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
 
 from attrs import frozen
 
 from duly.jobs import Request, Task, TaskState
 from duly.jobs.task import RECORD_VERSION, RunAtSource
 from duly.jobs.with_changes import with_changes
-from duly.stores.records import Outcome, Refusal, Refused, Run, RunStatus
+from duly.stores.records import Run, RunStatus
 
 
 def due(task: Task) -> datetime | None:
-    """Return when a task that nobody holds may be locked: at its retry, else at its fire time; None = never.
+    """Return when a task that nobody holds may be locked; None: never.
+
+    That is at its retry, else at its fire time.
 
     A paused task that was asked to run now may be locked for this once.
     """
@@ -40,7 +40,9 @@ def _written(task: Task, now: datetime) -> Task:
 
 
 def gives_way(row: Task) -> bool:
-    """Tell whether a new task may take the slug of `row`: it was set aside, and nobody has asked for it to be run all the same.
+    """Tell whether a new task may take the slug of `row`.
+
+    It was set aside, and nobody has asked for it to be run all the same.
 
     The slug is what keeps a task from being scheduled twice. It is free when its task has ended: with a finished one-off, which
     is removed, and with a failed one, which is kept only to be looked at and restarted.
@@ -87,7 +89,7 @@ class Locked:
 
 
 def is_understood(task: Task) -> bool:
-    """Tell whether this version of duly may run the task: a newer one may have written what this one would get wrong."""
+    """Tell whether this version of duly knows all that the task needs."""
     return task.needs <= RECORD_VERSION
 
 
@@ -121,7 +123,7 @@ def lock(task: Task, *, node: str, lease_id: str, now: datetime, lease: timedelt
 
 
 def _lost_run(task: Task) -> Run:
-    """Return the record of a run whose lease ended; it ended with its lease, whatever its holder still does."""
+    """Return the record of a run that ended with its lease, whatever its holder still does."""
     ended = task.due_at or task.run_at
     return Run(
         id=task.lease_id or "",
@@ -149,7 +151,10 @@ def extend(task: Task, *, until: datetime) -> Task:
 
 
 def _released(task: Task, now: datetime, **changes: object) -> Task:
-    """Give a held task back: nobody's, its lease remembered, every request answered unless `changes` keep it."""
+    """Give a held task back: nobody holds it.
+
+    Its lease is remembered, and every request counts as answered unless `changes` keep it.
+    """
     changes.setdefault("request", Request.NONE)
     free = with_changes(
         task,
@@ -165,12 +170,15 @@ def _released(task: Task, now: datetime, **changes: object) -> Task:
 
 
 def _unanswered(task: Task) -> Request:
-    """Return the request that stays with a fire which is not over: to run it now, also when its task is paused."""
+    """Return the request that stays with a fire which is not over: only to run it now."""
     return task.request if task.request is Request.RUN_NOW else Request.NONE
 
 
 def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, owed: tuple[datetime, ...] = (), fires: int = 1) -> Task:
-    """Bring the current fire of a held task to its end, or as many as `fires`, and wait for the trigger's next one at `run_at`."""
+    """End the current fire of a held task, or as many as `fires`.
+
+    It then waits for the trigger's next fire, at `run_at`.
+    """
     return _released(
         task,
         now,
@@ -189,13 +197,13 @@ def advance(task: Task, *, now: datetime, anchor: datetime, run_at: datetime, ow
 
 
 def asked_again(task: Task) -> Task:
-    """Let a task that was just given back be run once more, also when it is paused: somebody asked for it while it ran."""
+    """Let a task that was just given back run once more, also if paused: somebody asked for it."""
     asked = with_changes(task, request=Request.RUN_NOW)
     return with_changes(asked, due_at=due(asked))
 
 
 def retry(task: Task, *, now: datetime, at: datetime) -> Task:
-    """Wait for another attempt at the current fire of a held task; the fire is not over, so that nothing has ended."""
+    """Wait for another attempt at the current fire of a held task, which is not over."""
     return _released(task, now, retry_at=at, ended_at=None, idle_since=None, request=_unanswered(task))
 
 
@@ -206,7 +214,10 @@ def fail(task: Task, *, now: datetime) -> Task:
 
 
 def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Task:
-    """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was; what was asked of it stays so."""
+    """Give a held task back unrun, its attempt refunded; due again at `until`, else as it was.
+
+    What was asked of it stays so.
+    """
     attempt = task.attempt - 1
     was_first = task.first_run_at == task.locked_at  # else the fire was decided on, and perhaps begun, before
     first_run_at = None if was_first and not attempt else task.first_run_at
@@ -220,7 +231,9 @@ def hand_back(task: Task, *, now: datetime, until: datetime | None = None) -> Ta
 
 
 def interrupt(task: Task, *, now: datetime, pause: timedelta = timedelta(0)) -> Task:
-    """Give a held task back whose run was cut short by no fault of its own: its attempt refunded, due after `pause`.
+    """Give a held task back whose run was cut short by no fault of its own.
+
+    Its attempt is refunded, and it is due after `pause`.
 
     The task is idle until it is locked again. A pause is no idle time: it is a wait for the next run of a fire that has not ended.
     """
@@ -228,29 +241,14 @@ def interrupt(task: Task, *, now: datetime, pause: timedelta = timedelta(0)) -> 
     return _released(task, now, request=_unanswered(task), **changes)
 
 
-def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Literal["done"] | None:
-    """Say what becomes of an outcome, given the row as it is now: None = write it, `done` = it was written before.
-
-    `recorded` tells whether the history has a run under the outcome's lease that is not `lost`: one that its holder wrote.
-    """
-    lease_id = outcome.task.lease_id
-    if row is None or row.lease_id != lease_id:
-        written = recorded or (row is not None and row.last_lease == lease_id)
-        return "done" if written else "lost"
-    return None if row.version == outcome.task.version else "edited"
-
-
-def taken_over(refused: Sequence[Refused], locked: Iterable[Task]) -> list[Refused]:
-    """Say of each refusal what it is once `locked` were locked in the same call: an edited task whose lease had ended may be among them."""
-    slugs = {task.slug for task in locked} if refused else set()
-    return [with_changes(each, reason="lost", task=None) if each.outcome.task.slug in slugs else each for each in refused]
-
-
 # -- edits: legal at any time ----------------------------------------------------------------------------------------
 
 
 def edit(row: Task, edited: Task, *, now: datetime) -> Task:
-    """Write `edited`, an edit of this very version of `row`; a lease stays, and what is edited takes effect when the run ends."""
+    """Write `edited`, an edit of this very version of `row`.
+
+    A lease stays, and what is edited takes effect when the run ends.
+    """
     kept = with_changes(
         edited,
         namespace=row.namespace,
@@ -275,7 +273,10 @@ def _state_after_edit(row: Task, edited: Task) -> TaskState:
 
 
 def pause(task: Task) -> Task:
-    """Let it not be locked any more, also if it was asked to run now before; a run that is under way goes on to its end."""
+    """Pause the task: it is not locked again until `resume`, even if it was asked to run now.
+
+    A current run continues to its end.
+    """
     return with_changes(task, paused=True, request=Request.NONE if task.request is Request.RUN_NOW else task.request)
 
 

@@ -116,6 +116,14 @@ class ScriptedStore(MemoryStore):
         answer = self.script.answers.popleft() if self.script.answers else obey
         return await answer(self, call)
 
+    async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
+        """Lock: the script is one of exchanges, and not of their halves."""
+        return (await super().exchange(now, (), request)).tasks
+
+    async def reschedule(self, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
+        """Write, in the same way."""
+        return (await super().exchange(now, outcomes, None)).refused
+
     async def do(self, call: Call) -> Exchange:
         """Answer truly."""
         return await super().exchange(call.now, call.outcomes, call.request)
@@ -128,7 +136,7 @@ class ScriptedStore(MemoryStore):
         return await super().extend(now, held, lease)
 
     async def slots(self, now: datetime, node: str, kind: str, want: int, total: int, lease: timedelta) -> int:
-        """Give places, unless the script has something against it."""
+        """Give slots, unless the script has something against it."""
         self.script.wishes.append((kind, want))
         for answer in self.script.slots:
             await answer()

@@ -21,14 +21,20 @@ _PROBE_SECONDS = 10
 
 @frozen(kw_only=True)
 class Account:
-    """As whom the server runs: behind a prefix of its command line, as another user, or, with neither, as the caller."""
+    """As whom the server runs.
+
+    Behind a prefix of its command line, as another user, or, with neither, as the caller.
+    """
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
     gid: int | None = None
 
     def can_run(self, program: Path, directory: Path) -> bool:
-        """Whether this account can enter `directory` and start `program`; asked by doing it, because rights have many sources."""
+        """Whether this account can enter `directory` and start `program`.
+
+        Asked by doing it, because rights have many sources.
+        """
         # `cd` is a builtin of the shell, so that only the rights to the directory itself decide.
         command = [*self.prefix, "/bin/sh", "-c", 'cd -- "$1" && exec "$2" --version', "sh", str(directory), str(program)]
         try:
@@ -67,7 +73,10 @@ def find_binaries() -> Path:
 
 
 def check_binaries(folder: Path) -> Path:
-    """Return `folder` if it holds a server's programs; distributions put them away from the PATH, where `pg_config --bindir` says."""
+    """Return `folder` if it holds a server's programs.
+
+    Distributions put them away from the PATH, where `pg_config --bindir` says.
+    """
     for name in ("initdb", "postgres"):
         if not os.access(folder / name, os.X_OK):
             raise EmbeddedServerError(f"no PostgreSQL server programs in {folder}: {name} is missing or cannot be executed")

@@ -1,4 +1,4 @@
-"""What lies in a server directory: the cluster's files, the server's log and what `postmaster.pid` tells.
+"""The contents of a server directory: cluster, log, and what `postmaster.pid` tells.
 
 `DIRECTORY/data` is the cluster, `DIRECTORY/server.log` the log of the present or last server (the one before is `server.log.1`).
 """
@@ -56,7 +56,9 @@ class Cluster:
         return cls(path)
 
     def initialise(self, binaries: Path, account: Account, server_fd: int) -> None:
-        """Create the cluster. It appears under its name when it is whole, so that a killed start leaves nothing half made.
+        """Create the cluster.
+
+        It appears under its name when it is whole, so that a killed start leaves nothing half made.
 
         initdb inherits the server lock too: if the opener is killed, the next one waits until its initdb has ended.
         """
@@ -89,7 +91,10 @@ class Cluster:
         unfinished.rename(self.data)
 
     def postmaster(self) -> Postmaster | None:
-        """Return what `postmaster.pid` says, or None while it is missing or incomplete. It is stale if no server lives."""
+        """Return what `postmaster.pid` says, or None while it is missing or incomplete.
+
+        It is stale if no server lives.
+        """
         try:
             lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:

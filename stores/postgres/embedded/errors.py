@@ -4,4 +4,7 @@ from duly.triggers import DulyError
 
 
 class EmbeddedServerError(DulyError):
-    """An embedded PostgreSQL server cannot be found, prepared, started or stopped; one line, with the server's own last words."""
+    """An embedded PostgreSQL server cannot be found, prepared, started or stopped.
+
+    One line, with the server's own last words.
+    """

@@ -33,11 +33,17 @@ class FileLock:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def try_shared(self) -> bool:
-        """Take it beside other shared holders, or turn an exclusive hold into a shared one; at once or not at all."""
+        """Take it beside other shared holders, or turn an exclusive hold into a shared one.
+
+        At once or not at all.
+        """
         return self._try(fcntl.LOCK_SH)
 
     def try_exclusive(self) -> bool:
-        """Take it alone, at once or not at all. A shared hold is lost in either case: the kernel does not convert in one step."""
+        """Take it alone, at once or not at all.
+
+        A shared hold is lost in either case: the kernel does not convert in one step.
+        """
         return self._try(fcntl.LOCK_EX)
 
     def unlock(self) -> None:
@@ -45,7 +51,10 @@ class FileLock:
         fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Close this process's copy of the open file: the lock lives on if another process has one. Repeatable."""
+        """Close this process's copy of the open file: the lock lives on if another process has one.
+
+        Repeatable.
+        """
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -90,7 +99,10 @@ class ServerLocks:
         self.server = FileLock(self.directory / "server.lock")
 
     def leave(self) -> bool:
-        """Stop using the server; True when nobody else uses it, so that its supervisor stops it now. Call inside the gate."""
+        """Stop using the server; True when nobody else uses it, so that its supervisor stops it now.
+
+        Call inside the gate.
+        """
         # The waiting supervisor may get the lock in the moment in which we change ours: nobody else can use it shared then.
         last = self.users.try_exclusive() or not self.users.try_shared()
         self.users.unlock()

@@ -1,4 +1,6 @@
-"""A PostgreSQL server that lives in a directory: the first opener starts it, the others join it, the last to leave stops it.
+"""A PostgreSQL server that lives in a directory.
+
+The first opener starts it, the others join it, the last to leave stops it.
 
 It is for development, demonstrations and tests: it listens on 127.0.0.1 only, but trusts every local user, and whoever shares the
 directory must run as one user on one machine. POSIX only.
@@ -59,7 +61,10 @@ class _Launch:
 
 
 class EmbeddedServer:
-    """One opener's hold on a running server; several in one process are independent of each other. Safe to use from any thread."""
+    """One opener's hold on a running server; several in one process are independent of each other.
+
+    Safe to use from any thread.
+    """
 
     def __init__(self, directory: Path, postmaster: Postmaster, locks: ServerLocks) -> None:
         self.directory = directory
@@ -103,7 +108,9 @@ def open_embedded(
     binaries: Path | None = None,
     port: int | None = None,
 ) -> EmbeddedServer:
-    """Start the server in `directory`, or join the one that runs there; blocks until it accepts connections, a minute at most.
+    """Start the server in `directory`, or join the one that runs there.
+
+    Blocks until it accepts connections, a minute at most.
 
     `directory` is created if missing; a relative one is below the working directory. If it holds no database cluster, one is made.
     `settings` (configuration parameters), `binaries` (the folder of `postgres` and `initdb`; default: those of the `embedded` extra)
@@ -127,7 +134,10 @@ def open_embedded(
 
 
 def directory_of(url: str) -> Path:
-    """Return the directory of a `postgresql+embedded:` URL: `///absolute/directory`, or `///./one/below/the/working/directory`."""
+    """Return the directory of a `postgresql+embedded:` URL.
+
+    The URL ends in `///absolute/directory`, or in `///./one/below/the/working/directory`.
+    """
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.scheme != "postgresql+embedded" or parts.netloc or not path.strip("/"):
@@ -136,7 +146,10 @@ def directory_of(url: str) -> Path:
 
 
 def _join_or_start(cluster: Cluster, locks: ServerLocks, launch: _Launch) -> Postmaster:
-    """Return the running server, using it from now on; a server that is starting or stopping is waited for."""
+    """Return the running server, using it from now on.
+
+    A server that is starting or stopping is waited for.
+    """
     for _ in polls(_START_TIMEOUT):
         if locks.server.try_exclusive():
             if locks.users.try_shared():
@@ -204,7 +217,10 @@ def _spawn(cluster: Cluster, locks: ServerLocks, account: Account, command: list
 
 
 def _wait_until_ready(cluster: Cluster, supervisor: subprocess.Popen[bytes]) -> Postmaster | None:
-    """Return the server when it accepts connections; None when it has ended, or does not get ready in time."""
+    """Return the server when it accepts connections.
+
+    None when it has ended, or does not get ready in time.
+    """
     for _ in polls(_START_TIMEOUT):
         if supervisor.poll() is not None:
             return None
@@ -215,7 +231,10 @@ def _wait_until_ready(cluster: Cluster, supervisor: subprocess.Popen[bytes]) -> 
 
 
 def _reap(directory: Path) -> None:
-    """Collect the supervisor that this process once started for `directory`; call when it has ended or is about to end."""
+    """Collect the supervisor that this process once started for `directory`.
+
+    Call when it has ended or is about to end.
+    """
     supervisor = _supervisors.pop(directory, None)
     if supervisor is not None:
         supervisor.wait()
@@ -228,7 +247,10 @@ def _free_port() -> int:
 
 
 def _answers(port: int) -> bool:
-    """Whether something listens: a killed postmaster leaves its file, and for a moment its backends, but no listener."""
+    """Whether something listens.
+
+    A killed postmaster leaves its file, and for a moment its backends, but no listener.
+    """
     try:
         socket.create_connection((_HOST, port), timeout=1).close()
     except OSError:

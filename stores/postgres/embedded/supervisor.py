@@ -1,4 +1,6 @@
-"""The parent of an embedded server: a program of its own that starts `postgres` and stops it when nobody uses it any more.
+"""The supervisor of an embedded server.
+
+It is a program of its own that starts `postgres`, and stops it when nobody uses it any more.
 
 It runs by path in a bare interpreter, so it imports the standard library only. Its one argument is `Orders` as JSON.
 """
@@ -63,7 +65,10 @@ def _start(orders: Orders) -> "subprocess.Popen[bytes]":
 
 
 def _die_with_supervisor() -> None:
-    """Have the kernel stop the server if the supervisor is killed. Its main thread spawns the server and lives as long as it does."""
+    """Have the kernel stop the server if the supervisor is killed.
+
+    Its main thread spawns the server and lives as long as it does.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 

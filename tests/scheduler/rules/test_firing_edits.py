@@ -11,6 +11,7 @@ from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, 
 from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome
 from duly.stores.rules import definitions, transitions
+from duly.stores.rules.refusals import judge
 from support.tasks import HOUR, MINUTE, NOON, SECOND, a_one_off, a_schedule, finish, held, trigger_of
 
 Change = Callable[[Task], Task]
@@ -131,8 +132,8 @@ def test_an_outcome_names_the_row_that_it_was_decided_on() -> None:
     row = edited(transitions.pause)
 
     assert decided(row, Returned(LOCKED)).task == row
-    assert transitions.judge(row, decided(LOCKED, Returned(LOCKED)), recorded=False) == "edited"
-    assert transitions.judge(row, decided(row, Returned(LOCKED)), recorded=False) is None
+    assert judge(row, decided(LOCKED, Returned(LOCKED)), recorded=False) == "edited"
+    assert judge(row, decided(row, Returned(LOCKED)), recorded=False) is None
 
 
 @pytest.mark.parametrize("locked", [LOCKED, held(a_one_off())], ids=["schedule", "one-off"])

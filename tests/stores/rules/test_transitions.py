@@ -11,6 +11,7 @@ from duly.jobs import Request, Task, TaskState
 from duly.jobs.task import RunAtSource
 from duly.stores import Outcome, Run, RunStatus
 from duly.stores.rules import transitions
+from duly.stores.rules.refusals import judge
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
 END, LATER = NOON + 10 * SECOND, NOON + 5 * MINUTE
@@ -257,7 +258,7 @@ JUDGED: list[tuple[str, Task | None, bool, str | None]] = [
 @pytest.mark.parametrize(("row", "recorded", "verdict"), [case[1:] for case in JUDGED], ids=[case[0] for case in JUDGED])
 def test_an_outcome_is_judged_by_lease_and_version(row: Task | None, recorded: bool, verdict: str | None) -> None:  # noqa: FBT001 - a column
     """Written once, by the one who holds the task, on the row that he knew."""
-    assert transitions.judge(row, OUTCOME, recorded=recorded) == verdict
+    assert judge(row, OUTCOME, recorded=recorded) == verdict
 
 
 # -- the lease in tests ---------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from duly.jobs import Request, Task, TaskState
 from duly.stores import Outcome
 from duly.stores.rules import definitions, transitions
+from duly.stores.rules.refusals import judge
 from duly.triggers import next_fire_after
 from support.selection import fewer
 from support.tasks import HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, trigger_of
@@ -77,14 +78,14 @@ class TaskWalk(RuleBasedStateMachine):
         known = data.draw(st.sampled_from(self.holders[-3:]))
         outcome = self._outcome(known, how)
         recorded = self.ends.get(known.lease_id or "") is not None
-        verdict = transitions.judge(self.row, outcome, recorded=recorded)
+        verdict = judge(self.row, outcome, recorded=recorded)
         assert verdict != "done" or recorded
         assert verdict != "lost" or not recorded
         assert (verdict in (None, "edited")) == (self.row is not None and self.row.lease_id == known.lease_id)
         if verdict == "edited":
             assert self.row is not None
             outcome = self._outcome(self.row, how)
-            verdict = transitions.judge(self.row, outcome, recorded=recorded)
+            verdict = judge(self.row, outcome, recorded=recorded)
             assert verdict is None
         if verdict is None:
             self.ends[known.lease_id or ""] = self.now
