@@ -73,7 +73,7 @@ async def test_every_block_of_a_page_runs(page: str, tmp_path: Path, monkeypatch
             await _run(block, names)
         running = asyncio.ensure_future(_run(last, names))
         is_done = ENDLESS.get(page)
-        await wait_until_async(lambda: running.done() or (is_done is not None and is_done(scheduler, printed)))
+        await wait_until_async(lambda: running.done() or (is_done is not None and is_done(scheduler, printed)), timedelta(minutes=1))
     await running
 
 
