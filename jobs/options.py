@@ -34,7 +34,10 @@ class Misfire(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What becomes of a schedule's fires that passed while its previous run, the retries included, was still going."""
+    """What becomes of a schedule's fires that pass while its previous run is still going.
+
+    The run's retries count as the run.
+    """
 
     SKIP = "skip"
     """None is run."""
