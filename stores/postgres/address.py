@@ -43,7 +43,7 @@ class Address:
         return " ".join(f"{key}={value}" for key, value in named.items() if value) or "libpq's default database"
 
     def connect_parameters(self, timeout: timedelta) -> dict[str, Any]:
-        """Return what to connect with, so that nothing waits much longer than `timeout`; what the user said himself counts more."""
+        """Return what to connect with, so that nothing waits much longer than `timeout`; what the URL says counts more."""
         bound = ceil(timeout.total_seconds() * 1000)
         settings = (
             "TimeZone=UTC",

@@ -1,4 +1,4 @@
-"""A fetched task in a subscriber's hands, and what he says of it."""
+"""A fetched task in a subscriber's hands, and how it is acknowledged."""
 
 import asyncio
 from datetime import datetime
@@ -71,7 +71,7 @@ class Delivery:
         return None if self.ctx.lease_valid() else LockLost(live.task.slug, live.lease_id)
 
     def settle(self) -> None:
-        """Tell who waits for his acknowledgement what became of it; the run is written, or will not be by this node."""
+        """Tell whoever waits for the acknowledgement what became of it; the run is written, or will not be by this node."""
         if self.written.done():
             return
         if self.live.is_written:

@@ -2,7 +2,7 @@
 
 One desk for each kind that is fetched on a node. A task comes to it as a run that was locked like any other, but not begun;
 it begins when a subscription takes it, and ends as the acknowledgement says. What is not taken goes back unrun.
-Nothing here knows how a subscriber reads: he takes, acknowledges what he took, and may wait; all in the scheduler's event loop.
+Nothing here knows how a subscriber reads: it takes, acknowledges what it took, and may wait; all in the scheduler's event loop.
 """
 
 import asyncio
@@ -54,8 +54,8 @@ class DeliveryQueue(Job):
         """Wait until a subscriber has read the task and said how its run ended, and end so.
 
         Raises:
-            Retry, Fail: he said so.
-            TimeLimitExceeded: he took longer for that, from his reading on, than the task's options allow.
+            Retry, Fail: the subscriber said so.
+            TimeLimitExceeded: the subscriber took longer, from the reading on, than the task's options allow.
 
         """
         delivery, task = Delivery(live, ctx), live.task
@@ -184,7 +184,7 @@ class DeliveryQueue(Job):
 
 
 class Subscription:
-    """One reader's share of a desk: the tasks in his hands, which nobody else can acknowledge."""
+    """One reader's share of a desk: the tasks in its hands, which nobody else can acknowledge."""
 
     def __init__(self, queue: DeliveryQueue, max_in_flight: int) -> None:
         """Hold nothing."""

@@ -56,7 +56,7 @@ WITH given AS MATERIALIZED (
          updated_at = m.updated_at
     FROM mine m
    WHERE t.ctid = ANY (ARRAY (SELECT tid FROM mine WHERE NOT gone)) AND t.slug = m.slug
-  -- What is handed back due at once is for other nodes: whoever locks in the same call takes it himself.
+  -- What is handed back due at once is for other nodes: whoever locks in the same call takes it itself.
   RETURNING m.ordinal, CASE WHEN %(handing_back)s AND t.due_at <= %(now)s THEN pg_notify(%(channel)s, '') END
 ), accepted AS MATERIALIZED (
   SELECT ordinal FROM removed UNION ALL SELECT ordinal FROM written

@@ -41,7 +41,7 @@ def retried(task: Task) -> Task:
 
 
 def test_what_only_a_store_may_set_is_reset_when_a_task_is_created() -> None:
-    """Whatever the caller filled in: the definition, the pause and the times are his, the rest is not."""
+    """Whatever the caller filled in: the definition, the pause and the times are the caller's, the rest is not."""
     forged = evolve(
         held(a_one_off(payload=b"x", metadata={"a": "b"})), version=9, fires=4, crashes=2, result="r", last_lease="l", retry_at=NOON
     )
@@ -252,7 +252,7 @@ JUDGED: list[tuple[str, Task | None, bool, str | None]] = [
 
 @pytest.mark.parametrize(("row", "recorded", "verdict"), [case[1:] for case in JUDGED], ids=[case[0] for case in JUDGED])
 def test_an_outcome_is_judged_by_lease_and_version(row: Task | None, recorded: bool, verdict: str | None) -> None:  # noqa: FBT001 - a column
-    """Written once, by the one who holds the task, on the row that he knew."""
+    """Written once, by the one who holds the task, on the row that was known."""
     assert transitions.judge(row, OUTCOME, recorded=recorded) == verdict
 
 
