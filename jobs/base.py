@@ -29,7 +29,9 @@ class Job(Protocol):
 
     @abstractmethod
     def execute(self, ctx: JobContext, task: Task, /) -> Returned:
-        """Do the work of `task`; `async def` runs in the event loop, `def` in a thread, unless it is registered to run elsewhere.
+        """Do the work of `task`.
+
+        `async def` runs in the event loop, `def` in a thread, unless it is registered to run elsewhere.
 
         Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant, as
         `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload and result are
@@ -121,7 +123,9 @@ class FunctionJob(Job):
 
 @frozen(eq=False, kw_only=True)
 class TypedCall(Job):
-    """What is called of a job with a class of payloads: a method `(ctx, task, payload)`, or a function that may leave out the task.
+    """A call of a job with typed payloads.
+
+    Calls a method `(ctx, task, payload)`, or a function that may leave out the task.
 
     The node decodes the payload once, and it travels with the call, wherever that is made.
     """

@@ -53,7 +53,9 @@ class PayloadAddress:
 
 
 class StoredPayload(bytes):
-    """A payload as it came out of a store whose payloads are encrypted: the plain bytes, which remember their stored form.
+    """A payload that was read from an encrypting store.
+
+    These are the plain bytes; they remember their stored form.
 
     So what was not changed is written back byte by byte, and what could not be read stays as it is. In another process it is plain bytes.
     """
@@ -79,7 +81,10 @@ class StoredPayload(bytes):
 
 
 def sealed_problem(payload: bytes) -> str | None:
-    """Say why a payload that a store returned cannot be read, because it is encrypted, or is not although it must be; None if it can."""
+    """Say why a payload from a store cannot be read; None if it can.
+
+    It is encrypted and this node has no key, or it is not encrypted although it must be.
+    """
     if isinstance(payload, StoredPayload):
         return payload.problem
     if not payload.startswith(MARK):
@@ -137,7 +142,9 @@ class PayloadKeys:
         object.__setattr__(self, "_ciphers", {key_id: aes_gcm(key) for key_id, key in self.keys.items()})
 
     def seal(self, payload: bytes, address: PayloadAddress) -> bytes:
-        """Return the stored form of `payload`; that which it had, if it came from this very place under the newest key, or cannot be read.
+        """Return the stored form of `payload`.
+
+        That which it had, if it came from this very place under the newest key, or cannot be read.
 
         Raises:
             InvalidValue: it cannot be read, and is another task's.
@@ -189,7 +196,10 @@ def aes_gcm(key: bytes) -> "AESGCM":
 
 
 def decrypted(cipher: "AESGCM", nonce: bytes, sealed: bytes, bound: bytes) -> bytes | None:
-    """Return the plain bytes; None where they, the associated data or the key are not those that were encrypted."""
+    """Return the plain bytes.
+
+    None where they, the associated data or the key are not those that were encrypted.
+    """
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra, of which there is a cipher already
 
     try:

@@ -21,7 +21,10 @@ class Waiting(Protocol):
         """Return after `delay`."""
 
     async def within(self, limit: timedelta | None, work: Awaitable[T]) -> T:
-        """Return what `work` returns; cancel it and raise `TimeLimitExceeded` when that takes longer than `limit`."""
+        """Return what `work` returns.
+
+        Cancel it and raise `TimeLimitExceeded` when that takes longer than `limit`.
+        """
         ...
 
 
@@ -33,7 +36,9 @@ class StopSignal(Protocol):
         """Why the run should end, or None while it may go on."""
 
     def wait(self, timeout: timedelta | None = None) -> bool:
-        """Block the calling thread until the run should end, at most `timeout` of real time; tell whether it should.
+        """Block the calling thread until the run should end, at most `timeout` of real time.
+
+        Tell whether it should.
 
         Raises:
             InvalidValue: `timeout` is neither a timedelta nor None.
@@ -70,12 +75,18 @@ class JobContext:
 
     @property
     def log(self) -> RunLogger:
-        """A logger, `duly.job.<kind>`, whose messages begin with this run and whose records carry it as attributes."""
+        """The logger `duly.job.<kind>` of this run.
+
+        Its messages begin with the run, and its records carry the run as attributes.
+        """
         return RunLogger(self.facts)
 
     @property
     def run_key(self) -> str:
-        """A key for this fire that stays the same in every attempt: hand it to whoever can drop a repeated request."""
+        """A key for this fire, the same in every attempt.
+
+        Send it as an idempotency key to a service that can drop a repeated request.
+        """
         return f"{self.slug}@{self.fire_time.isoformat()}"
 
     @property
@@ -89,7 +100,10 @@ class JobContext:
         return self._stop
 
     def lease_valid(self) -> bool:
-        """Tell whether this node still holds the task, as far as it can know without asking: check before a side effect."""
+        """Tell whether this node still holds the task, as far as it knows without asking the store.
+
+        Check it before a side effect.
+        """
         return self._lease_valid()
 
     def spawn(self, slug: str, job: KindOrJob, **when: Unpack[When]) -> None:

@@ -1,4 +1,7 @@
-"""How objects become JSON and come back, and what is said of JSON that does not fit; cattrs is imported when it is needed."""
+"""How objects become JSON and come back, and what is said of JSON that does not fit.
+
+cattrs is imported when it is needed.
+"""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -71,7 +74,10 @@ def _of_text(value: object, kind: type) -> Any:  # noqa: ANN401 - as the class s
 
 
 def problems(error: BaseException, where: str, kind: Any = None) -> Iterator[str]:  # noqa: ANN401 - as the class says
-    """Say what is wrong with each field, and where, without its value, which may be a secret: as may the keys of a mapping."""
+    """Yield what is wrong with each field, and where.
+
+    Values and the keys of mappings are left out, because they may be secrets.
+    """
     from cattrs import ClassValidationError, IterableValidationError  # noqa: PLC0415 - an extra, of which there is a converter already
 
     if isinstance(error, ClassValidationError):

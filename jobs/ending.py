@@ -1,4 +1,7 @@
-"""What a job may raise to say how its run ends; anything else that it raises is a failure, retried by the task's policy."""
+"""What a job may raise to say how its run ends.
+
+Anything else that it raises is a failure, retried by the task's policy.
+"""
 
 from datetime import timedelta
 
@@ -19,7 +22,10 @@ class JobEnding(DulyError):
 
 
 class Retry(JobEnding):
-    """Try again, after `after` or, without it, when the task's policy says; counts as a failed attempt against its limits."""
+    """Try again, after `after` or, without it, when the task's policy says.
+
+    Counts as a failed attempt against its limits.
+    """
 
     after: timedelta | None
     """Time to wait before the retry; None: as the task's policy says."""
@@ -45,7 +51,10 @@ class Fail(JobEnding):
 
 
 class Cancel(JobEnding):
-    """The work is not wanted any more: recorded as cancelled; a schedule waits for its next fire, a one-off is removed."""
+    """The work is not wanted any more: recorded as cancelled.
+
+    A schedule waits for its next fire, a one-off is removed.
+    """
 
     def __init__(self, reason: str = "") -> None:
         """Say why."""

@@ -59,13 +59,19 @@ class InvalidPayload(InvalidValue):
     """Qualified name of the class that was given."""
 
     def __init__(self, kind: str, given: str, expected: str) -> None:
-        """Name the kind, the class that was given, and what is expected: never the payload itself, which may be a secret."""
+        """Name the kind, the class that was given, and what is expected.
+
+        Never name the payload itself, which may be a secret.
+        """
         super().__init__(f"payload of job {kind!r}", given, expected)
         self.kind, self.given = kind, given
 
 
 class UnreadablePayload(JobError):
-    """A node cannot read the payload of a task: it is of another version or form, or encrypted with a key that the node does not have."""
+    """A node cannot read the payload of a task.
+
+    It is of another version or form, or encrypted with a key that the node does not have.
+    """
 
     problem: str
     """Why it cannot be read, as a clause: `it is no JSON`."""
@@ -131,7 +137,10 @@ class JobAlreadyRegistered(JobError, ValueError):
 
 
 class KindFetched(JobAlreadyRegistered):
-    """A job was registered for a kind whose tasks are fetched: each goes to one of the two, and nobody could say to which."""
+    """A job was registered for a kind whose tasks are fetched.
+
+    Each task can go to one of the two only, and nobody could say to which.
+    """
 
     def __init__(self, kind: str) -> None:
         """Name the kind."""

@@ -1,4 +1,6 @@
-"""Where a job runs: in the scheduler's event loop, in a thread, in a process of its own, or wherever an executor takes it.
+"""Where a job runs.
+
+In the scheduler's event loop, in a thread, in a process of its own, or wherever an executor takes it.
 
 A fact of the code, not of the task: it stands beside the job in the registry, and no store keeps it.
 """

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 
 def check_keywords(call: str, given: Iterable[str], known: Iterable[str], hint: str = "") -> None:
-    """Refuse, for a `call` that is so named, what is not `known`, as Python does; `hint` says where else it may belong.
+    """Refuse, for a `call` that is so named, what is not `known`, as Python does.
+
+    `hint` says where else it may belong.
 
     Raises:
         TypeError: names the first that is unknown, and all that are known.

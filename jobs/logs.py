@@ -1,4 +1,6 @@
-"""Log lines that say which run they belong to: a context variable, a filter for handlers, and a logger for each kind.
+"""Log lines that say which run they belong to.
+
+Holds a context variable, a filter for handlers, and a logger for each kind.
 
 Whoever runs a job says so by `running`. What the job then logs, through whichever logger and from whichever library, can
 be told by `RunLogFilter`; threads that a job starts itself need a copy of its context (`contextvars.copy_context`), as
@@ -70,7 +72,9 @@ def running(facts: RunFacts) -> Iterator[None]:
 
 
 class RunLogFilter(logging.Filter):
-    """Gives every record the attributes `slug`, `kind`, `attempt`, `fire_time` and `run_id`; it drops none.
+    """Gives every record the attributes `slug`, `kind`, `attempt`, `fire_time` and `run_id`.
+
+    It drops none.
 
     Attach it to a *handler*: a logger's filters do not see the records of the loggers below it. The handler must be
     called where the record is made; for one behind a queue attach it to the `QueueHandler`. Outside a run the texts are
@@ -86,7 +90,10 @@ class RunLogFilter(logging.Filter):
 
 
 class RunLogger(logging.LoggerAdapter[logging.Logger]):
-    """The logger `duly.job.<kind>`: messages begin with their run, and records carry it, in whatever context they are made."""
+    """The logger `duly.job.<kind>` of one run.
+
+    Messages begin with their run, and records carry it, in whatever context they are made.
+    """
 
     def __init__(self, facts: RunFacts) -> None:
         """Log for one run."""
@@ -99,7 +106,10 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:  # noqa: ANN401 - as in the standard library
-        """Log with the run in front; a slug is never taken for a format, and the caller's line stays the record's."""
+        """Log with the run in front.
+
+        A slug is never taken for a format, and the caller's line stays the record's.
+        """
         if self.isEnabledFor(level):
             msg, known = self.process(msg, kwargs)
             known["stacklevel"] = known.get("stacklevel", 1) + 1

@@ -34,7 +34,10 @@ class Misfire(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What becomes of a schedule's fires that passed while its previous run, the retries included, was still going."""
+    """What becomes of a schedule's fires that pass while its previous run is still going.
+
+    The run's retries count as the run.
+    """
 
     SKIP = "skip"
     """None is run."""
@@ -67,9 +70,9 @@ class TaskOptions:
     `time_limit` bounds each run, `None` leaves it unbounded. An `async def` job is cancelled at the limit. A thread
     cannot be killed: its context asks it to stop, and its run is given up.
 
-    `misfire_grace_time` is how late a fire may be run; what could not be locked by then is dropped. None means however
-    late, but for `Misfire.SKIP`, where it means a minute: a fire is always locked a moment after its time. A one-off is
-    run however late, unless a grace time is set.
+    `misfire_grace_time` is how late a fire may be run; what could not be locked by then is dropped. None: no limit. For
+    `Misfire.SKIP`: one minute, because a fire is always locked a moment after its time. A one-off has no limit unless a grace
+    time is set.
     """
 
     retry: RetryPolicy = field(default=RetryPolicy(), validator=instance_of(RetryPolicy))

@@ -11,7 +11,9 @@ __all__ = ["PAYLOAD_LIMIT", "PAYLOAD_MAX", "check_payload"]
 
 
 def check_payload(payload: bytes, limit: int = PAYLOAD_LIMIT) -> bytes:
-    """Return the plain bytes of `payload`, if they are at most `limit`, can be read, and are not to be taken for an encrypted one.
+    """Return the plain bytes of `payload`, checked.
+
+    They are at most `limit`, can be read, and do not look like an encrypted payload.
 
     Raises:
         PayloadTooLarge: names the size and the limit.

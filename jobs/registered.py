@@ -28,7 +28,10 @@ class JobSettings(OptionValues, total=False):
 
 
 class FunctionSettings(JobSettings, total=False):
-    """What may be said of a kind when a function is registered for it: beside the rest, the class of its payloads."""
+    """The settings of a kind for which a function is registered.
+
+    Beside those of any job, the class of its payloads.
+    """
 
     payload_type: type[Any] | None
     payload_version: int
@@ -37,7 +40,9 @@ class FunctionSettings(JobSettings, total=False):
 
 @frozen(kw_only=True)
 class RegisteredJob:
-    """A job with what its tasks get unless they are scheduled with their own, and with the limits of its kind.
+    """A job with the defaults of its tasks and the limits of its kind.
+
+    A task that is scheduled with values of its own keeps them.
 
     The limits are facts of the code: no store keeps them, and a task cannot have its own.
     """
@@ -72,7 +77,10 @@ class RegisteredJob:
         return evolve(self, job=evolve(self.job, value=self.codec.decode(task.payload, task.payload_version)))
 
     def trigger_for(self, slug: str) -> Trigger | None:
-        """Return the trigger of the task with that slug: what its text leaves to a hash is worked out from the slug."""
+        """Return the trigger of the task with that slug.
+
+        What the trigger's text leaves to a hash is worked out from the slug.
+        """
         return parse_trigger(self.trigger, hash_id=slug) if isinstance(self.trigger, str) else self.trigger
 
 

@@ -22,7 +22,10 @@ _OF_PAYLOADS = frozenset({"payload_type", "payload_version", "upgrade"})
 
 
 class JobRegistry(KnownJobs):
-    """The jobs of an application: made once at module level, shared by all its schedulers; safe from any thread."""
+    """The jobs of an application: made once at module level, shared by all its schedulers.
+
+    Safe from any thread.
+    """
 
     def __init__(self) -> None:
         """Start with no jobs."""
@@ -87,7 +90,9 @@ class JobRegistry(KnownJobs):
             self._jobs[job.kind] = registered
 
     def deregister_job(self, kind: str, *, only: RegisteredJob | None = None) -> None:
-        """Forget the job of that kind, and the tasks declared for it; the tasks in the store stay, for nodes that know the kind.
+        """Forget the job of that kind, and the tasks declared for it.
+
+        The tasks in the store stay, for nodes that know the kind.
 
         Safe while its runs are under way: they go on to their end as they were registered, and what a lock that is on its
         way still brings is handed back unrun. With `only`, the kind is forgotten if it is still registered so, and nothing is
@@ -108,7 +113,9 @@ class JobRegistry(KnownJobs):
             self._declared = {slug: each for slug, each in self._declared.items() if each.kind != kind}
 
     def reserve(self, kind: str) -> None:
-        """Let no job be registered under `kind`, whose tasks a scheduler hands to subscribers; once for each scheduler that does.
+        """Let no job be registered under `kind`, whose tasks a scheduler hands to subscribers.
+
+        Once for each scheduler that does.
 
         Raises:
             InvalidValue: the kind is empty or too long.
@@ -132,7 +139,9 @@ class JobRegistry(KnownJobs):
         return self._jobs.get(kind)
 
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
-        """Register the decorated function as the job `kind`; the function itself stays as it is, for plain calls.
+        """Register the decorated function as the job `kind`.
+
+        The function itself stays as it is, for plain calls.
 
         With a `payload_type`, an attrs class or a dataclass, the function takes `(ctx, payload)` or `(ctx, task, payload)`; with it go
         `payload_version` and `upgrade`, as a `TypedJob` has them.
@@ -153,7 +162,9 @@ class JobRegistry(KnownJobs):
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
-        """Register the decorated function, and declare its task: created under `slug` (default: `kind`) when a scheduler starts.
+        """Register the decorated function, and declare its task.
+
+        The task is created under `slug` (default: `kind`) when a scheduler starts.
 
         A declared task that exists keeps its state; only a changed definition, of which the payload is a part, is written
         (`if_exists="replace"`).

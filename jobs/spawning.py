@@ -10,7 +10,10 @@ from duly.triggers import Trigger
 
 
 class When(TypedDict, total=False):
-    """The optional fields of a new task, as keywords; `duly.scheduler.NewTask` says what each of them means."""
+    """The optional fields of a new task, as keywords.
+
+    `duly.scheduler.NewTask` says what each of them means.
+    """
 
     trigger: Trigger | str | None
     at: datetime | None

@@ -17,7 +17,9 @@ _CUT = " ...[cut]"
 
 
 def storable(text: str | None, limit: int = TEXT_LIMIT) -> str | None:
-    r"""Return `text` with NUL and lone surrogates escaped (`\x00`, `\ud800`) and cut to `limit` bytes of UTF-8.
+    r"""Return `text` as every store can keep it.
+
+    NUL and lone surrogates are escaped (`\x00`, `\ud800`), and it is cut to `limit` bytes of UTF-8.
 
     A text that was cut ends in ` ...[cut]`. Idempotent: what is storable comes back as it is.
 

@@ -164,7 +164,10 @@ class Task:
 
     @property
     def recurring(self) -> bool:
-        """Whether a trigger gives it further fires; a one-off has none, nor has `@after`, which says only when its one fire is."""
+        """Whether a trigger gives it further fires.
+
+        A one-off has none, nor has `@after`, which says only when its one fire is.
+        """
         if self.trigger is not None:
             return not self.trigger.lower().startswith("@after")
         return self.trigger_from is TriggerSource.JOB
@@ -177,7 +180,9 @@ class Task:
         after: timedelta = timedelta(0),
         result: str | None = None,
     ) -> "Then":
-        """Return what a job returns to go on with its next step: a run for a fire of its own, `after` so long from the end of this one.
+        """Return what a job returns to go on with its next step.
+
+        The step is a fire of its own, `after` so long from the end of this run.
 
         The payload, the state between the steps, is written in the same write as the end of the step; without one it stays. `result` is
         this step's alone.

@@ -1,4 +1,6 @@
-"""Payloads with a class: encoded when a task is scheduled, decoded before its job is called, with versions.
+"""Payloads with a class and a version.
+
+They are encoded when a task is scheduled, and decoded before its job is called.
 
 A job names the class of its payload, an attrs class or a dataclass, and is handed an object of it::
 
@@ -74,7 +76,9 @@ class TypedJob(ABC, Generic[P]):
         """Do the work of `task`, whose payload is decoded in `payload`; otherwise as `Job.execute`."""
 
     def upgrade(self, version: int, data: Any, /) -> Any:  # noqa: ANN401 - JSON
-        """Return, in the form of the newest version, the JSON of a payload that was written in an older `version`.
+        """Return an older payload's JSON in the newest form.
+
+        `data` was written in `version`.
 
         It is called in the scheduler's event loop, once for each run: it should be quick, and return the same for the same.
         What it raises makes the payload unreadable: its task is put off, not lost.
@@ -82,7 +86,9 @@ class TypedJob(ABC, Generic[P]):
         raise NotImplementedError
 
     def with_payload(self, task: Task, payload: P) -> Task:
-        """Return `task` with another payload: `return self.with_payload(task, order)` keeps `order` for the next run.
+        """Return `task` with another payload.
+
+        `return self.with_payload(task, order)` keeps `order` for the next run.
 
         Raises:
             InvalidPayload: it is of another class, or cannot be written as JSON.
@@ -93,7 +99,10 @@ class TypedJob(ABC, Generic[P]):
 
 @frozen(eq=False)
 class TypedFunction(TypedJob[Any]):
-    """A function as a job with a class of payloads: of `(ctx, payload)` or `(ctx, task, payload)`; returning nothing means "carry on"."""
+    """A function as a job with a class of payloads: of `(ctx, payload)` or `(ctx, task, payload)`.
+
+    Returning nothing means "carry on".
+    """
 
     kind: str
     function: Callable[..., object]
@@ -219,7 +228,9 @@ class PayloadCodec:
 
 
 def encode_payload(payload: Payload, version: int, kind: str, codec: PayloadCodec | None) -> tuple[bytes, int]:
-    """Return the bytes of a payload, and their version: bytes as they are, with `version`; an object as its class says.
+    """Return the bytes of a payload, and their version: bytes as they are, with `version`.
+
+    An object as its class says.
 
     Raises:
         InvalidPayload: `kind` is registered with another class, or with none; or none is given at all where one must be.

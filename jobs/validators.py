@@ -1,4 +1,7 @@
-"""Validators for the fields of attrs classes; each refusal names the field, the value and what is expected."""
+"""Validators for the fields of attrs classes.
+
+Each refusal names the field, the value and what is expected.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -36,7 +39,10 @@ Validator = Callable[[Any, "Attribute[Any]", Any], None]
 
 
 def check_name(field: str, value: object, error: type[InvalidValue] = InvalidValue) -> None:
-    """Refuse a name that is not 1 to `NAME_LIMIT` storable characters: a name is a key, so it is never escaped or cut."""
+    """Refuse a name that is not 1 to `NAME_LIMIT` storable characters.
+
+    A name is a key, so it is never escaped or cut.
+    """
     if not isinstance(value, str) or not 0 < len(value) <= NAME_LIMIT:
         raise error(field, value, f"text of 1 to {NAME_LIMIT} characters")
     if "\x00" in value or (not value.isascii() and UNSTORABLE.search(value)):

@@ -63,7 +63,7 @@ class SchedulerConfig:
     grace: timedelta = field(default=timedelta(seconds=25), validator=at_least(timedelta(0)))
     """How long `drain` waits for runs to end before it cuts them short; by default less than the 30 s after which Kubernetes kills."""
     poll: timedelta = field(default=timedelta(seconds=5), validator=positive)
-    """Longest sleep, jittered: the net for every wake-up that gets lost."""
+    """Longest time between polls (jittered); the fallback if a notification is lost."""
     payload_limit: int = field(default=PAYLOAD_LIMIT, validator=_up_to_payload_max)
     """Largest payload, in bytes, before it is encrypted."""
     keep_runs_for: timedelta | None = field(default=timedelta(days=30), validator=or_none(positive))

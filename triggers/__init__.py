@@ -1,4 +1,7 @@
-"""When: triggers are pure values, functions from one fire time to the next. No clock, no I/O, no state."""
+"""When: triggers are pure values, functions from one fire time to the next.
+
+No clock, no I/O, no state.
+"""
 
 from duly.triggers.base import CountsFrom, LooksBack, Trigger, next_fire_after, require_trigger
 from duly.triggers.cadence import (

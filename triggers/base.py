@@ -20,7 +20,10 @@ _steps_left: ContextVar[list[int] | None] = ContextVar("steps_left", default=Non
 
 
 class CountsFrom(IntEnum):
-    """What a trigger's next fire time is counted from; a combination counts as the last of its parts in this order."""
+    """What a trigger's next fire time is counted from.
+
+    A combination counts as the last of its parts in this order.
+    """
 
     TIMETABLE = 0
     """Nothing: its fire times are the same instants whatever `prev` is, so that one may jump to any of them."""
@@ -44,15 +47,21 @@ class Trigger(Protocol):
 
     @abstractmethod
     def next_fire_time(self, prev: datetime) -> datetime | None:
-        """Return the first fire time strictly later than `prev` (aware), in UTC; None when there is none any more."""
+        """Return the first fire time strictly later than `prev` (aware), in UTC.
+
+        None when there is none any more.
+        """
 
     @property
     def counts_from(self) -> CountsFrom:
-        """What `prev` stands for; `TIMETABLE`, where it is true, lets other triggers jump instead of following each fire."""
+        """What `prev` stands for.
+
+        `TIMETABLE`, where it is true, lets other triggers jump instead of following each fire.
+        """
         return CountsFrom.FIRE
 
     def to_text(self) -> str | None:
-        """Return the text that `parse_trigger` reads back as an equal trigger, or None when there is no such text.
+        """Return the text that `parse_trigger` reads back as an equal trigger; None: there is none.
 
         A trigger with a text is stored with the task, so that every node can follow and show it. One without
         (the default, right for a class of your own) lives in code: the task refers to its job's trigger.
@@ -79,7 +88,10 @@ class LooksBack(Trigger, Protocol):
 
 
 def require_trigger(value: object, what: str, expected: str = "a Trigger; for the text of one, parse_trigger(text)") -> Trigger:
-    """Return `value` when it is a trigger; raises `TriggerError` for anything else, such as a trigger's class or its text."""
+    """Return `value` when it is a trigger.
+
+    Raises `TriggerError` for anything else, such as a trigger's class or its text.
+    """
     if isinstance(value, type) or not isinstance(value, Trigger):
         raise TriggerError("is no trigger", field=what, value=repr(value), expected=expected)
     return value

@@ -40,7 +40,10 @@ MONTHLY = "0 0 1 * *"
 
 
 def every(interval: str | timedelta | Interval) -> str:
-    """Return the cadence of a fixed interval: `30s`, `1 hour 20 minutes`, `timedelta(minutes=5)`, `1 month`."""
+    """Return the cadence of a fixed interval.
+
+    Examples: `30s`, `1 hour 20 minutes`, `timedelta(minutes=5)`, `1 month`.
+    """
     length = plain_interval(interval)
     require_forward(length)
     return f"@every {format_interval(length)}"
@@ -57,7 +60,10 @@ def daily_at(hour: int, minute: int = 0, timezone: str | tzinfo = "UTC") -> str:
 
 
 def weekly_on(weekday: str | int, hour: int = 0, minute: int = 0, timezone: str | tzinfo = "UTC") -> str:
-    """Return the cadence of once a week: on a weekday, by name (`MON`) or number (0 and 7 are Sunday), at this wall-clock time."""
+    """Return the cadence of once a week, at this wall-clock time.
+
+    The weekday is a name (`MON`) or a number (0 and 7 are Sunday).
+    """
     return _cron(f"{_clock(hour, minute)} * * {_weekday(weekday)}", timezone)
 
 

@@ -1,4 +1,7 @@
-"""`CalendarIntervalTrigger`: every so many years, months, weeks or days, as people count them, at a wall-clock time."""
+"""`CalendarIntervalTrigger`: every so many years, months, weeks or days.
+
+It counts as people do, and fires at a wall-clock time.
+"""
 
 from bisect import bisect_left
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -28,7 +31,9 @@ _MONTH = 146_097 * _DAY_TICKS // 4_800
 
 @frozen
 class CalendarTimes:
-    """The wall times start, start + interval, start + 2 intervals and so on, each counted from the start; written in UTC.
+    """The wall times start, start + interval, start + 2 intervals and so on, each counted from the start.
+
+    Written in UTC.
 
     So a 31st that falls on the 28th of February is the 31st again in March.
     """
@@ -160,7 +165,10 @@ class CalendarIntervalTrigger(LooksBack):
         return self._rule.next_fire_time(self._times(prev), prev)
 
     def count_fires(self, after: datetime, until: datetime) -> int | None:
-        """Return how many fire times f there are with after < f <= until; None without a start, where each is counted from the last."""
+        """Return how many fire times f there are with after < f <= until.
+
+        None without a start, where each is counted from the last.
+        """
         return None if self.start is None else self._rule.count_fires(self._times(after), after, until)
 
     def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:

@@ -15,7 +15,9 @@ __all__ = ["name_exports"]
 
 
 def name_exports(package: str) -> None:
-    """Say of every class and function in `package.__all__` that it is defined in `package`; called last in its `__init__`.
+    """Say of every class and function in `package.__all__` that it is defined in `package`.
+
+    Called last in its `__init__`.
 
     What a package passes on from another one keeps the name that it has from there.
     """

@@ -36,7 +36,10 @@ def require_aware(value: datetime, what: str) -> datetime:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an RFC 3339 date and time, to the microsecond; its offset is required and honoured. Returns UTC."""
+    """Read an RFC 3339 date and time, to the microsecond; its offset is required and honoured.
+
+    Returns UTC.
+    """
     if _RFC_3339.fullmatch(text) is None:
         raise TriggerError("is not understood", field="instant", value=text, expected=_EXPECTED)
     try:

@@ -43,7 +43,10 @@ def _clamp(instant: datetime) -> datetime:
 
 
 class _Calm(NamedTuple):
-    """The instants begin <= t < end, in which the offset is the same and from which every clock change is out of `_REACH`."""
+    """The instants begin <= t < end, with one offset and far from every clock change.
+
+    Far is at least `_REACH`.
+    """
 
     begin: datetime
     end: datetime
@@ -75,7 +78,10 @@ def _calm_at(zone: ZoneInfo, instant: datetime) -> _Calm | None:
 
 @lru_cache(maxsize=1024)
 def local_rule(zone: ZoneInfo, *, catch_up: bool, repeats: bool) -> "LocalRule":
-    """Return the one `LocalRule` for these choices, so that all triggers of a zone share what it remembers."""
+    """Return the one `LocalRule` for these choices.
+
+    All triggers of a zone share what it remembers.
+    """
     return LocalRule(zone, catch_up=catch_up, repeats=repeats)
 
 
@@ -98,7 +104,9 @@ class LocalRule:
         return [_NEVER if fixed is None else _Calm(BEGIN_OF_TIME, END_OF_TIME, fixed)]
 
     def next_fire_time(self, times: WallTimes, prev: datetime) -> datetime | None:
-        """Return the first instant strictly later than `prev` (aware) at which `times` fire in the zone, in UTC, or None.
+        """Return the first instant later than `prev` at which `times` fire in the zone; None: none.
+
+        `prev` is aware; the answer is in UTC, and never `prev` itself.
 
         The calm stretch of the last question is remembered: nearly all fires fall into the same one as the fire before
         them, and cost as much in a zone with daylight saving as in UTC.
@@ -122,7 +130,9 @@ class LocalRule:
         return instant if instant < end else self._land(times, prev, wall, instant)
 
     def _land(self, times: WallTimes, prev: datetime, wall: datetime, near: datetime) -> datetime | None:
-        """Return the first fire later than `prev`, a calm instant; `wall` is the first wall time after its own, at about `near`.
+        """Return the first fire later than `prev`, a calm instant.
+
+        `wall` is the first wall time after its own, at about `near`.
 
         Where the landing is calm, too, changes on the way do not matter. What lies between the two instants, the wall
         times lost in a gap included, reads between their wall times, where nothing of the schedule is: within `_REACH`
@@ -141,7 +151,10 @@ class LocalRule:
         return instant + offset_at(self.zone, instant)
 
     def day_of(self, fire: datetime) -> datetime:
-        """Return the day (its time of day means nothing) of the wall time that fired at an instant: caught up, it was on the day lost."""
+        """Return the day of the wall time that fired at an instant; its time of day means nothing.
+
+        A fire that was caught up belongs to the day that was lost.
+        """
         fire = _clamp(require_aware(fire, "prev"))
         change = next(clock_changes(self.zone, fire - TICK, fire), None)
         return change.old_wall if change is not None and change.is_gap and self.catch_up else self.wall_at(fire)

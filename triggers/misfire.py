@@ -1,4 +1,7 @@
-"""Which fire times passed while nobody ran the task. Pure; which of them to run is the scheduler's decision."""
+"""Which fire times passed while nobody ran the task.
+
+Pure; which of them to run is the scheduler's decision.
+"""
 
 from datetime import datetime
 from itertools import islice
@@ -17,7 +20,7 @@ _WALK_LIMIT = 1000
 
 @frozen
 class Missed:
-    """The fire times f with anchor < f <= now: how many, the earliest and the latest (None when there is none).
+    """The fire times f with anchor < f <= now: how many, the earliest and the latest.
 
     `exact` is False only for a trigger that cannot count and has more of them than the limit of the walk: then `count` is
     "at least", and `latest` is found by looking back or by bisection; the trigger's next fire after it is later than now.

@@ -1,4 +1,6 @@
-"""The options before a trigger's text, written like environment variables: `CRON_TZ=Europe/Paris DST_GAP=skip 0 9 * * *`.
+"""The options before a trigger's text, written like environment variables.
+
+Example: `CRON_TZ=Europe/Paris DST_GAP=skip 0 9 * * *`.
 
 The spelling of `CRON_TZ` is cronie's, the others follow it. Values are percent-encoded where they hold anything
 but plain characters, so that a slug of any text can stand in `HASH=`. Pure.

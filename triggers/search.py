@@ -50,7 +50,9 @@ def fires_at(trigger: Trigger, instant: datetime) -> bool:
 
 
 def first_fire_from(trigger: Trigger, prev: datetime, instant: datetime) -> datetime | None:
-    """Return the first fire time at or after `instant`, following on from a fire at `prev`; None when there is none.
+    """Return the first fire time at or after `instant`, following on from a fire at `prev`.
+
+    None when there is none.
 
     A trigger that counts from the fire before is followed to there by looking back, so that it goes on as it would have. A
     timetable has no need to. A fixed delay that would have ended before `instant` begins anew there.
@@ -85,7 +87,9 @@ def last_fire_time(trigger: Trigger, after: datetime, until: datetime) -> dateti
 
 @bounded_search()
 def latest_fires(trigger: Trigger, after: datetime, until: datetime, count: int) -> tuple[datetime, ...]:
-    """Return the latest `count` fire times f with after < f <= until in ascending order, following on from a fire at `after`.
+    """Return the latest `count` fire times f with after < f <= until, in ascending order.
+
+    They follow on from a fire at `after`.
 
     All of them if there are fewer. A timetable is asked backwards where it has many more; any other trigger is followed for
     10,000 fires, and of more only the latest is told.
@@ -107,7 +111,10 @@ def latest_fires(trigger: Trigger, after: datetime, until: datetime, count: int)
 
 
 def bisect_fires(trigger: Trigger, after: datetime, until: datetime) -> datetime | None:
-    """Return the latest fire time f with after < f <= until, or None, asking a timetable some dozens of times at most."""
+    """Return the latest fire time f with after < f <= until, or None.
+
+    Asks a timetable some dozens of times at most.
+    """
     after, until = require_aware(after, "after"), require_aware(until, "until")
     low = next_fire_after(trigger, after)
     if low is None or low > until:
@@ -129,7 +136,10 @@ def bisect_fires(trigger: Trigger, after: datetime, until: datetime) -> datetime
 
 
 def _narrow(trigger: Trigger, first: datetime, until: datetime) -> tuple[datetime, datetime]:
-    """Return a fire time up to `until` and an instant with none between it and `until`: the window doubles backwards."""
+    """Return a fire time up to `until` and an instant with none between it and `until`.
+
+    The window doubles backwards.
+    """
     high, window = until, _NARROWEST
     while until - first > window:
         found = next_fire_after(trigger, until - window)

@@ -1,4 +1,7 @@
-"""Triggers without a calendar: every so long, once at an instant, and once so long after the scheduling."""
+"""Triggers without a calendar.
+
+Every so long, once at an instant, and once so long after the scheduling.
+"""
 
 from datetime import datetime, timedelta
 
@@ -70,7 +73,10 @@ class SimpleTrigger(LooksBack):
         return CountsFrom.FIRE if self.start is None else CountsFrom.TIMETABLE
 
     def next_fire_time(self, prev: datetime) -> datetime | None:
-        """Return the first fire time strictly later than `prev`; None after `times` fires, or beyond the calendar."""
+        """Return the first fire time strictly later than `prev`.
+
+        None after `times` fires, or beyond the calendar.
+        """
         prev = require_aware(prev, "prev")
         if self.start is None:
             return _add(prev, self.interval)
@@ -79,7 +85,10 @@ class SimpleTrigger(LooksBack):
         return self._fire(self.start, self._last_index(self.start, prev) + 1)
 
     def count_fires(self, after: datetime, until: datetime) -> int:
-        """Return how many fire times f there are with after < f <= until; with a fixed delay at most the one that waits for a run."""
+        """Return how many fire times f there are with after < f <= until.
+
+        With a fixed delay at most the one that waits for a run.
+        """
         after, until = require_aware(after, "after"), require_aware(until, "until")
         if self.fixed_delay:
             waiting = self.next_fire_time(after)
@@ -160,7 +169,9 @@ class OnceTrigger(_FiresOnce):
 
 @frozen
 class AfterTrigger(_FiresOnce):
-    """Fires once, `interval` after it was scheduled: the scheduler makes a one-off of it, with that as its fire time.
+    """Fires once, `interval` after it was scheduled.
+
+    The scheduler makes a one-off of it, with that as its fire time.
 
     `interval` is an `Interval`, a `timedelta` or the text of one; its months and days count on the calendar in UTC.
     Raises `TriggerError` for one that does not move forward.

@@ -56,12 +56,18 @@ class ClockChange:
 
     @property
     def is_gap(self) -> bool:
-        """Whether the walls from `old_wall` to `new_wall` never come; otherwise those from new to old come twice."""
+        """Whether the walls from `old_wall` to `new_wall` never come.
+
+        Otherwise those from new to old come twice.
+        """
         return self.after > self.before
 
 
 def load_zone(timezone: str | tzinfo) -> ZoneInfo:
-    """Return the zone of an IANA name; a zone without a name is refused, because it could not be written down."""
+    """Return the zone of an IANA name.
+
+    A zone without a name is refused, because it could not be written down.
+    """
     expected = "an IANA name such as Europe/Paris, or a ZoneInfo made from one"
     if timezone is UTC:
         return ZoneInfo("UTC")
@@ -122,13 +128,19 @@ def offset_at(zone: ZoneInfo, instant: datetime) -> timedelta:
 
 
 def _first_instant_off(offset: timedelta, zone: ZoneInfo, begin: datetime) -> datetime:
-    """Return the first instant within a step of `begin` at which the zone's offset is another: a whole second, as all changes."""
+    """Return the first instant within a step of `begin` at which the offset is another.
+
+    It is a whole second, as all changes are.
+    """
     changed = bisect_left(range(_STEP // _SECOND), True, key=lambda second: offset_at(zone, begin + second * _SECOND) != offset)  # noqa: FBT003
     return begin + changed * _SECOND
 
 
 def begin_of_day(zone: ZoneInfo, day: date) -> datetime:
-    """Return the first instant of a date in a zone: where midnight is left out the clock change, where it comes twice the first."""
+    """Return the first instant of a date in a zone.
+
+    That is the clock change where midnight is left out, and the first midnight where it comes twice.
+    """
     midnights = (datetime.combine(day, time(fold=fold), zone) for fold in (0, 1))
     try:
         early, late = sorted(midnight.astimezone(UTC) for midnight in midnights)
@@ -138,7 +150,10 @@ def begin_of_day(zone: ZoneInfo, day: date) -> datetime:
 
 
 def date_at(zone: ZoneInfo, instant: datetime) -> date:
-    """Return the date that a zone's calendar shows at an instant in UTC; at the ends of the calendar, UTC's."""
+    """Return the date that a zone's calendar shows at an instant in UTC.
+
+    At the ends of the calendar, UTC's.
+    """
     try:
         return instant.astimezone(zone).date()
     except OverflowError:

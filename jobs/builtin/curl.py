@@ -1,4 +1,7 @@
-"""A job that makes one HTTP request. httpx, the `http` extra, is imported when such a job is made and not before."""
+"""A job that makes one HTTP request.
+
+httpx, the `http` extra, is imported when such a job is made and not before.
+"""
 
 import json
 import re
@@ -125,7 +128,9 @@ def _boolean(_: object, attribute: Any, value: object) -> None:  # noqa: ANN401 
 
 @frozen(eq=False)
 class CurlJob(Job):
-    """Make a request; a status in `ok` (default: 2xx and 3xx) is success, anything else raises `CurlFailed`.
+    """Make one HTTP request.
+
+    A status in `ok` (default: 2xx and 3xx) is success; anything else raises `CurlFailed`.
 
     A payload, if there is one, is a JSON object that overrides settings for its task: `url`, `method`, `headers` (an object of
     texts; it replaces all of the job's), `body` (text or null) and `follow_redirects`. Other keys are refused. The job's headers
@@ -176,7 +181,10 @@ class CurlJob(Job):
         return evolve(task, result=answer.to_json())
 
     async def send(self) -> Answer:
-        """Make the request with these settings, without a time limit, and return the answer whatever its status."""
+        """Make the request and return the answer, whatever its status.
+
+        There is no time limit here.
+        """
         import httpx  # noqa: PLC0415 - an extra
 
         headers = {"accept-encoding": "identity", "user-agent": "duly"} | {name.lower(): text for name, text in self.headers.items()}
@@ -247,7 +255,10 @@ async def _read(response: "httpx.Response") -> Answer:
 
 
 def _text(raw: bytes, charset: str | None) -> str:
-    """Decode by the charset that the server names, or else as UTF-8; U+FFFD stands for NUL and for what cannot be decoded."""
+    """Decode by the charset that the server names, or else as UTF-8.
+
+    U+FFFD stands for NUL and for what cannot be decoded.
+    """
     try:
         text = raw.decode(charset or "utf-8", "replace")
     except (LookupError, ValueError):  # an unknown charset, or a codec that is none of text

@@ -12,7 +12,9 @@ from duly.jobs.task import Task
 
 @frozen(kw_only=True, eq=False)
 class PrintJob(Job):
-    """Print one line a fire, `<slug> <fire time> <payload>`, to `stream`, by default to what `sys.stdout` is at that moment.
+    """Print one line a fire: `<slug> <fire time> <payload>`.
+
+    It goes to `stream`, by default to what `sys.stdout` is at that moment.
 
     The payload is decoded as UTF-8, other bytes as U+FFFD; what the stream's encoding lacks is escaped, so that no payload
     makes the job fail. Never changes the task: a one-off is finished, a recurring one carries on.

@@ -1,4 +1,6 @@
-"""A command in a process group of its own: what it wrote, within bounds, how it ended, and nothing of it left behind.
+"""Runs a command in a process group of its own, and leaves nothing of it behind.
+
+Keeps its output, within bounds, and its exit status.
 
 asyncio's own subprocesses are not used here, for three reasons. A task cancelled while one is being started loses the
 process group it should end. Whether waiting for one outlasts a grandchild that keeps the pipe open differs between versions of
@@ -54,7 +56,10 @@ class BoundedOutput:
         self._dropped += len(tail) - len(self._tail)
 
     def text(self) -> str:
-        """Decode as UTF-8, with U+FFFD for NUL and for what is none; a line tells how many bytes were dropped in the middle."""
+        """Decode as UTF-8, with U+FFFD for NUL and for what is none.
+
+        A line tells how many bytes were dropped in the middle.
+        """
         if not self._dropped:
             return _decode(self._head + self._tail)
         # A character cut in two is dropped as well: its second part here, its first by the decoder, which waits for more.
@@ -63,7 +68,9 @@ class BoundedOutput:
 
 
 class Process:
-    """A command that was started; belongs to the event loop in which it was, and only its thread may use it.
+    """A command that was started.
+
+    Belongs to the event loop in which it was, and only its thread may use it.
 
     A thread of its own waits for its end and, where the system can, leaves it unreaped: as long as the zombie is there, the
     group's id cannot become another's, and signals reach whom they are meant for. `end` reaps.
@@ -113,7 +120,9 @@ class Process:
         return self._stdout.kept.text(), self._stderr.kept.text()
 
     async def wait(self) -> None:
-        """Return when the command itself has ended, whatever its children do; may be cancelled and called again.
+        """Return when the command itself has ended, whatever its children do.
+
+        May be cancelled and called again.
 
         Raises:
             ChildProcessError: other code of this program reaped it, so that its exit status is not known.
@@ -124,7 +133,9 @@ class Process:
             raise self._reaped_elsewhere
 
     async def end(self, ctx: JobContext) -> None:
-        """Leave nothing running, stop reading and reap; to be called once, whatever happened, before `status` and `output` are asked.
+        """Leave nothing running, stop reading and reap.
+
+        To be called once, whatever happened, before `status` and `output` are asked.
 
         A command that has ended by itself keeps the children that it left in the background, but what they write from now on is not
         kept. One that has not is ended with its whole group: SIGTERM, then SIGKILL when the command has ended, for the rest of
@@ -200,7 +211,10 @@ class _Capture:
         return bool(data)
 
     def finish(self) -> None:
-        """Take what is there, at most a full pipe, for a child that goes on writing must not keep us; then close."""
+        """Take what is there, at most a full pipe, for a child that goes on writing must not keep us.
+
+        Then close.
+        """
         for _ in range(_PIPE_MAX // _CHUNK):
             if not self._read():
                 break

@@ -1,4 +1,7 @@
-"""A job that runs a command of the operating system. POSIX only: it ends commands by their process groups."""
+"""A job that runs a command of the operating system.
+
+POSIX only: it ends commands by their process groups.
+"""
 
 import json
 import os
@@ -58,7 +61,10 @@ class ShellFailed(JobError):
     """Its error output, bounded likewise."""
 
     def __init__(self, command: Command, status: int, stdout: str, stderr: str) -> None:
-        """Name the exit status (negative: the signal that ended it) and the bounded output; the message shows stderr, or else stdout."""
+        """Name the exit status (negative: the signal that ended it) and the bounded output.
+
+        The message shows stderr, or else stdout.
+        """
         super().__init__(f"{_shown(command)} {_how_it_ended(status)}: {_said(stdout, stderr)}")
         self.command, self.status, self.stdout, self.stderr = command, status, stdout, stderr
 
@@ -108,7 +114,10 @@ def _command(command: str | Sequence[str] | None) -> Command | None:
 
 
 def _environment(env: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Copy, and refuse what no environment can hold; a refusal names the variable, for its value may be a secret."""
+    """Copy, and refuse what no environment can hold.
+
+    A refusal names the variable, for its value may be a secret.
+    """
     for name, text in () if env is None else env.items():
         if not isinstance(name, str) or not name or "=" in name or not _fits(name):
             raise InvalidValue("env", name, "names without = and NUL")
@@ -119,7 +128,9 @@ def _environment(env: Mapping[str, str] | None) -> Mapping[str, str] | None:
 
 @frozen(eq=False)
 class ShellJob(Job):
-    """Run a command; its exit status 0 is success, any other raises `ShellFailed`, to which the task's `RetryPolicy` applies.
+    """Run a command of the operating system.
+
+    Exit status 0 is success. Any other raises `ShellFailed`, to which the task's `RetryPolicy` applies.
 
     The command is `command`: text is a line for `/bin/sh`, a list is an argv that never passes a shell. With None it is the task's
     payload, read by `parse_command`: then whoever may write a payload may run anything. With a command of its own, the

@@ -1,4 +1,4 @@
-"""Events as an iterator: a bounded queue between the node, which never waits for it, and whoever reads at his own pace."""
+"""Events as an iterator: a bounded queue between the node, which never waits for it, and a reader, who may be slow."""
 
 import asyncio
 from collections import deque
@@ -15,12 +15,12 @@ from duly.scheduler.errors import WrongThread
 from duly.scheduler.events.events import Event, Events, EventsDropped
 
 QUEUE_LIMIT = 1000
-"""How many events wait for their reader, unless he says otherwise."""
+"""How many events wait for their reader, unless the reader says otherwise."""
 
 
 @frozen(kw_only=True)
 class Wanted:
-    """Which events a reader wants, and how many may wait for him."""
+    """Which events a reader wants, and how many may wait."""
 
     types: tuple[type[Event], ...] = ()
     """Classes of events; none = all."""
@@ -86,7 +86,7 @@ class EventStream:
         self._changed.notify_all()
         sleepers, self._sleepers = self._sleepers, []
         for sleeper in sleepers:
-            with suppress(RuntimeError):  # his event loop is closed
+            with suppress(RuntimeError):  # its event loop is closed
                 sleeper.get_loop().call_soon_threadsafe(_settle, sleeper)
 
     # -- the reader's side

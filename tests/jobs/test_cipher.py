@@ -277,7 +277,7 @@ def test_keys_that_are_none_are_refused(keys: Any, newest: str, field: str) -> N
 
 
 def test_keys_do_not_change_with_what_they_were_made_of() -> None:
-    """The caller's mapping is his own."""
+    """The caller's mapping stays the caller's."""
     given = {"k": OLD}
     keys = PayloadKeys(given, newest="k")
     given.clear()

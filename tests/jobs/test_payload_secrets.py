@@ -153,7 +153,7 @@ def test_a_call_does_not_show_its_payload() -> None:
 
 
 def test_a_payload_that_cannot_be_read_is_not_scheduled() -> None:
-    """Somebody looked at one task, and gives its payload to another: what he has is ciphertext."""
+    """Somebody looked at one task, and gives its payload to another: what they have is ciphertext."""
     opened = PayloadKeys({"other": KEY}, newest="other").open(PayloadKeys({"k": KEY}, newest="k").seal(SECRET.encode(), HERE), HERE)
 
     with pytest.raises(InvalidValue, match="payload of task 't': expected one that can be read: it is encrypted with key 'k'"):

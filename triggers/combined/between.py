@@ -113,7 +113,7 @@ class Between(LooksBack):
         return None if part is None else write_options(options, f"@between {part}")
 
     def _before(self, start: datetime) -> datetime:
-        """Return from where the trigger has to be asked, so that its first fire is the first within the bounds."""
+        """Return the instant from which the trigger is asked for its first fire within the bounds."""
         return start - TICK if self.counts_from is CountsFrom.TIMETABLE and start > BEGIN_OF_TIME else start
 
     def _from_start(self, prev: datetime) -> datetime:
@@ -126,7 +126,10 @@ class Between(LooksBack):
 
 
 def _nth_fire(trigger: Trigger, after: datetime, number: int) -> datetime | None:
-    """Return the fire of a timetable with that number, from 1, after `after`; None when there are not so many."""
+    """Return the fire of a timetable with that number, from 1, after `after`.
+
+    None when there are not so many.
+    """
     before = 0
     if number > _FEW and isinstance(trigger, LooksBack) and trigger.count_fires(after, after) is not None:
         after, before = _shortly_before(trigger, after, number)
@@ -136,7 +139,10 @@ def _nth_fire(trigger: Trigger, after: datetime, number: int) -> datetime | None
 
 
 def _shortly_before(trigger: LooksBack, after: datetime, number: int) -> tuple[datetime, int]:
-    """Return an instant at most `_FEW` fires before the one with that number, and how many there are up to it, by bisection."""
+    """Return an instant at most `_FEW` fires before the one with that number.
+
+    Also return how many fires there are up to it. Found by bisection.
+    """
 
     def count(until: datetime) -> int:
         return trigger.count_fires(after, until) or 0

@@ -1,4 +1,7 @@
-"""`Except`: a trigger without the fires of certain days, such as company holidays, or of another trigger."""
+"""`Except`: a trigger without the fires of certain days, or of another trigger.
+
+An example of such days are company holidays.
+"""
 
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta, tzinfo
@@ -61,7 +64,7 @@ class Days:
 
 @frozen(init=False, repr=False)
 class Except(Trigger):
-    """Fires as `trigger` does, but not on the excluded days, nor at the instants at which an excluded trigger fires.
+    """Fires as `trigger` does, but not on excluded days or at an excluded trigger's fires.
 
     Dates and weekdays are those of `timezone` (an IANA name or `ZoneInfo`; default: the zone of `trigger`, else UTC). To
     leave out whole hours or days by a trigger, let it fire at each instant of them: `* 0-7 * * *`, `* * 25 12 *`.
@@ -145,7 +148,10 @@ class Except(Trigger):
         return write_options(options, f"@except {' '.join(known)}") if len(known) == len(parts) else None
 
     def _end_of_days_off(self, after: datetime, allowed: date) -> datetime:
-        """Return when the days off from `after` on, an instant on one of them, end: `allowed` is the first day that is none."""
+        """Return when the days off that `after` lies in end.
+
+        `allowed` is the first day that is none.
+        """
         end = begin_of_day(self.timezone, allowed)
         for change in clock_changes(self.timezone, after, end):
             # Clocks that go back over midnight return to a day that may be none, as in St John's until 2011.

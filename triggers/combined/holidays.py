@@ -1,4 +1,7 @@
-"""The days of an iCalendar file (RFC 5545), such as company holidays, for `Except`. icalendar is the `icalendar` extra."""
+"""The days of an iCalendar file (RFC 5545), such as company holidays, for `Except`.
+
+icalendar is the `icalendar` extra.
+"""
 
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,7 +19,9 @@ _WHOLE_DAYS = "DTSTART;VALUE=DATE, and DTEND likewise, the day after the last"
 
 
 def read_holidays(content: str | bytes, first: date, last: date) -> list[DateRange]:
-    """Return the days of the events in an iCalendar file's content that lie within `first` to `last`, in their order.
+    """Return the days of an iCalendar file's events, from `first` to `last`, in order.
+
+    `content` is what the file holds.
 
     Recurrences (RRULE, RDATE, EXDATE) are worked out for that span, and cancelled events left out:
 

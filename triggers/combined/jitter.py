@@ -1,4 +1,7 @@
-"""`Jittered`: a trigger whose fires are each a little late, by a hash, so that a fleet's tasks do not all start at once."""
+"""`Jittered`: a trigger whose fires are each a little late.
+
+How late follows from a hash, so that a fleet's tasks do not all start at once.
+"""
 
 from datetime import datetime, timedelta
 from hashlib import blake2b

@@ -1,4 +1,7 @@
-"""Triggers made of other triggers: which parts they may have, and their text, `@any (0 9 * * MON) (@every 24h)`. Pure."""
+"""Triggers made of other triggers: which parts they may have, and their text. Pure.
+
+Such a text is `@any (0 9 * * MON) (@every 24h)`.
+"""
 
 from collections.abc import Iterable
 from zoneinfo import ZoneInfo
@@ -24,7 +27,10 @@ def require_part(value: object, owner: str) -> Trigger:
 
 
 def require_timetable(value: object, owner: str) -> Trigger:
-    """Return `value` when it is a trigger whose fire times do not depend on `prev`; raises `TriggerError` otherwise."""
+    """Return `value` when it is a trigger whose fire times do not depend on `prev`.
+
+    Raises `TriggerError` otherwise.
+    """
     part = require_part(value, owner)
     if part.counts_from is not CountsFrom.TIMETABLE:
         problem = "counts from the fire or run before, so that it has no fire times of its own"
@@ -33,7 +39,9 @@ def require_timetable(value: object, owner: str) -> Trigger:
 
 
 def require_jumpable(value: object, owner: str) -> Trigger:
-    """Return `value` when it is a trigger that can be asked for its first fire from an instant on; raises `TriggerError` otherwise.
+    """Return `value` when it is a trigger that can be asked for its first fire from an instant on.
+
+    Raises `TriggerError` otherwise.
 
     One that counts from the fire before has to look back, because it would otherwise be followed fire by fire: a combination
     cannot, nor can a class of the user's own that does not say so.

@@ -1,4 +1,6 @@
-"""Which days of a month a cron expression means: Quartz' day words, and how the two day fields combine. Pure.
+"""Which days of a month a cron expression means. Pure.
+
+Knows Quartz' day words, and how the two day fields combine.
 
 Weekdays count from Sunday = 0. A month is known by its `Shape` alone: there are only 28 of them, so every rule is
 worked out once per shape and kept as a bit mask (bit d = day d).
@@ -53,7 +55,10 @@ def last_day(before: int, *, working: bool) -> DayRule:
 
 
 def nearest_working_day(day: int) -> DayRule:
-    """`15W`: the Monday-to-Friday day nearest to it, within the month. In a shorter month, to its last day."""
+    """`15W`: the Monday-to-Friday day nearest to it, within the month.
+
+    In a shorter month, to its last day.
+    """
     return lambda shape: 1 << _nearest_working_day(shape, min(day, shape.length))
 
 

@@ -186,7 +186,10 @@ class FieldReader:
         return int(text)
 
     def _range(self, low: int, high: int, step: int) -> str:
-        """Write an ascending range without the forms that cron readers take differently (`a-a`, steps too large)."""
+        """Write an ascending range in a form that all cron readers take alike.
+
+        It avoids `a-a` and steps that are too large.
+        """
         if (low, high, step) == (self.spec.low, self.spec.high, 1):
             return "*"
         if low + step > high:

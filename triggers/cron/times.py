@@ -24,7 +24,9 @@ _CYCLE = 400  # years, after which the Gregorian calendar repeats, weekdays incl
 
 
 def _calendar_of(year: int) -> int:
-    """Number the calendar of a year, of which there are 14: they differ in the weekdays of the first day and the last.
+    """Return the number of a year's calendar, of which there are 14.
+
+    They differ in the weekdays of the first day and the last.
 
     The numbers lie 16 apart, so that adding the month makes the number of a month in a calendar.
     """

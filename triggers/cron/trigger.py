@@ -111,7 +111,10 @@ class CronTrigger(LooksBack):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The texts of its 5, 6 or 7 fields: an alias written out, and for each `H` the values that were drawn."""
+        """The texts of its 5, 6 or 7 fields.
+
+        An alias is written out, and each `H` is the values that were drawn.
+        """
         return _compile(self.expression, "unix", self.hash_id).drawn
 
     def first_delay(self, now: datetime) -> timedelta:
@@ -122,7 +125,10 @@ class CronTrigger(LooksBack):
         return first - now
 
     def count_fires(self, after: datetime, until: datetime) -> int:
-        """Return how many fire times f there are with after < f <= until: exact, at the cost of a step a month."""
+        """Return how many fire times f there are with after < f <= until.
+
+        The count is exact, and costs a step a month.
+        """
         return self._rule.count_fires(self._times, after, until)
 
     def last_fire_time(self, after: datetime, until: datetime) -> datetime | None:
@@ -130,7 +136,10 @@ class CronTrigger(LooksBack):
         return bisect_fires(self, after, until)
 
     def to_text(self) -> str:
-        """Return the expression, after the options that differ from their defaults (`CRON_TZ=Europe/Paris 0 9 * * *`)."""
+        """Return the expression, after the options that differ from their defaults.
+
+        Example: `CRON_TZ=Europe/Paris 0 9 * * *`.
+        """
         return write_options(self._options(), self.expression)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -171,7 +180,10 @@ def _require_text(expression: object) -> str:
 
 
 def _split_zone(expression: str, timezone: str | tzinfo | None) -> tuple[str, str | tzinfo]:
-    """Split the zone off an expression that names one before its fields; the constructor takes the other options by keyword."""
+    """Split the zone off an expression that names one before its fields.
+
+    The constructor takes the other options by keyword.
+    """
     if "=" not in expression:
         return expression, "UTC" if timezone is None else timezone
     options, fields = read_options(expression)

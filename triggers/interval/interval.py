@@ -1,4 +1,6 @@
-"""`Interval`: a length of time as PostgreSQL's type `interval` counts it, in months, days and exact time; and its text. Pure.
+"""`Interval`: a length of time in months, days and exact time; and its text. Pure.
+
+It counts as PostgreSQL's type `interval` does.
 
 One reader for all stores: what a text means does not depend on whether a database stands behind it.
 """
@@ -40,7 +42,9 @@ _TIME_UNITS = {"h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000}
 
 @frozen(kw_only=True)
 class Interval:
-    """A length of time in three parts that do not convert into each other: `months`, `days` and exact `time`.
+    """A length of time in three parts: `months`, `days` and exact `time`.
+
+    The parts do not convert into each other.
 
     A month is as long as the calendar makes it and a day lasts until the same time of the next day. Each part has a sign
     of its own. Values are equal when all three parts are: 24 hours are not a day, and 30 days are not a month.
@@ -87,7 +91,9 @@ class Interval:
         return self.times_after(moment, 1)
 
     def times_after(self, moment: datetime, number: int) -> datetime:
-        """Return `moment` + `number` times this interval: each part is multiplied, so that the month's end is met only once.
+        """Return `moment` + `number` times this interval.
+
+        Each part is multiplied, so that the month's end is met only once.
 
         As `after`, but a step on the way may lie anywhere: only the result has to be within the years 1 to 9999.
         """
@@ -100,7 +106,9 @@ class Interval:
 
 
 def parse_interval(text: str) -> Interval:
-    """Read what PostgreSQL 18 accepts for its type `interval`, as the same value; zero and negative intervals too.
+    """Read what PostgreSQL 18 accepts for its type `interval`, as the same value.
+
+    Zero and negative intervals too.
 
     The forms are PostgreSQL's own (`1 year 2 months -3 days`, `1h20m`, `@ 1.5 weeks ago`; a number alone is seconds), the
     clock's (`3 4:05:06`; `1-2` is a year and two months) and ISO 8601 (`P1Y2M3DT4H5M6S`, `P0001-02-03T04:05:06`), with the
@@ -118,7 +126,9 @@ def parse_interval(text: str) -> Interval:
 
 
 def format_interval(interval: Interval | timedelta) -> str:
-    """Write an interval compactly, so that `parse_interval` and PostgreSQL read the same one: `1y2mon3d4h5m6s`, `1h -30m`.
+    """Write an interval compactly, such as `1y2mon3d4h5m6s` or `1h -30m`.
+
+    `parse_interval` and PostgreSQL read the same interval from it.
 
     A timedelta is exact time and written from hours down (`24h`), because `1d` would be a day of the calendar. Zero is
     `0s`. Raises `TriggerError` for a timedelta longer than PostgreSQL's 64 bits of microseconds.
@@ -152,7 +162,10 @@ def plain_interval(value: Interval | timedelta | str) -> Interval:
 
 
 def require_forward(interval: Interval, shortest: timedelta = _MICROSECOND) -> None:
-    """Refuse, as `TriggerError`, an interval that from some date on is shorter than `shortest`; zero or negative, it would loop."""
+    """Refuse, as `TriggerError`, an interval that from some date on is shorter than `shortest`.
+
+    Zero or negative, it would loop.
+    """
     years, months = divmod(abs(interval.months), 12)
     days = years * 365 + _FEWEST_DAYS[months] if interval.months > 0 else -years * 366 - _MOST_DAYS[months]
     length = (days + interval.days) * _DAY_MICROSECONDS + interval.time // _MICROSECOND
@@ -166,7 +179,10 @@ def require_forward(interval: Interval, shortest: timedelta = _MICROSECOND) -> N
 
 
 def _add_months(day: date, months: int) -> int:
-    """Return the ordinal of the same day so many months on, or of the last that the month has; also outside Python's calendar."""
+    """Return the ordinal of the same day so many months on, or of the last that the month has.
+
+    Also outside Python's calendar.
+    """
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     cycles, year = divmod(year, _CYCLE_YEARS)
     year, month = year + _CYCLE_YEARS, month + 1  # the same year of the second cycle, because `date` has no year 0

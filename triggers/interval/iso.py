@@ -1,4 +1,6 @@
-"""Reads the ISO 8601 form of an interval, as PostgreSQL does: capitals only, no blanks, and more than the standard allows. Pure.
+"""Reads the ISO 8601 form of an interval, as PostgreSQL does. Pure.
+
+Capitals only, no blanks, and more than the standard allows.
 
     P1Y2M3DT4H5M6S              numbers with designators, in any order and as often as one likes
     P0001-02-03T04:05:06        the alternative form, also without its later parts

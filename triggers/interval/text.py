@@ -45,7 +45,10 @@ _TIMES = ("hours", "minutes", *_SECONDS)
 
 
 def read_interval(text: str) -> IntervalSum:
-    """Return what a text adds up to. Raises `TriggerError` for one that PostgreSQL refuses, that is too long, or has no end."""
+    """Return what a text adds up to.
+
+    Raises `TriggerError` for one that PostgreSQL refuses, that is too long, or has no end.
+    """
     if len(text) > _MAX_LENGTH:
         raise TriggerError(f"is {len(text)} characters long", field="interval", value=f"{text[:40]}…", expected=f"at most {_MAX_LENGTH}")
     if not text.isascii():
@@ -144,7 +147,10 @@ class _Reader:
             self.unit, self.waiting = find_unit(token.body), token.body
 
     def read_clock(self, token: _Token) -> None:
-        """Read hours:minutes, hours:minutes:seconds or minutes:seconds.fraction; a unit behind it means nothing."""
+        """Read hours:minutes, hours:minutes:seconds or minutes:seconds.fraction.
+
+        A unit behind it means nothing.
+        """
         match = _CLOCK.fullmatch(token.body)
         if match is None:
             raise self._refusal(f"has {token.body!r}, which is not a time")

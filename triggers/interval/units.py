@@ -1,4 +1,6 @@
-"""The units of an interval, what a part of one spills over into, and the sum of what a text says. Pure.
+"""The units of an interval, what a part of one spills over into, and the sum of what a text says.
+
+Pure.
 
 Fractions are binary floating point and sums are checked at each step, because PostgreSQL's are: the same text must come to
 the same microsecond, and to the same refusal.
@@ -75,7 +77,10 @@ _BY_WORD = {word[:_SIGNIFICANT]: unit for unit, words in _WORDS.items() for word
 
 
 def find_unit(word: str) -> Unit | None:
-    """Return the unit that a lower-case word names, in any of PostgreSQL's spellings; None when it names none."""
+    """Return the unit that a lower-case word names, in any of PostgreSQL's spellings.
+
+    None when it names none.
+    """
     return _BY_WORD.get(word[:_SIGNIFICANT])
 
 
@@ -86,7 +91,10 @@ def refusal(text: str, problem: str) -> TriggerError:
 
 @define
 class IntervalSum:
-    """What has been read of a text so far. `years` and `months` become one only at the end, in `total_months`."""
+    """What has been read of a text so far.
+
+    `years` and `months` become one only at the end, in `total_months`.
+    """
 
     text: str
     years: int = field(default=0, init=False)
@@ -111,7 +119,10 @@ class IntervalSum:
             self._add("microseconds", _nearest(fraction * (_DAY_MICROSECONDS if unit is DAY else unit.scale)))
 
     def set_clock(self, microseconds: int, *, negative: bool) -> None:
-        """Replace the time: PostgreSQL forgets what a fraction of a day has put there before (`01:00 1.5 days`)."""
+        """Replace the time.
+
+        PostgreSQL forgets what a fraction of a day has put there before (`01:00 1.5 days`).
+        """
         self._checked("microseconds", microseconds)
         self.microseconds = -microseconds if negative else microseconds
 

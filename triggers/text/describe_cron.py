@@ -1,4 +1,6 @@
-"""A cron expression in plain English, from the texts of its fields: `09:00 on Monday to Friday`, `every 5 minutes from second 1`. Pure.
+"""A cron expression in plain English, from the texts of its fields. Pure.
+
+Examples: `09:00 on Monday to Friday`, `every 5 minutes from second 1`.
 
 The texts are canonical, as `cron_fields` writes them: names for months and weekdays, no blanks, no superfluous steps.
 """
@@ -122,7 +124,10 @@ def describe_fields(texts: Sequence[str]) -> str:
 
 
 def _written_out(text: str, spec: FieldSpec) -> str:
-    """Write steps that are longer than what is left of the dial as the one value that they are: `*/90` is minute 0."""
+    """Write steps that are too long for the dial as the one value that they are.
+
+    `*/90` is minute 0.
+    """
     return ",".join(_only_value(item, spec) for item in text.split(","))
 
 

@@ -48,7 +48,9 @@ _CRON_OPTIONS = _ZONE_OPTIONS | {"DIALECT": "dialect", "HASH": "hash_id"}
 
 
 def parse_trigger(text: str, *, hash_id: str | None = None) -> Trigger:
-    """Read a trigger from its text. `hash_id` (a task's slug) is what an `H` and a jitter are worked out from, unless `HASH=` is set.
+    """Read a trigger from its text.
+
+    `hash_id` (a task's slug) is what an `H` and a jitter are worked out from, unless `HASH=` is set.
 
     Raises `TriggerError` with the whole text and the part at fault.
     """
@@ -88,7 +90,10 @@ def format_trigger(trigger: Trigger) -> str:
 
 
 def validate_trigger(text: str) -> TriggerError | None:
-    """Say why `parse_trigger` would refuse a text; None when it would not, given a slug to work out an `H` from."""
+    """Say why `parse_trigger` would refuse a text.
+
+    None when it would not, given a slug to work out an `H` from.
+    """
     try:
         parse_trigger(text, hash_id="slug")
     except TriggerError as error:
@@ -117,7 +122,10 @@ class _Sentence:
         return reader(self.options[name]) if name in self.options else None
 
     def keywords(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """Return options as keywords; the constructor checks the choices, so that text and code get the same message."""
+        """Return options as keywords.
+
+        The constructor checks the choices, so that text and code get the same message.
+        """
         return {names[name]: value for name, value in self.options.items() if name in names}
 
     def parts(self) -> list[Trigger]:

@@ -245,7 +245,7 @@ async def test_what_is_fetched_is_ones_own(two: Two) -> None:
 
 
 async def test_runs_and_events_are_ones_own(two: Two) -> None:
-    """Nobody hears of the other one's runs, nor finds them in his history."""
+    """Nobody hears of the other one's runs, nor finds them in the history."""
     mine, theirs = two
     events = heard(theirs.scheduler)
     async with theirs.scheduler.events(types=(RunEnded,)) as stream:

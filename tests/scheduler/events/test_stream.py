@@ -248,7 +248,7 @@ async def test_a_reader_that_gives_up_waiting_misses_nothing() -> None:
 
 
 def test_the_end_of_a_readers_event_loop_is_none_of_the_nodes_business() -> None:
-    """His stream is still open, and nobody reads it."""
+    """The stream is still open, and nobody reads it."""
     told = Told()
     events = told.stream()
 

@@ -284,7 +284,7 @@ async def test_closing_during_a_drain_cuts_it_short_and_waits_for_it(work: Work)
 
 
 async def test_a_drain_that_is_cancelled_can_be_closed_all_the_same(work: Work) -> None:
-    """Somebody bounded it by a timeout of his own: nothing of it stays behind."""
+    """Somebody bounded it by a timeout of their own: nothing of it stays behind."""
     scheduler = a_scheduler(jobs=work.registry)
     await scheduler.start()
     await scheduler.schedule_job("t", "work")

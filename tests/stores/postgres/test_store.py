@@ -138,7 +138,7 @@ async def test_a_heartbeat_while_an_edit_waits_is_no_conflict(store: PostgresSto
 async def test_a_slug_that_a_stranger_is_just_creating_is_waited_for(
     store: PostgresStore, impatient: PostgresStore, stranger: psycopg.AsyncConnection
 ) -> None:
-    """Not for ever while his transaction is open; once it is committed, the slug is taken."""
+    """Not for ever while that transaction is open; once it is committed, the slug is taken."""
     async with stranger.transaction():
         await _copy_task(store, stranger, "new")
         with pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""Tasks that are fetched: read by a subscriber, and ended by his acknowledgement."""
+"""Tasks that are fetched: read by a subscriber, and ended by an acknowledgement."""
 
 import asyncio
 from datetime import timedelta
@@ -281,7 +281,7 @@ async def test_no_more_are_locked_than_may_be_in_flight() -> None:
 
 
 async def test_subscriptions_of_one_kind_share_its_tasks_each_within_its_own_bound() -> None:
-    """Each task goes to one of them; who holds as many as he may waits, though more are there."""
+    """Each task goes to one of them; who holds as many as allowed waits, though more are there."""
     async with a_node() as node:
         await schedule(node, *"abcde")
         small, great = node.scheduler.fetch(KIND, max_in_flight=1), node.scheduler.fetch(KIND, max_in_flight=3)

@@ -47,7 +47,7 @@ def test_each_acknowledgement_returns_once_it_is_written(scheduler: BlockingSche
 
 
 def test_threads_share_a_stream_and_acknowledge_each_others_tasks(scheduler: BlockingScheduler) -> None:
-    """Each task comes to one reader; what he read, a pool commits."""
+    """Each task comes to one reader; what it read, a pool commits."""
     slugs = [f"{number:02}" for number in range(40)]
     schedule(scheduler, *slugs)
     seen: list[str] = []

@@ -69,7 +69,7 @@ async def test_a_stop_that_comes_after_an_acknowledgement_ends_no_run(how: str, 
 
 
 async def test_a_run_that_is_cut_short_at_the_moment_of_its_reading_cannot_be_acknowledged() -> None:
-    """Nobody is told that his word stands, and it does not."""
+    """Nobody is told that the word stands, and it does not."""
     async with a_node() as node:
         await schedule(node, "a")
         tasks = node.scheduler.fetch(KIND)

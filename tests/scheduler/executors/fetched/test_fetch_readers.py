@@ -139,7 +139,7 @@ async def test_what_is_unread_at_the_beginning_of_a_drain_is_handed_back_at_once
 
 
 async def test_a_drain_ends_the_wait_of_a_reader_while_a_task_is_in_hand() -> None:
-    """He need not wait until that is acknowledged; and there is no new stream."""
+    """They need not wait until that is acknowledged; and there is no new stream."""
     async with a_scheduler() as scheduler:
         await scheduler.schedule_jobs([NewTask("a", KIND, delay=timedelta(0), remote=True)])
         tasks = scheduler.fetch(KIND)
