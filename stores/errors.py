@@ -12,6 +12,11 @@ class StoreError(DulyError):
 class JobNotFound(StoreError, LookupError):
     """No task with that slug in this namespace."""
 
+    slug: str
+    """Slug that was looked for."""
+    namespace: str
+    """Namespace that was looked in."""
+
     def __init__(self, slug: str, namespace: str) -> None:
         """Name the slug and the namespace that was looked in."""
         super().__init__(f"no task {slug!r} in namespace {namespace!r}")
@@ -20,6 +25,9 @@ class JobNotFound(StoreError, LookupError):
 
 class JobAlreadyScheduled(StoreError, ValueError):
     """Tasks with these slugs exist, and are under way; nothing was written."""
+
+    slugs: tuple[str, ...]
+    """Slugs that were taken, in the order given."""
 
     def __init__(self, slugs: tuple[str, ...]) -> None:
         """Name every slug that was taken."""
@@ -30,6 +38,11 @@ class JobAlreadyScheduled(StoreError, ValueError):
 class LockLost(StoreError):
     """Another node locked the task, or somebody deleted it, before this write of its former holder."""
 
+    slug: str
+    """Slug of the task."""
+    lease_id: str
+    """Lease that is no longer held."""
+
     def __init__(self, slug: str, lease_id: str) -> None:
         """Name the task and the lease that is no longer held."""
         super().__init__(f"task {slug!r}: lease {lease_id} is no longer held")
@@ -38,6 +51,11 @@ class LockLost(StoreError):
 
 class Conflict(StoreError):
     """The task was changed after the version that this edit was made on: read it again, and decide again."""
+
+    slug: str
+    """Slug of the task."""
+    version: int
+    """Version that the edit was made on."""
 
     def __init__(self, slug: str, version: int) -> None:
         """Name the task and the version that the edit was made on."""
@@ -48,6 +66,13 @@ class Conflict(StoreError):
 class ClockSkew(StoreError):
     """A node's time is ahead of the store's by more than is allowed; nothing was locked or written."""
 
+    now: datetime
+    """Time of the caller."""
+    store_now: datetime
+    """Time of the store's clock."""
+    limit: timedelta
+    """How far `now` may be ahead."""
+
     def __init__(self, now: datetime, store_now: datetime, limit: timedelta) -> None:
         """Give both times and the limit."""
         super().__init__(f"now {now.isoformat()} is {now - store_now} ahead of the store's clock: expected at most {limit}")
@@ -56,6 +81,9 @@ class ClockSkew(StoreError):
 
 class StoreClosed(StoreError):
     """The store was used before it was opened or after it was closed."""
+
+    store: str
+    """Class of the store."""
 
     def __init__(self, store: str) -> None:
         """Name the store."""
@@ -77,6 +105,13 @@ class StoreUnavailable(StoreError):
 class Unsupported(StoreError):
     """What was asked is beyond this store, though others can do it; nothing was read or written."""
 
+    store: str
+    """Class of the store."""
+    what: str
+    """What it cannot do, as the end of a sentence."""
+    instead: str
+    """What does as well."""
+
     def __init__(self, store: str, what: str, instead: str) -> None:
         """Name the store, what it cannot do, and what does as well."""
         super().__init__(f"{store} cannot {what}: {instead}")
@@ -86,6 +121,11 @@ class Unsupported(StoreError):
 class InvalidStoreURL(StoreError, ValueError):
     """A store URL that names no store."""
 
+    url: str
+    """The URL, with its password hidden."""
+    expected: str
+    """What was expected of it."""
+
     def __init__(self, url: str, expected: str) -> None:
         """Show the URL (its password hidden by the caller) and what was expected."""
         super().__init__(f"store URL {url!r}: expected {expected}")
@@ -94,6 +134,11 @@ class InvalidStoreURL(StoreError, ValueError):
 
 class SchemaMismatch(StoreError):
     """The store's schema is newer than this version of duly can serve."""
+
+    found: int
+    """Version of the schema in the store."""
+    known: int
+    """Newest version that this duly knows."""
 
     def __init__(self, found: int, known: int) -> None:
         """Give the schema's version and the newest known here."""

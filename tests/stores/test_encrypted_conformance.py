@@ -63,7 +63,7 @@ CHOSEN: Mapping[str, frozenset[str]] = {
         "test_replacing_leaves_another_tenants_task_as_it_is",
         "test_a_replacement_takes_its_declaration_along",
     },
-    "get": {"test_getting_an_unknown_slug_names_it", "test_another_tenants_task_is_not_found"} | all_of(Keeping),
+    "get": all_of(Keeping) | {"test_getting_an_unknown_slug_names_it", "test_another_tenants_task_is_not_found"},
     "search": all_of(Searching) | {"test_a_search_finds_no_task_of_another_tenant"},
     "update": all_of(Editing) | {"test_another_tenants_task_cannot_be_edited", "test_an_edit_goes_to_the_task_of_its_own_tenant"},
 }
