@@ -13,9 +13,9 @@ class JobNotFound(StoreError, LookupError):
     """No task with that slug in this namespace."""
 
     slug: str
-    """The slug that was looked for."""
+    """Slug that was looked for."""
     namespace: str
-    """The namespace that was looked in."""
+    """Namespace that was looked in."""
 
     def __init__(self, slug: str, namespace: str) -> None:
         """Name the slug and the namespace that was looked in."""
@@ -27,7 +27,7 @@ class JobAlreadyScheduled(StoreError, ValueError):
     """Tasks with these slugs exist, and are under way; nothing was written."""
 
     slugs: tuple[str, ...]
-    """Every slug that was taken."""
+    """Slugs that were taken, in the order given."""
 
     def __init__(self, slugs: tuple[str, ...]) -> None:
         """Name every slug that was taken."""
@@ -41,7 +41,7 @@ class LockLost(StoreError):
     slug: str
     """Slug of the task."""
     lease_id: str
-    """The lease that is no longer held."""
+    """Lease that is no longer held."""
 
     def __init__(self, slug: str, lease_id: str) -> None:
         """Name the task and the lease that is no longer held."""
@@ -55,7 +55,7 @@ class Conflict(StoreError):
     slug: str
     """Slug of the task."""
     version: int
-    """The version that the edit was made on."""
+    """Version that the edit was made on."""
 
     def __init__(self, slug: str, version: int) -> None:
         """Name the task and the version that the edit was made on."""
@@ -67,11 +67,11 @@ class ClockSkew(StoreError):
     """A node's time is ahead of the store's by more than is allowed; nothing was locked or written."""
 
     now: datetime
-    """The time that the node gave."""
+    """Time of the caller."""
     store_now: datetime
-    """The store's own time."""
+    """Time of the store's clock."""
     limit: timedelta
-    """How far ahead a node may be."""
+    """How far `now` may be ahead."""
 
     def __init__(self, now: datetime, store_now: datetime, limit: timedelta) -> None:
         """Give both times and the limit."""
@@ -83,7 +83,7 @@ class StoreClosed(StoreError):
     """The store was used before it was opened or after it was closed."""
 
     store: str
-    """Name of the store."""
+    """Class of the store."""
 
     def __init__(self, store: str) -> None:
         """Name the store."""
@@ -106,11 +106,11 @@ class Unsupported(StoreError):
     """What was asked is beyond this store, though others can do it; nothing was read or written."""
 
     store: str
-    """Name of the store."""
+    """Class of the store."""
     what: str
-    """What it cannot do."""
+    """What it cannot do, as the end of a sentence."""
     instead: str
-    """What does as well, or why not."""
+    """What does as well."""
 
     def __init__(self, store: str, what: str, instead: str) -> None:
         """Name the store, what it cannot do, and what does as well."""
@@ -122,9 +122,9 @@ class InvalidStoreURL(StoreError, ValueError):
     """A store URL that names no store."""
 
     url: str
-    """The URL, its password hidden."""
+    """The URL, with its password hidden."""
     expected: str
-    """What is expected instead."""
+    """What was expected of it."""
 
     def __init__(self, url: str, expected: str) -> None:
         """Show the URL (its password hidden by the caller) and what was expected."""
@@ -136,7 +136,7 @@ class SchemaMismatch(StoreError):
     """The store's schema is newer than this version of duly can serve."""
 
     found: int
-    """Version of the store's schema."""
+    """Version of the schema in the store."""
     known: int
     """Newest version that this duly knows."""
 

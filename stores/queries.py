@@ -74,8 +74,11 @@ class TaskQuery:
     """
 
     kinds: tuple[str, ...] | None = field(default=None, validator=or_none(_names))
+    """Of one of these kinds; None: of any."""
     states: tuple[TaskState, ...] | None = field(default=None, validator=or_none(_tuple_of(TaskState)))
+    """In one of these states; None: in any."""
     paused: bool | None = field(default=None, validator=or_none(instance_of(bool)))
+    """Paused or not; None: either."""
     prefix: str = field(default="", validator=_part_of_a_slug)
     """Slugs that start with this."""
     contains: str = field(default="", validator=_part_of_a_slug)
@@ -83,12 +86,13 @@ class TaskQuery:
     metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
     """Tasks whose metadata has all of these keys, each with this text."""
     due_from: datetime | None = field(default=None, converter=utc_or_none)
+    """See `due_until`; None: however early."""
     due_until: datetime | None = field(default=None, converter=utc_or_none, validator=_not_before("due_from"))
-    """Due at `due_from` or later, and before `due_until`; a task that is never due matches neither."""
+    """Due at `due_from` or later, and before `due_until`; a task that is never due matches neither. None: however late."""
     limit: int = field(default=100, validator=_limit)
     """Most tasks on a page, up to `LIMIT_MAX`."""
     after: str | None = field(default=None, validator=or_none(name))
-    """`Page.next` of the page before."""
+    """`Page.next` of the page before; None: the first page."""
 
 
 @frozen(kw_only=True)
@@ -99,19 +103,23 @@ class RunQuery:
     """
 
     slug: str | None = field(default=None, validator=or_none(slug))
+    """Runs of this task; None: of any."""
     prefix: str = field(default="", validator=_part_of_a_slug)
     """Runs of tasks whose slugs start with this; such as those that a schedule with overlap `allow` started, `slug@time`."""
     kinds: tuple[str, ...] | None = field(default=None, validator=or_none(_names))
+    """Of tasks of one of these kinds; None: of any."""
     statuses: tuple[RunStatus, ...] | None = field(default=None, validator=or_none(_tuple_of(RunStatus)))
+    """That ended in one of these ways; None: in any."""
     node: str | None = field(default=None, validator=or_none(name))
-    """Runs on this node; a fire that was skipped was on none."""
+    """Runs on this node; a fire that was skipped was on none. None: on any, or none."""
     since: datetime | None = field(default=None, converter=utc_or_none)
+    """See `until`; None: however early."""
     until: datetime | None = field(default=None, converter=utc_or_none, validator=_not_before("since"))
-    """Finished at `since` or later, and before `until`."""
+    """Finished at `since` or later, and before `until`; None: however late."""
     limit: int = field(default=100, validator=_limit)
     """Most runs on a page, up to `LIMIT_MAX`."""
     after: str | None = field(default=None, validator=_cursor)
-    """`Page.next` of the page before."""
+    """`Page.next` of the page before; None: the first page."""
 
 
 @frozen

@@ -25,11 +25,17 @@ class RunStatus(StrEnum):
     """How a run ended, or why a fire had none."""
 
     DONE = "done"
+    """The job returned."""
     FAILED = "failed"
+    """It failed, and is not tried again for this fire."""
     RETRIED = "retried"
+    """It failed, and is tried again."""
     SKIPPED = "skipped"
+    """The fire was not run; `Run.error` has the reason."""
     LOST = "lost"
+    """Its node let the lease end."""
     CANCELLED = "cancelled"
+    """It was stopped, or cut short by the end of its node."""
 
 
 @frozen(kw_only=True)
@@ -41,19 +47,29 @@ class Run:
 
     id: str = field(validator=name)
     slug: str
+    """Slug of the task."""
     kind: str
+    """Kind of the task at that time."""
     namespace: str = "default"
+    """The tenant."""
     fire_time: datetime = field(converter=utc)
+    """Nominal instant of the fire; of several that were skipped, the first."""
     attempt: int = 0
+    """Which run of this fire it was, from 1; 0: it was none, as of a fire that was skipped."""
     node: str | None = None
+    """Node that ran it; None: no node did."""
     started_at: datetime = field(converter=utc)
+    """When the run began, or was locked if nobody knows when it began."""
     finished_at: datetime = field(converter=utc)
+    """When it ended; of a lost run, when its lease did."""
     status: RunStatus = field(converter=RunStatus)
+    """How it ended."""
     count: int = 1
     """How many fires this stands for: more than one only where many were skipped at once."""
     error: str | None = field(default=None, converter=storable, repr=False)
-    """What went wrong, or the reason of a skip; bounded."""
+    """What went wrong, or the reason of a skip; bounded. None: nothing went wrong."""
     result: str | None = field(default=None, converter=storable, repr=False)
+    """Text that the run left; bounded. None: it left none."""
 
 
 def _first_of_each_slug(tasks: Iterable[Task]) -> tuple[Task, ...]:
@@ -91,8 +107,11 @@ class Refused:
     """
 
     outcome: Outcome
+    """What was not written."""
     reason: Refusal
+    """Why."""
     task: Task | None = None
+    """With `edited`, the task as it is now; else None."""
 
 
 def _at_least_one_each(_: object, attribute: "Attribute[Mapping[str, int]]", value: Mapping[str, int]) -> None:
@@ -114,8 +133,11 @@ class LockRequest:
     node: str = field(validator=name)
     """Name of the node that asks."""
     rooms: Mapping[str, int] = field(validator=_at_least_one_each)
+    """By kind: how many tasks may be locked, at least 1."""
     lease: timedelta = field(validator=positive)
+    """How long the tasks are held unless a heartbeat extends that."""
     token: str = field(validator=name)
+    """Text that no other request has."""
     instance: str | None = field(default=None, validator=_name_or_none)
     """Instance id of the node, written into the tasks that it locks; None: it has none."""
 
@@ -136,6 +158,7 @@ class Exchange:
     tasks: list[Task]
     """Locked now, at most `batch`, in due order within each kind."""
     refused: list[Refused]
+    """Outcomes that were not written."""
     next_run: datetime | None
     """When to ask again: the earliest due instant of the request's kinds; not later than `now` if more is due already."""
     store_now: datetime | None
@@ -147,8 +170,11 @@ class Held:
     """A lease that a node believes to hold."""
 
     slug: str
+    """Slug of the task."""
     lease_id: str
+    """Lease under which it is held."""
     etag: object = field(default=None, eq=False, repr=False)
+    """`Task.etag` of the task; None: the store reads the row first, if it must."""
 
 
 @frozen(kw_only=True)
@@ -156,6 +182,7 @@ class Kept(Held):
     """A lease that was extended, and what the holder should know of its row."""
 
     version: int
+    """Version of the row: a greater one than the holder's tells of an edit."""
     stop: bool
     """Whether somebody asked for the run to be stopped."""
 
@@ -165,10 +192,13 @@ class Extended:
     """What a heartbeat found."""
 
     kept: list[Kept]
+    """Extended."""
     lost: list[Held]
+    """No longer held: another node has the task, or it is gone."""
     busy: list[Held]
     """Rows that somebody else's transaction holds: neither extended nor lost; try again well before the lease ends."""
     store_now: datetime | None
+    """The store's clock, read while it served this; None: the store has no clock of its own."""
 
 
 @frozen(kw_only=True)
@@ -176,9 +206,13 @@ class Node:
     """A running scheduler process, as it announces itself."""
 
     name: str = field(validator=name)
+    """Name of the node, which its leases carry."""
     kinds: tuple[str, ...] = ()
+    """Kinds that it runs."""
     started_at: datetime = field(converter=utc)
+    """When it started."""
     seen_at: datetime = field(converter=utc)
+    """When it announced itself."""
     until: datetime = field(converter=utc)
     """When it counts as gone unless it announces itself again."""
     info: Mapping[str, str] = field(factory=dict, converter=text_map)

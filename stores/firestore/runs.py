@@ -6,8 +6,9 @@ from attrs import evolve
 from google.cloud.firestore import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 
+from duly.stores.firestore import searching
 from duly.stores.firestore.documents import load_run
-from duly.stores.firestore.searching import SCAN, Asked
+from duly.stores.firestore.searching import Asked
 from duly.stores.firestore.tenant import BATCH, Tenant
 from duly.stores.matching import matches_run
 from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor
@@ -26,7 +27,7 @@ async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
     size = asked.size(query.limit)
     found: list[Run] = []
     after, scanned = query.after, 0
-    while scanned < SCAN:
+    while scanned < searching.SCAN:
         page = await tenant.connection.query(_below(tenant, in_order, after).limit(size))
         read = [load_run(each.row.fields, tenant.namespace) for each in page]
         found += [run for run in read if matches_run(query, run)]

@@ -9,8 +9,9 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from duly.jobs import Task
 from duly.jobs.validators import NAME_LIMIT
 from duly.stores.errors import Conflict, JobNotFound, Unsupported
+from duly.stores.firestore import searching
 from duly.stores.firestore.documents import TASK_FIELDS, Row, dump_task
-from duly.stores.firestore.searching import READ, SCAN, Asked
+from duly.stores.firestore.searching import Asked
 from duly.stores.firestore.tenant import BATCH, Settled, Tenant, Write
 from duly.stores.matching import matches_task
 from duly.stores.queries import Page, TaskQuery
@@ -115,7 +116,7 @@ async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
     size = asked.size(query.limit)
     found: list[Task] = []
     after, scanned = query.after, 0
-    while scanned < SCAN:
+    while scanned < searching.SCAN:
         page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).limit(size))
         tasks = [tenant.load(each.row) for each in page]
         found += [task for task in tasks if matches_task(query, task)]
@@ -144,10 +145,10 @@ async def count(tenant: Tenant, query: TaskQuery) -> int:
         return await tenant.connection.count(_in_slug_order(asked.query, query.prefix, None))
     found, after = 0, None
     while True:
-        page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).select(_COMPARED).limit(READ))
+        page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).select(_COMPARED).limit(searching.READ))
         tasks = [tenant.load(each.row) for each in page]
         found += sum(matches_task(query, task) for task in tasks)
-        if len(page) < READ:
+        if len(page) < searching.READ:
             return found
         after = tasks[-1].slug
 

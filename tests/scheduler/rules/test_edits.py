@@ -8,6 +8,7 @@ from attrs import evolve
 
 from duly.jobs import InvalidSlug, InvalidValue, Overlap, PayloadTooLarge, Request, Task, TaskOptions, TaskState, TriggerSource
 from duly.jobs.options import FIRES_MAX
+from duly.jobs.task import RunAtSource
 from duly.scheduler import InvalidSchedule, TriggerError, TriggerNeverFires
 from duly.scheduler.rules import edits
 from duly.stores.rules import transitions
@@ -142,6 +143,22 @@ def test_a_task_is_moved_to_another_time(task: Task) -> None:
 
     assert (moved.due_at, moved.state, moved.attempt, moved.retry_at) == (NOON + 3 * HOUR, TaskState.SCHEDULED, 0, None)
     assert moved.anchor == task.anchor
+    assert moved.run_at_from == RunAtSource.CALLER
+
+
+def test_a_moved_task_forgets_the_gap_of_the_fire_it_leaves() -> None:
+    """It is another fire, which nobody has begun."""
+    cut_short = transitions.interrupt(held(HOURLY), now=NOON)
+
+    assert edits.move(cut_short, NOON + 3 * HOUR).idle_since is None
+
+
+def test_a_new_trigger_sets_the_fire_time_itself() -> None:
+    """Also that of a task whose first fire somebody gave."""
+    changed = update(HOURLY, trigger="@every 2h")
+
+    assert changed is not None
+    assert (HOURLY.run_at_from, changed.run_at_from) == (RunAtSource.CALLER, RunAtSource.TRIGGER)
 
 
 def test_a_paused_task_that_is_moved_is_not_run_now_any_more() -> None:

@@ -22,6 +22,7 @@ from duly.jobs import (
     TaskOptions,
     TriggerSource,
 )
+from duly.jobs.task import RunAtSource
 from duly.scheduler import InvalidSchedule, NewTask, TriggerNeverFires
 from duly.scheduler.rules.new_task import to_task
 from duly.triggers import CronTrigger, DulyError, NaiveDatetime, OnceTrigger, SimpleTrigger, Trigger, TriggerError, parse_trigger
@@ -143,6 +144,23 @@ def test_a_task_says_whose_trigger_it_follows(when: dict[str, Any], source: Trig
     task = scheduled(**when)
 
     assert (task.trigger_from, task.recurring) == (source, recurring)
+
+
+@pytest.mark.parametrize(
+    ("when", "setter"),
+    [
+        ({}, RunAtSource.CALLER),
+        ({"at": NOON + DAY}, RunAtSource.CALLER),
+        ({"trigger": "@every 1h"}, RunAtSource.TRIGGER),
+        ({"trigger": "@every 1h", "delay": SECOND}, RunAtSource.CALLER),
+        ({"job": "report"}, RunAtSource.TRIGGER),
+        ({"job": "holidays", "at": NOON + DAY}, RunAtSource.CALLER),
+        ({"job": "holidays"}, RunAtSource.TRIGGER),
+    ],
+)
+def test_a_task_says_who_set_its_first_fire(when: dict[str, Any], setter: RunAtSource) -> None:
+    """What somebody gave stays as it was given; what a trigger said may be computed anew."""
+    assert scheduled(**when).run_at_from == setter
 
 
 @pytest.mark.parametrize("job", ["report", Report, Report()])

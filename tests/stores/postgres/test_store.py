@@ -30,6 +30,8 @@ from duly.stores.conformance.values import (
 from duly.stores.postgres import PostgresStore
 from duly.stores.postgres import leases as holding
 from duly.stores.postgres import tasks as keeping
+from duly.stores.postgres.rows import Row
+from duly.stores.postgres.statements import Step
 from duly.stores.rules import transitions
 from support.waiting import wait_until_async
 
@@ -83,6 +85,22 @@ async def test_a_lock_passes_over_a_row_that_a_stranger_holds(store: PostgresSto
     async with holding_row(stranger, store, "a"), asyncio.timeout(AT_ONCE):
         assert [task.slug for task in await store.lock(NOON, request())] == ["b"]
     assert [task.slug for task in await store.lock(NOON, request())] == ["a"]
+
+
+async def test_a_lock_alone_is_one_round_trip(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an exchange is; so are outcomes alone, if none is refused."""
+    await store.create(NOON, [a_task("a"), a_task("b")])
+    connections, run, calls = store._session.connections, store._session.connections.run, 0
+
+    async def counted(*steps: Step) -> list[list[Row]]:
+        nonlocal calls
+        calls += 1
+        return await run(*steps)
+
+    monkeypatch.setattr(connections, "run", counted)
+    held = await store.lock(NOON, request())
+    assert (len(held), calls) == (2, 1)
+    assert (await store.reschedule(NOON, [finished(task) for task in held]), calls) == ([], 2)
 
 
 async def test_a_heartbeat_calls_a_row_that_a_stranger_holds_busy(store: PostgresStore, stranger: psycopg.AsyncConnection) -> None:

@@ -8,7 +8,7 @@ import pytest
 from attrs import asdict, evolve
 
 from duly.jobs import Request, Task, TaskState
-from duly.jobs.task import RunAtSource
+from duly.jobs.task import RECORD_VERSION, RunAtSource
 from duly.stores import Outcome, Run, RunStatus
 from duly.stores.rules import transitions
 from duly.stores.rules.refusals import judge
@@ -200,6 +200,41 @@ def test_a_holder_lets_go(let_go: Change, expected: dict[str, Any]) -> None:
 
     assert changes(row, after) == {**{name: value for name, value in expected.items() if value != getattr(row, name)}, **WRITTEN}
     assert after.version == row.version + 1
+
+
+@pytest.mark.parametrize(
+    ("let_go", "idle_since"),
+    [
+        (lambda task: transitions.advance(task, now=END, anchor=NOON, run_at=LATER), None),
+        (lambda task: transitions.retry(task, now=END, at=LATER), None),
+        (lambda task: transitions.fail(task, now=END), None),
+        (lambda task: transitions.interrupt(task, now=END, pause=SECOND), None),
+        (lambda task: transitions.interrupt(task, now=END), END),
+        (lambda task: transitions.hand_back(task, now=END), NOON + LEASE),
+    ],
+    ids=["advance", "retry", "fail", "interrupt with a pause", "interrupt", "hand back"],
+)
+def test_a_task_is_idle_until_its_fire_ends(let_go: Change, idle_since: datetime | None) -> None:
+    """From the end of the lease that was lost; a retry is a wait of its own, a run that was cut short begins anew to be idle."""
+    taken_over = held(held(a_schedule()), now=NOON + LEASE + SECOND, lease_id="lease-2")
+
+    assert taken_over.idle_since == NOON + LEASE
+    assert let_go(taken_over).idle_since == idle_since
+
+
+def test_a_fire_that_was_not_begun_has_no_idle_time() -> None:
+    """It was cut short and handed back, all at the instant of its first lock: the next lock is the first again."""
+    cut_short = transitions.interrupt(held(a_schedule()), now=NOON)
+    handed_back = transitions.hand_back(held(cut_short, now=NOON, lease_id="lease-2"), now=NOON)
+
+    assert (handed_back.first_run_at, handed_back.idle_since) == (None, None)
+
+
+def test_only_what_this_version_understands_is_locked() -> None:
+    """However long it has been due."""
+    newer = evolve(a_one_off(), needs=RECORD_VERSION + 1)
+
+    assert transitions.lock(newer, node="a", lease_id="lease-1", now=LATER, lease=LEASE) is None
 
 
 WRITTEN = {"version": 3, "updated_at": END}
