@@ -122,7 +122,7 @@ class _FromThread(BlockingClient):
 
         try:
             self._loop.call_soon_threadsafe(begin)
-        except RuntimeError as error:  # it is closed
+        except RuntimeError as error:  # the event loop is closed
             raise SchedulerClosed from error
         return self._awaited(self._awaited(begun))
 

@@ -244,7 +244,7 @@ class Dispatcher:
         except UnreadablePayload as error:
             self._put_off(task, lease, f"this node cannot read its payload: {error}")
             return
-        except Exception as error:  # noqa: BLE001 - a trigger may be anybody's code, and the lock has other tasks
+        except Exception as error:  # noqa: BLE001 - a trigger may be a user's code, and the lock has other tasks
             self._put_off(task, lease, f"this node cannot follow its trigger: {error}")
             return
         manner = self._runner.executor_of(registered).manner

@@ -60,7 +60,7 @@ class Heartbeat:
         """Extend the leases; return whether some rows were busy and should be tried again soon.
 
         Raises:
-            StoreError: the store failed; runs whose leases can no longer be trusted are cut short all the same.
+            StoreError: the store failed; runs whose leases can no longer be trusted are cut short even then.
 
         """
         try:

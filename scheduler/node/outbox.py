@@ -28,7 +28,7 @@ UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
 
 @frozen(eq=False)
 class PendingWrite:
-    """A run with its outcome to be written; the outcome is decided again if the row was edited meanwhile."""
+    """A run with its outcome to be written; after an edit of the row the outcome is decided again."""
 
     run: LiveRun
     decide: Callable[[Task], Outcome]

@@ -17,7 +17,7 @@ from duly.triggers import Trigger, describe
 
 @frozen(kw_only=True)
 class Here:
-    """What the asked node knows of itself; it counts as live, whether it announced itself or not."""
+    """What this node knows of itself; it counts as live, whether it announced itself or not."""
 
     name: str
     kinds: tuple[str, ...]
@@ -42,7 +42,7 @@ class Surroundings:
     nodes: tuple[Node, ...] = ()
     """All nodes that announced themselves, also those that have gone silent."""
     here: Here | None = None
-    """The node that is asked; None: it is not running."""
+    """This node; None: it is not running."""
     trigger: Trigger | None = None
     """The trigger of the task; None: it has none, or this node does not know it."""
     limit: str | None = None

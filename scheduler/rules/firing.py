@@ -72,7 +72,7 @@ def plan_fire(task: Task, trigger: Trigger | None) -> Fire:
         due = fires_due(trigger, task, at)
         cut_at = cancel_at(task, trigger, due)
     except Exception:  # noqa: BLE001 - a trigger may be a user's code
-        # The fire is due all the same. If the trigger still fails when the run ends, `outcome_of` records the error.
+        # The fire is due even so. If the trigger still fails when the run ends, `outcome_of` records the error.
         return Fire(fire_time=task.run_at, instead=_instead(task), at=lost_at)
     if _is_spawning(task, trigger):
         return Fire(fire_time=task.run_at, instead=Spawned(), at=at)

@@ -24,7 +24,7 @@ class RunLease:
         """The lease as the store knows it."""
         self.locked, self.trusted_until = locked, trusted_until
         self.is_lost = False
-        """Whether another node has it, or it was not extended in time; once True, it stays so."""
+        """Whether another node has it, or it was not extended in time; a lost lease never comes back."""
         self._listener: Callable[[], None] | None = None
 
     def is_trusted(self, now: float) -> bool:

@@ -76,7 +76,7 @@ class Subscriptions:
     def open(self, kind: str, max_in_flight: int, runs: LiveRuns, ring: Callable[[], None]) -> Subscription:
         """Return a new subscription to a kind; `runs` are the node's.
 
-        `ring` is called when the node should look again at what is due.
+        `ring` is called when the node should check again what is due.
 
         Raises:
             SchedulerClosed: the node is stopping.
@@ -95,7 +95,7 @@ class Subscriptions:
         return queue.subscribe(max_in_flight)
 
     def _changed(self, queue: DeliveryQueue, ring: Callable[[], None]) -> None:
-        """Forget a kind without subscriptions, so that other nodes get its tasks; then look what is due."""
+        """Forget a kind without subscriptions, so that other nodes get its tasks; then check what is due."""
         if not queue.subscriptions:
             self._known.remove(queue)
         ring()

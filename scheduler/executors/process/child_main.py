@@ -45,7 +45,7 @@ class _Run:
         self.hear(work.news)
 
     def hear(self, news: News) -> None:
-        """Take over what the node knows by now."""
+        """Update what the job knows of its run."""
         self._trusted_until = news.trusted_until
         if news.stop is not None:
             self.stop.set(news.stop)
