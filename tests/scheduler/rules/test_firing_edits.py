@@ -7,6 +7,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Misfire, Request, RetryPolicy, Task, TaskOptions, TaskState
+from duly.jobs.task import RunAtSource
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped
 from duly.scheduler.rules.outcomes import outcome_of
 from duly.stores import Outcome
@@ -147,3 +148,15 @@ def test_a_run_that_somebody_asked_to_stop_is_not_run_again_because_its_node_sto
     assert stopped.next is not None
     assert evolve(interrupted.next, last_error=None) == evolve(stopped.next, last_error=None)
     assert [run.status for run in interrupted.runs] == [run.status for run in stopped.runs]
+
+
+def test_the_trigger_sets_the_next_fire_unless_somebody_moved_it() -> None:
+    """An edit or the job itself did: then it stays as it was given, also when a clock was wrong."""
+    moved = evolve(LOCKED, run_at=LOCKED.run_at + 5 * HOUR)
+    outcomes = (decided(LOCKED, Returned(LOCKED)), decided(LOCKED, Returned(moved)), decided(moved, Returned(LOCKED)))
+
+    assert [outcome.next and outcome.next.run_at_from for outcome in outcomes] == [
+        RunAtSource.TRIGGER,
+        RunAtSource.CALLER,
+        RunAtSource.CALLER,
+    ]
