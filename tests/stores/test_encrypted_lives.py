@@ -6,6 +6,7 @@ The lives are the same in every run of the tests; `DULY_EXAMPLES=20` makes them 
 from itertools import cycle
 from typing import cast
 
+import pytest
 from attrs import frozen
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
@@ -61,6 +62,7 @@ class SealedLife(Life):
                 assert type(task.payload) is bytes
 
 
+@pytest.mark.slow
 def test_stores_that_encrypt_live_the_life_of_one_that_does_not() -> None:
     """Every answer, and after every step all that they hold; also while keys change."""
     run_state_machine_as_test(SealedLife, settings=a_few(examples=40, steps=30))
