@@ -47,7 +47,7 @@ async def main(project, node):
             assert not exchange.refused, exchange.refused
             done = [finished(task) for task in exchange.tasks]
             locked += [task.slug for task in exchange.tasks]
-            if exchange.next_due is None or (not done and exchange.next_due > NOON):
+            if exchange.next_run is None or (not done and exchange.next_run > NOON):
                 break
             if not done:
                 await asyncio.sleep(random.uniform(0, 0.05))  # lost every race: the pause is the caller's
