@@ -135,7 +135,7 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
 
 
 def check_spawning(task: Task) -> None:
-    """Refuse a slug that leaves no room for the fire time, if each fire of the task is to be a task of its own.
+    """Refuse a slug without room for the fire time, if each fire is to be a task of its own.
 
     Raises:
         InvalidSlug: it is too long.
@@ -189,7 +189,10 @@ def _plain_trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trig
 
 
 def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: datetime) -> datetime:
-    """Return the fire time of the one-off that `@after` makes: it stands in the row, so that scheduling it anew does not move it."""
+    """Return the fire time of the one-off that `@after` makes.
+
+    It stands in the row, so that scheduling it anew does not move it.
+    """
     if first is None:
         return first_fire(trigger, new.slug, now)
     if new.trigger is not None:
@@ -244,7 +247,10 @@ def first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:
 
 
 def check_when(call: str, given: Collection[str]) -> None:
-    """Refuse, as `TypeError`, what is no keyword of a new task, for which `call` asks, and say where an option belongs."""
+    """Refuse, as `TypeError`, what is no keyword of a new task.
+
+    `call` is who asks. The error says where an option belongs.
+    """
     options = [name for name in given if name in OptionValues.__annotations__]
     hint = f"; how one task is run is said by options=TaskOptions({options[0]}=...)" if options else ""
     check_keywords(call, given, When.__annotations__, hint)
@@ -263,7 +269,10 @@ def check_new(task: object) -> NewTask:
 
 
 class OneOff(OptionValues, total=False):
-    """What may be said of a one-off beside its time, target and data: the fields of `TaskOptions`, and these of `NewTask`."""
+    """What may be said of a one-off beside its time, target and data.
+
+    These are the fields of `TaskOptions`, and the ones of `NewTask` below.
+    """
 
     slug: str
     metadata: Mapping[str, str]
