@@ -10,9 +10,7 @@ import pytest
 
 from support.public_names import definition, exported_classes, family
 
-DOCUMENTED_LATER = ("duly.stores.",)
-"""What is still to be documented; to shrink to nothing."""
-CLASSES = {name: each for name, each in exported_classes().items() if not name.startswith(DOCUMENTED_LATER)}
+CLASSES = exported_classes()
 
 
 @pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
