@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import FunctionType
-from uuid import uuid4
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
+from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, Overlap, Task, TaskOptions, TriggerSource
 from duly.jobs.base import NO_KIND
 from duly.jobs.keywords import check_keywords
 from duly.jobs.kinds import KindOrJob, Payload
@@ -31,11 +30,6 @@ from duly.triggers import (
     require_aware,
     require_trigger,
 )
-
-_ID_LENGTH = 33
-"""Of the colon and the 32 digits that make a slug unique."""
-
-_OF_TASK = frozenset({"slug", "metadata", "remote"})
 
 
 @frozen
@@ -266,45 +260,3 @@ def check_new(task: object) -> NewTask:
     if not isinstance(task, NewTask):
         raise InvalidValue("task", task, "a NewTask(slug, job, ...)")
     return task
-
-
-class OneOff(OptionValues, total=False):
-    """What may be said of a one-off beside its time, target and data.
-
-    These are the fields of `TaskOptions`, and the ones of `NewTask` below.
-    """
-
-    slug: str
-    metadata: Mapping[str, str]
-    remote: bool
-
-
-def one_off(asked: NewTask, given: OneOff, registry: JobRegistry, now: datetime) -> NewTask:
-    """Return a task that runs once, at the instant that was asked for, also where its job has a trigger.
-
-    `asked` says when, of which job and with which payload. The slug is `target:` and 32 random digits, unless one is
-    given; the options given count beside those of the job.
-
-    Raises:
-        InvalidJob: the target has no kind. InvalidDelay, NaiveDatetime, InvalidValue: what is given is out of its range.
-        TypeError: an option has a name that nobody knows.
-
-    """
-    kind = kind_of(asked.job)
-    slug = given.get("slug")
-    if slug is None:
-        slug = f"{kind[: NAME_LIMIT - _ID_LENGTH]}:{uuid4().hex}"
-    registered = registry.find(kind)
-    defaults = TaskOptions() if registered is None else registered.options
-    check_keywords("a one-off", given, OneOff.__annotations__)
-    options = {name: value for name, value in given.items() if name not in _OF_TASK}
-    return NewTask(
-        slug,
-        kind,
-        at=moment(slug, asked.at, asked.delay, now),
-        once=True,
-        payload=asked.payload,
-        options=evolve(defaults, **options) if options else None,  # type: ignore[arg-type]  # `evolve` refuses what it does not know
-        metadata=given.get("metadata", {}),
-        remote=given.get("remote", False),
-    )
