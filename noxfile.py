@@ -72,10 +72,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The tests again, the great tables and laws as a selection, with the branches measured: fails below the floor in pyproject.toml."""
+    """The tests but the slow ones, as a selection, with the branches measured: fails below the floor in pyproject.toml."""
+    # The slow ones work in processes of their own, where no branch is measured.
     install_wheel(session, extras=EXTRAS)
     install_group(session, "tests")
-    session.run("pytest", *AT_ONCE, "--selection", "--cov", *session.posargs)
+    session.run("pytest", *AT_ONCE, "--selection", "-m", "not slow", "--cov", *session.posargs)
 
 
 @nox.session(python="3.11")

@@ -42,6 +42,7 @@ class TestPostgresStore(StoreConformance):
         yield from _on(migrated_url)
 
 
+@pytest.mark.exhaustive
 class TestPostgresStoreOnTheSystemsVersion(StoreConformance):
     """All of it again on the operating system's own PostgreSQL version, where there is one."""
 
