@@ -1,4 +1,6 @@
-"""How fast one node drains due one-offs on PostgreSQL, as a ratio to the least that any Python program must do.
+"""How fast one node drains due one-offs on PostgreSQL.
+
+As a ratio to the least that any Python program must do.
 
 The floor is a bare psycopg loop over a table of its own: one statement deletes the last batch and locks the next, and a
 no-op coroutine is called for each row; no history, retries, leases or contexts. Both run in turn against the same

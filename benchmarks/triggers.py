@@ -1,4 +1,6 @@
-"""How fast `CronTrigger` finds fire times, as ratios to croniter and cronsim, and what the rest of its work costs.
+"""How fast `CronTrigger` finds fire times.
+
+As ratios to croniter and cronsim, and what the rest of its work costs.
 
 The contenders take turns in short rounds of pinned work, and the best round of each counts: noise hits all alike, so that
 the ratios hold where the figures do not. Each rival is used in its best form: built once, its state kept from fire to fire.
@@ -76,7 +78,10 @@ class Target(NamedTuple):
 
 
 def start_in(zone: str) -> datetime:
-    """Return the start in a zone; in UTC with the standard library's own constant, for which the rivals are quickest."""
+    """Return the start in a zone.
+
+    In UTC with the standard library's own constant, for which the rivals are quickest.
+    """
     return START if zone == "UTC" else START.astimezone(ZoneInfo(zone))
 
 
@@ -140,7 +145,10 @@ ASK = {"duly": ask_duly, "croniter": ask_croniter, "cronsim": ask_cronsim}
 
 
 def race(contenders: Mapping[str, Callable[[], Work]], rounds: int, pieces: int) -> dict[str, float]:
-    """Return each one's microseconds a piece in its best round; every round is prepared anew, and begins at the start."""
+    """Return each one's microseconds a piece in its best round.
+
+    Every round is prepared anew, and begins at the start.
+    """
     best = dict.fromkeys(contenders, math.inf)
     for _ in range(rounds):
         for name, prepare in contenders.items():
@@ -202,7 +210,10 @@ def best_ms(work: Callable[[], object], rounds: int) -> float:
 
 
 def parse_ms(expression: str, rounds: int) -> float:
-    """Return the milliseconds of compiling: one more blank at the end is a text not seen before, with the same meaning."""
+    """Return the milliseconds of compiling.
+
+    One more blank at the end makes a text that was not seen before, with the same meaning.
+    """
     blanks = count(1)
     return best_ms(lambda: CronTrigger(expression + " " * next(blanks)), rounds)
 

@@ -1,4 +1,6 @@
-"""Handlers that are registered once and scheduled by cadences; paused, resumed, run now, unscheduled; and what there is and what has run.
+"""Handlers that are registered once and scheduled by cadences; paused, resumed, run now, unscheduled.
+
+It also shows what there is and what has run.
 
 python -P examples/cadences.py
 

@@ -1,4 +1,6 @@
-"""The scheduler of the context: code deep in a program schedules without being handed one, in a program and in its jobs.
+"""The scheduler of the context.
+
+Code deep in a program schedules without being handed one, in a program and in its jobs.
 
 python -P examples/context.py [FILE]
 
@@ -34,7 +36,10 @@ async def sign_up(name: str) -> None:
 
 @registry.job("welcome")
 def welcome(_: JobContext, task: Task) -> None:
-    """Greet, and schedule what comes next by the scheduler that runs this: from a thread, by a blocking call."""
+    """Greet, and schedule what comes next by the scheduler that runs this.
+
+    The job runs in a thread, so the call is a blocking one.
+    """
     print(f"welcome, {task.payload.decode()}")
     blocking_scheduler_from_context().in_(SOON, "survey", task.payload)
 

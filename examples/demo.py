@@ -217,7 +217,10 @@ class Ledger:
 
 
 async def watch(nodes: Nodes, store: JobStore, ledger: Ledger) -> str:
-    """Schedule the one-offs, kill the node that runs the long job, and see the rest through; return that node's name."""
+    """Schedule the one-offs, kill the node that runs the long job, and see the rest through.
+
+    Return that node's name.
+    """
     async with StdScheduler(store.sibling(), jobs=JobRegistry()) as publisher:
         await publisher.schedule_jobs(
             [

@@ -1,4 +1,6 @@
-"""Payloads encrypted at rest: what the store keeps, how keys rotate, and what a node without the key does.
+"""Payloads encrypted at rest.
+
+What the store keeps, how keys rotate, and what a node without the key does.
 
 python -P examples/encryption.py
 """

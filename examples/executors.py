@@ -1,4 +1,6 @@
-"""Where jobs run: in the event loop, in a thread, in a process that is killed at its limit, and in a pool of your own.
+"""Where jobs run.
+
+In the event loop, in a thread, in a process that is killed at its limit, and in a pool of your own.
 
 python -P examples/executors.py
 """

@@ -1,4 +1,6 @@
-"""A publisher and two subscribers: tasks are scheduled by one program, and done by others, which say how it went.
+"""A publisher and two subscribers.
+
+Tasks are scheduled by one program, and done by others, which say how it went.
 
 python -P examples/fetch.py
 """

@@ -1,4 +1,6 @@
-"""Onboarding in three mails over ten days: one workflow task per user, which sleeps between its steps in the store.
+"""Onboarding in three mails over ten days.
+
+One workflow task per user, which sleeps between its steps in the store.
 
 python -P examples/onboarding.py                                     the ten days at once, in memory, on a clock moved by hand
 
@@ -31,7 +33,10 @@ MAILS = (("welcome", 0), ("tips", 3), ("how is it going?", 10))
 
 
 class MailServer:
-    """A file that stands for a mail server which drops a request whose key it has seen, as many services do."""
+    """A file that stands for a mail server which drops a request whose key it has seen.
+
+    Many services do.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open it, or make it."""
@@ -108,7 +113,10 @@ async def on_a_store(arguments: argparse.Namespace) -> None:
             threading.Event().wait()  # for ever
 
     def hear(event: Event) -> None:
-        """Told in the event loop's thread, when the end of the step is written: the node then stands still between two steps."""
+        """Told in the event loop's thread, when the end of the step is written.
+
+        The node then stands still between two steps.
+        """
         if isinstance(event, RunEnded) and event.run.status is RunStatus.DONE:
             reached(f"{event.run.result}:written")
             loop.call_soon(ended.set)

@@ -1,4 +1,6 @@
-"""A job that runs once, after a delay, with a payload: on whichever store `DULY_STORE` names, in memory without it.
+"""A job that runs once, after a delay, with a payload.
+
+It is kept on the store that `DULY_STORE` names; without it, in memory.
 
 DULY_STORE=postgresql://postgres@localhost/postgres python -P examples/once.py
 """

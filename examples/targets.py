@@ -1,4 +1,6 @@
-"""Handlers by target, and one-offs for them, on a scheduler that a file describes: duly.toml beside this one, or another.
+"""Handlers by target, and one-offs for them, on a scheduler that a file describes.
+
+The file is the duly.toml beside this one, or another.
 
 python -P examples/targets.py [FILE]
 """

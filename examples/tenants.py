@@ -1,4 +1,6 @@
-"""Two tenants in one database: the same kinds, slugs and node names, and nothing mixes. On PostgreSQL, started for as long as this runs.
+"""Two tenants in one database: the same kinds, slugs and node names, and nothing mixes.
+
+On PostgreSQL, started for as long as this runs.
 
 python -P examples/tenants.py
 DULY_STORE=postgresql://postgres@localhost/postgres python -P examples/tenants.py
@@ -37,7 +39,10 @@ def jobs_of(tenant: str) -> JobRegistry:
 
 
 def a_scheduler(url: str, tenant: str) -> StdScheduler:
-    """Return the scheduler of a tenant: the namespace is all that tells it from the other one's. Each has a key of its own."""
+    """Return the scheduler of a tenant: the namespace is all that tells it from the other one's.
+
+    Each has a key of its own.
+    """
     keys = PayloadKeys({tenant: os.urandom(32)}, newest=tenant)
     return StdScheduler(open_store(url, namespace=tenant), jobs=jobs_of(tenant), node="billing", keys=keys)
 

@@ -1,4 +1,6 @@
-"""Payloads with a class: an object is scheduled and handed to its job, an older form of it is upgraded, a newer one waits for a newer node.
+"""Payloads with a class: an object is scheduled and handed to its job.
+
+An older form of it is upgraded; a newer one waits for a newer node.
 
 python -P examples/typed_payloads.py
 """
@@ -22,7 +24,10 @@ class Order:
 
 
 class Ship(TypedJob[Order]):
-    """Ships orders; in the first version of their class the item was called `what`, and there was one of it."""
+    """Ships orders.
+
+    In the first version of their class the item was called `what`, and there was one of it.
+    """
 
     kind = "ship"
     payload_version = 2

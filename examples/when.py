@@ -1,4 +1,6 @@
-"""Every kind of trigger: its text, what it says in English, and its next fire times. Takes other texts as arguments.
+"""Every kind of trigger: its text, what it says in English, and its next fire times.
+
+Takes other texts as arguments.
 
 python -P examples/when.py "CRON_TZ=Europe/Paris 30 2 * * *" --after 2026-03-28T12:00:00Z
 """

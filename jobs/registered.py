@@ -106,7 +106,10 @@ class KnownJobs(ABC):
         """Return what is registered under `kind` at this moment, None if nothing is."""
 
     def obstacle(self, kind: str) -> str | None:  # noqa: ARG002 - of the kinds that a registry knows, nothing is kept from running
-        """Say, as a clause, why no task of `kind` is locked here, although the kind is known; None if nothing keeps it from that."""
+        """Say, as a clause, why no task of `kind` is locked here, although the kind is known.
+
+        None if nothing keeps it from that.
+        """
         return None
 
     @property

@@ -55,7 +55,10 @@ class InvalidConfig(SchedulerError, ValueError):
     """What is wrong."""
 
     def __init__(self, place: str, key: str | None, problem: str) -> None:
-        """Name the place, the key if it is one key's fault, and what is wrong. The value of a password is never shown."""
+        """Name the place, the key if it is one key's fault, and what is wrong.
+
+        The value of a password is never shown.
+        """
         super().__init__(f"{place}: {problem}" if key is None else f"{place}: {key!r}: {problem}")
         self.place, self.key, self.problem = place, key, problem
 
@@ -102,7 +105,10 @@ class WrongThread(SchedulerError):
 
 
 class WrongLoop(SchedulerError):
-    """A scheduler was used in another event loop than the one in which it was started, as in another thread or a fork."""
+    """A scheduler was used in another event loop than the one in which it was started.
+
+    Another thread has another loop, and so has a forked process.
+    """
 
     def __init__(self) -> None:
         """Say what can be used there."""
@@ -113,7 +119,10 @@ class WrongLoop(SchedulerError):
 
 
 class ForkedScheduler(SchedulerError):
-    """The process was forked after the scheduler was made: its thread and connections stayed with the parent."""
+    """The process was forked after the scheduler was made.
+
+    Its thread and connections stayed with the parent.
+    """
 
     parent: int
     """Process id of the scheduler's process."""
@@ -135,7 +144,10 @@ class NotMainThread(SchedulerError):
 
 
 class MainNotGuarded(SchedulerError):
-    """A program starts a scheduler whenever its main module is imported, which each of its child processes does anew."""
+    """A program starts a scheduler whenever its main module is imported.
+
+    Each of its child processes imports that module anew.
+    """
 
     def __init__(self) -> None:
         """Say what is missing."""
@@ -145,7 +157,10 @@ class MainNotGuarded(SchedulerError):
 
 
 class ProcessDied(SchedulerError):
-    """The process in which a job ran ended by itself, before the job did: a crash, `os._exit`, or the kernel short of memory."""
+    """The process in which a job ran ended by itself, before the job did.
+
+    It crashed, called `os._exit`, or the kernel ran short of memory.
+    """
 
     pid: int
     """Process id of the job's process."""
@@ -168,7 +183,10 @@ def _how_it_ended(status: int) -> str:
 
 
 class ExecutorFailed(SchedulerError):
-    """The executor to which a job was handed could not run it, or lost it: it is shut down, broken, or cannot pickle the job."""
+    """The executor to which a job was handed could not run it, or lost it.
+
+    It is shut down, broken, or cannot pickle the job.
+    """
 
     kind: str
     """Kind of the job."""

@@ -40,12 +40,10 @@ class RunStatus(StrEnum):
 
 @frozen(kw_only=True)
 class Run:
-    """One execution, kept in the history; or one or more fires that were dropped (`skipped`).
-
-    `id` is the id of the lease under which it ran, so that writing it twice writes it once.
-    """
+    """One execution, kept in the history; or one or more fires that were dropped (`skipped`)."""
 
     id: str = field(validator=name)
+    """Id of the lease under which it ran, so that writing it twice writes it once."""
     slug: str
     """Slug of the task."""
     kind: str

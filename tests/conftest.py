@@ -16,7 +16,10 @@ pytest.register_assert_rewrite("duly.stores.conformance")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let `nox -s sweep` ask for all of what is otherwise a sample, and the gate for less of a second run; misspelt, it is an error."""
+    """Let `nox -s sweep` ask for all of a sample, and the gate for less in its second run.
+
+    A value that is misspelt is an error.
+    """
     parser.addoption("--every-zone", action="store_true", help="sweep the clock changes of every time zone, not of a sample")
     parser.addoption("--selection", action="store_true", help="of the great tables and laws try some cases of each group only")
 
@@ -35,7 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what a selection leaves out; begin with the slow tests, so that no process is alone with one at the end."""
+    """Leave out what a selection leaves out.
+
+    Begin with the slow tests, so that no process is alone with one at the end.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     if Selection.is_on:
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(EXHAUSTIVE)])

@@ -1,4 +1,7 @@
-"""The Compose example: its files fit together, and its program does what it says, in as many processes as there are replicas."""
+"""The Compose example.
+
+Its files fit together, and its program does what it says, in as many processes as there are replicas.
+"""
 
 import os
 import signal

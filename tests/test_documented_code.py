@@ -1,4 +1,7 @@
-"""What README and docs show is true: every block of Python runs, names and keywords in the text exist, links lead somewhere."""
+"""What README and docs show is true.
+
+Every block of Python runs, names and keywords in the text exist, links lead somewhere.
+"""
 
 import asyncio
 import builtins
@@ -57,7 +60,10 @@ ENDLESS: dict[str, Callable[[StdScheduler, list[object]], Awaitable[bool]]] = {
 
 @pytest.mark.parametrize("page", sorted({block.page for block in BLOCKS}))
 async def test_every_block_of_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other, with all that our packages export; no name in them is unknown, also where nothing is called."""
+    """One after the other, with all that our packages export.
+
+    No name in them is unknown, also where nothing is called.
+    """
     monkeypatch.setitem(sys.modules, "distributed", _module("distributed", Client=reader.Client))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "holidays.ics").write_bytes(reader.ics)

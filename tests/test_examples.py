@@ -15,7 +15,10 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run_example(name: str, *arguments: str, **environment: str) -> str:
-    """Run an example in a process of its own, and return what it printed; fail unless it ended with status 0."""
+    """Run an example in a process of its own, and return what it printed.
+
+    Fail unless it ended with status 0.
+    """
     ended = subprocess.run(
         [sys.executable, "-P", str(EXAMPLES / name), *arguments],
         env={**os.environ, **environment},
@@ -124,7 +127,10 @@ def test_the_executors_example_kills_a_process_and_nothing_else() -> None:
 
 
 def test_the_onboarding_example_sends_three_mails_to_each_over_ten_days() -> None:
-    """On a clock moved by hand: day 0, day 3 and day 10 to the microsecond, because no step takes any time."""
+    """On a clock moved by hand.
+
+    Day 0, day 3 and day 10 to the microsecond, because no step takes any time.
+    """
     printed = run_example("onboarding.py").splitlines()
     assert [line[:10] for line in printed[:-1]] == ["2030-01-01"] * 2 + ["2030-01-04"] * 2 + ["2030-01-11"] * 2
     assert printed[-1] == "6 mails, 0 tasks left"
@@ -132,7 +138,10 @@ def test_the_onboarding_example_sends_three_mails_to_each_over_ten_days() -> Non
 
 @pytest.mark.postgres
 def test_the_tenants_example_mixes_nothing(postgres_url: str) -> None:
-    """The same slugs in two namespaces of one database, each run once for its own tenant; what failed gave way."""
+    """The same slugs in two namespaces of one database, each run once for its own tenant.
+
+    What failed gave way.
+    """
     separator = "&" if "?" in postgres_url else "?"
     printed = run_example("tenants.py", DULY_STORE=f"{postgres_url}{separator}schema=example_tenants")
     ran = sorted(line for line in printed.splitlines() if " runs " in line)
@@ -233,7 +242,10 @@ def test_the_typed_payloads_example_upgrades_one_payload_and_leaves_another_to_a
 
 
 def test_the_encryption_example_leaves_no_plain_payload_in_the_store() -> None:
-    """Under the old key, then under the new one; a node that has only the old one leaves the task to another."""
+    """Under the old key, then under the new one.
+
+    A node that has only the old one leaves the task to another.
+    """
     printed = run_example("encryption.py").splitlines()
     assert printed[:3] == [
         "2 tasks in the store, with keys ['2026-10', '2026-10']; plain payloads: 0",

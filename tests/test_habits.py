@@ -1,4 +1,7 @@
-"""The habits of the repository: hooks and templates say what the gate does, and can be read by those who show them."""
+"""The habits of the repository.
+
+Hooks and templates say what the gate does, and can be read by those who show them.
+"""
 
 import re
 from pathlib import Path

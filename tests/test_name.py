@@ -1,4 +1,7 @@
-"""The name: what is called duly is ours, nothing bears the former name, and nobody is told to install a stranger's package."""
+"""The name.
+
+What is called duly is ours, nothing bears the former name, and nobody is told to install a stranger's package.
+"""
 
 import base64
 import re

@@ -1,4 +1,7 @@
-"""Everything exported says what it is: fields, members of enumerations, attributes of errors, properties and methods."""
+"""Everything exported says what it is.
+
+Fields, members of enumerations, attributes of errors, properties and methods.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -7,9 +10,7 @@ import pytest
 
 from support.public_names import definition, exported_classes, family
 
-DOCUMENTED_LATER = ("duly.stores.",)
-"""What is still to be documented; to shrink to nothing."""
-CLASSES = {name: each for name, each in exported_classes().items() if not name.startswith(DOCUMENTED_LATER)}
+CLASSES = exported_classes()
 
 
 @pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES)
@@ -35,7 +36,10 @@ def _public(statement: ast.ClassDef) -> Iterator[str]:
 
 
 def _documented(statement: ast.ClassDef) -> Iterator[str]:
-    """Yield the names of a class statement that have a docstring: in them, or under a field or an attribute."""
+    """Yield the names of a class statement that have a docstring.
+
+    In them, or under a field or an attribute.
+    """
     for node in ast.walk(statement):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             if ast.get_docstring(node):

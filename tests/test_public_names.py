@@ -43,7 +43,10 @@ def _below(error: type[DulyError]) -> Iterator[type[DulyError]]:
 
 
 def test_every_package_that_exports_names_is_known_here() -> None:
-    """A new one comes into the list; one that does not name its exports so is a room, whose names are no promise."""
+    """A new one comes into the list.
+
+    One that does not name its exports so is a room, whose names are no promise.
+    """
     found = {folder.__name__ for folder in FOLDERS}
     for folder in FOLDERS:
         modules = pkgutil.walk_packages(folder.__path__, f"{folder.__name__}.")

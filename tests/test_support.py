@@ -1,4 +1,7 @@
-"""The tests' own helpers: a wait that fails says what it waited for, and missing emulators are not overlooked."""
+"""The tests' own helpers.
+
+A wait that fails says what it waited for, and missing emulators are not overlooked.
+"""
 
 import os
 import shutil

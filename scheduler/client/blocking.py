@@ -16,7 +16,8 @@ from duly.jobs.typed import AnyJob
 from duly.scheduler.client.client import Client
 from duly.scheduler.client.paging import walk_blocking
 from duly.scheduler.rules.edits import Changes
-from duly.scheduler.rules.new_task import NewTask, OneOff
+from duly.scheduler.rules.new_task import NewTask
+from duly.scheduler.rules.one_off import OneOff
 from duly.stores import IfExists, Node, Page, Run, RunQuery, TaskQuery
 from duly.triggers import Trigger
 

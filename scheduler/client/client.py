@@ -13,7 +13,8 @@ from duly.scheduler.client.registering import Registering
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of
-from duly.scheduler.rules.new_task import NewTask, OneOff, check_new, check_when, moment, one_off, to_task
+from duly.scheduler.rules.new_task import NewTask, check_new, check_when, moment, to_task
+from duly.scheduler.rules.one_off import OneOff, one_off
 from duly.scheduler.services import Services
 from duly.stores import Conflict, IfExists, JobStore, Node, Page, Reencryption, Run, RunQuery, TaskQuery
 from duly.stores.rules import transitions

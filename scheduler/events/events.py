@@ -1,4 +1,6 @@
-"""What happened, as typed values, and the one seam through which they are told; logging subscribes to it.
+"""What happened, as typed values, and the one seam through which they are told.
+
+Logging subscribes to it.
 
 An event is told in the thread and at the moment in which it happened. A subscriber is quick and does not raise; one that
 does is logged and not asked to leave.
@@ -118,7 +120,10 @@ class RunEnded(Event):
 
 @frozen(kw_only=True)
 class LeaseLost(Event):
-    """A task that this node was working on is no longer its own: the run is stopped, its outcome is not written."""
+    """A task that this node was working on is no longer its own.
+
+    The run is stopped, and its outcome is not written.
+    """
 
     error: LockLost
     """Names the task and the lease."""
@@ -141,7 +146,9 @@ class LeaseLost(Event):
 
 @frozen(kw_only=True)
 class RunLost(Event):
-    """A task that this node locked had lost a run: its former node died, or let its lease end for another reason.
+    """A task that this node locked had lost a run.
+
+    Its former node died, or let its lease end for another reason.
 
     Told once by each node that locks the task while it is at that fire.
     """
@@ -185,7 +192,10 @@ class RunReturned(Event):
 
 @frozen(kw_only=True)
 class RunAbandoned(Event):
-    """A run was given up while its job may still be at work, which nobody here can end: what it goes on to do may be done twice."""
+    """A run was given up while its job may still be at work, which nobody here can end.
+
+    What it goes on to do may be done twice.
+    """
 
     slug: str
     """The task."""

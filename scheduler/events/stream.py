@@ -1,4 +1,7 @@
-"""Events as an iterator: a bounded queue between the node, which never waits for it, and a reader, who may be slow."""
+"""Events as an iterator.
+
+A bounded queue stands between the node, which never waits for it, and a reader, who may be slow.
+"""
 
 import asyncio
 from collections import deque
@@ -34,7 +37,9 @@ class Wanted:
 
 
 class EventStream:
-    """The events of one node from `with` on, in the order in which they were told; the iteration ends when the scheduler is closed.
+    """The events of one node from `with` on, in the order in which they were told.
+
+    The iteration ends when the scheduler is closed.
 
     ::
 
@@ -198,7 +203,10 @@ def _settle(sleeper: "asyncio.Future[None]") -> None:
 
 
 def _refuse_in_event_loop() -> None:
-    """Raise `WrongThread` where a plain wait would stop an event loop, which may be the one that the events come from."""
+    """Raise `WrongThread` where a plain wait would stop an event loop.
+
+    The events may come from that very loop.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from types import FunctionType
-from uuid import uuid4
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
-from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, JobRegistry, Overlap, Task, TaskOptions, TriggerSource
+from duly.jobs import InvalidDelay, InvalidJob, InvalidSlug, InvalidValue, Overlap, Task, TaskOptions, TriggerSource
 from duly.jobs.base import NO_KIND
 from duly.jobs.keywords import check_keywords
 from duly.jobs.kinds import KindOrJob, Payload
@@ -31,11 +30,6 @@ from duly.triggers import (
     require_aware,
     require_trigger,
 )
-
-_ID_LENGTH = 33
-"""Of the colon and the 32 digits that make a slug unique."""
-
-_OF_TASK = frozenset({"slug", "metadata", "remote"})
 
 
 @frozen
@@ -135,7 +129,7 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
 
 
 def check_spawning(task: Task) -> None:
-    """Refuse a slug that leaves no room for the fire time, if each fire of the task is to be a task of its own.
+    """Refuse a slug without room for the fire time, if each fire is to be a task of its own.
 
     Raises:
         InvalidSlug: it is too long.
@@ -189,7 +183,10 @@ def _plain_trigger(new: NewTask, registered: RegisteredJob | None) -> tuple[Trig
 
 
 def _delayed(new: NewTask, trigger: Trigger, first: datetime | None, now: datetime) -> datetime:
-    """Return the fire time of the one-off that `@after` makes: it stands in the row, so that scheduling it anew does not move it."""
+    """Return the fire time of the one-off that `@after` makes.
+
+    It stands in the row, so that scheduling it anew does not move it.
+    """
     if first is None:
         return first_fire(trigger, new.slug, now)
     if new.trigger is not None:
@@ -244,7 +241,10 @@ def first_fire(trigger: Trigger | None, slug: str, now: datetime) -> datetime:
 
 
 def check_when(call: str, given: Collection[str]) -> None:
-    """Refuse, as `TypeError`, what is no keyword of a new task, for which `call` asks, and say where an option belongs."""
+    """Refuse, as `TypeError`, what is no keyword of a new task.
+
+    `call` is who asks. The error says where an option belongs.
+    """
     options = [name for name in given if name in OptionValues.__annotations__]
     hint = f"; how one task is run is said by options=TaskOptions({options[0]}=...)" if options else ""
     check_keywords(call, given, When.__annotations__, hint)
@@ -260,42 +260,3 @@ def check_new(task: object) -> NewTask:
     if not isinstance(task, NewTask):
         raise InvalidValue("task", task, "a NewTask(slug, job, ...)")
     return task
-
-
-class OneOff(OptionValues, total=False):
-    """What may be said of a one-off beside its time, target and data: the fields of `TaskOptions`, and these of `NewTask`."""
-
-    slug: str
-    metadata: Mapping[str, str]
-    remote: bool
-
-
-def one_off(asked: NewTask, given: OneOff, registry: JobRegistry, now: datetime) -> NewTask:
-    """Return a task that runs once, at the instant that was asked for, also where its job has a trigger.
-
-    `asked` says when, of which job and with which payload. The slug is `target:` and 32 random digits, unless one is
-    given; the options given count beside those of the job.
-
-    Raises:
-        InvalidJob: the target has no kind. InvalidDelay, NaiveDatetime, InvalidValue: what is given is out of its range.
-        TypeError: an option has a name that nobody knows.
-
-    """
-    kind = kind_of(asked.job)
-    slug = given.get("slug")
-    if slug is None:
-        slug = f"{kind[: NAME_LIMIT - _ID_LENGTH]}:{uuid4().hex}"
-    registered = registry.find(kind)
-    defaults = TaskOptions() if registered is None else registered.options
-    check_keywords("a one-off", given, OneOff.__annotations__)
-    options = {name: value for name, value in given.items() if name not in _OF_TASK}
-    return NewTask(
-        slug,
-        kind,
-        at=moment(slug, asked.at, asked.delay, now),
-        once=True,
-        payload=asked.payload,
-        options=evolve(defaults, **options) if options else None,  # type: ignore[arg-type]  # `evolve` refuses what it does not know
-        metadata=given.get("metadata", {}),
-        remote=given.get("remote", False),
-    )

@@ -61,8 +61,11 @@ class Target:
     """Which database, and which collection of it holds the namespaces."""
 
     project: str
+    """Id of the Google Cloud project."""
     database: str = "(default)"
+    """Id of the database in that project."""
     collection: str = "duly"
+    """Top-level collection, with one document for each namespace."""
 
     def __str__(self) -> str:
         """Say it in one line, with the emulator where there is one."""

@@ -3,7 +3,8 @@
 Needs the extra `postgres`, the server also `embedded`.
 """
 
-from duly.stores.postgres.embedded.server import EmbeddedServer, EmbeddedServerError, open_embedded
+from duly.stores.postgres.embedded.errors import EmbeddedServerError
+from duly.stores.postgres.embedded.server import EmbeddedServer, open_embedded
 from duly.stores.postgres.store import PostgresStore
 from duly.stores.postgres.url import EmbeddedPostgresStore, open_embedded_postgres, open_postgres
 from duly.triggers.exports import name_exports

@@ -1,4 +1,7 @@
-"""The envelope of an encrypted payload: known answers, what it is bound to, and what keys that change mean."""
+"""The envelope of an encrypted payload.
+
+Known answers, what it is bound to, and what keys that change mean.
+"""
 
 import pickle
 import subprocess
@@ -117,7 +120,10 @@ def test_an_envelope_does_not_open_elsewhere(address: PayloadAddress) -> None:
 
 
 def test_a_changed_byte_is_found_wherever_it_is() -> None:
-    """In the ciphertext, the tag, the nonce or the id of the key; within the mark or the format it is no such envelope."""
+    """In the ciphertext, the tag, the nonce or the id of the key.
+
+    Within the mark or the format it is no such envelope.
+    """
     stored = KEYS.seal(b"anvil", HERE)
 
     for address in range(len(MARK), len(stored)):

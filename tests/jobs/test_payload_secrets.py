@@ -1,4 +1,7 @@
-"""No error of the library quotes a payload or a key: it may end in a log, and that of a run in the store, in the clear."""
+"""No error of the library quotes a payload or a key.
+
+It may end in a log, and that of a run in the store, in the clear.
+"""
 
 import copy
 import subprocess
@@ -79,7 +82,10 @@ def a_task(payload: Any) -> Task:  # noqa: ANN401 - what a program may give
     ],
 )
 def test_a_payload_that_is_refused_is_not_quoted(refused: Callable[[], object]) -> None:
-    """Nor is it in the rest of the traceback, which is kept as the error of a run: a job may have scheduled it, or returned it."""
+    """Nor is it in the rest of the traceback, which is kept as the error of a run.
+
+    A job may have scheduled it, or returned it.
+    """
     with pytest.raises(InvalidValue) as caught:
         refused()
 

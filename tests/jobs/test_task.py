@@ -58,7 +58,10 @@ REFUSED: list[tuple[str, object, type[InvalidValue]]] = [
 
 @pytest.mark.parametrize(("field", "value", "error"), REFUSED, ids=[f"{field} {value!r:.20}" for field, value, _ in REFUSED])
 def test_a_bad_value_is_refused(field: str, value: object, error: type[InvalidValue]) -> None:
-    """With an error of its own, which names the field, the value and what is expected; of a payload, which may be a secret, its class."""
+    """With an error of its own, which names the field, the value and what is expected.
+
+    Of a payload, which may be a secret, its class.
+    """
     with pytest.raises(error) as caught:
         changed(**{field: value})
 

@@ -1,4 +1,7 @@
-"""Payloads with a class where it is close: JSON of others, deep JSON, classes that nobody can tell from their bases."""
+"""Payloads with a class where it is close.
+
+JSON of others, deep JSON, classes that nobody can tell from their bases.
+"""
 
 from datetime import timedelta
 from decimal import Decimal

@@ -1,4 +1,7 @@
-"""Payloads with a class: written when a task is scheduled, read before its job is called, and refused where they do not fit."""
+"""Payloads with a class.
+
+Written when a task is scheduled, read before its job is called, and refused where they do not fit.
+"""
 
 import json
 import subprocess

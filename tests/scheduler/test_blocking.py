@@ -65,7 +65,10 @@ def test_it_has_every_method_of_the_asyncio_one() -> None:
 
 
 def test_every_method_has_the_same_parameters_and_result() -> None:
-    """By its signature: names, kinds, defaults and types; where one iterates with `async for`, the other does with `for`."""
+    """By its signature: names, kinds, defaults and types.
+
+    Where one iterates with `async for`, the other does with `for`.
+    """
     for name, member in public(StdScheduler).items():
         if inspect.isfunction(member):
             expected = str(inspect.signature(member)).replace("AsyncIterator", "Iterator").replace("Fetching", "BlockingFetching")

@@ -100,7 +100,10 @@ def test_it_is_wrong_by_at_most_half_a_round_trip(local: ManualClock) -> None:
 
 
 def test_of_sixteen_replies_the_quickest_is_believed(local: ManualClock) -> None:
-    """A slow one after it does not spoil the time; once it is older than sixteen replies, it counts no more."""
+    """A slow one after it does not spoil the time.
+
+    Once it is older than sixteen replies, it counts no more.
+    """
     clock = StoreClock(local)
     reply(clock, local, ahead=HOUR, there=MILLISECOND, back=MILLISECOND)
     for _ in range(15):

@@ -1,4 +1,7 @@
-"""A scheduler with keys: the store has ciphertext, and everybody who asks the scheduler has plain bytes."""
+"""A scheduler with keys.
+
+The store has ciphertext, and everybody who asks the scheduler has plain bytes.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -155,7 +158,10 @@ async def test_encrypting_anew_leaves_what_cannot_be_read(store: MemoryStore, cl
 async def test_a_run_that_went_well_is_done_also_if_its_payload_was_given_another_key_meanwhile(
     store: MemoryStore, clock: ManualClock
 ) -> None:
-    """What this node cannot read any more was read when the run began: it is not handed back, as if it had not been run."""
+    """What this node cannot read any more was read when the run began.
+
+    It is not handed back, as if it had not been run.
+    """
     jobs = JobRegistry()
     jobs.job("noting")(lambda ctx: got.append(ctx.slug.encode()))
     async with (

@@ -27,7 +27,10 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture(name="opened")
 def opened_urls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The URLs, with their namespaces, of the stores that are opened from now on; in their place there is one in memory."""
+    """The URLs, with their namespaces, of the stores that are opened from now on.
+
+    In their place there is one in memory.
+    """
     urls = list[tuple[str, str]]()
 
     def open_store(url: str, *, namespace: str) -> MemoryStore:

@@ -1,4 +1,7 @@
-"""Faults that schedulers of this kind are known for, and that are not here; docs/coming-from.md has the whole list."""
+"""Faults that schedulers of this kind are known for, and that are not here.
+
+The whole list stands in docs/coming-from.md.
+"""
 
 import os
 import time
@@ -39,7 +42,10 @@ async def test_how_a_run_ended_is_written_by_the_node_that_ran_it_and_by_no_othe
 
 
 async def test_what_is_written_after_a_failure_spends_the_budget_of_the_same_fire() -> None:
-    """Two retries are two, however often its row is written, by an edit too; the next fire has a budget of its own."""
+    """Two retries are two, however often its row is written, by an edit too.
+
+    The next fire has a budget of its own.
+    """
     jobs, attempts = JobRegistry(), list[tuple[datetime, int]]()
 
     @jobs.job("failing", trigger="@every 1h", retry=RetryPolicy(limit=2, delays=[MINUTE]))

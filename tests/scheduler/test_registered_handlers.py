@@ -1,4 +1,7 @@
-"""A walk through a day with a scheduler of registered handlers: schedule, pause, resume, run now, unschedule, look."""
+"""A walk through a day with a scheduler of registered handlers.
+
+Schedule, pause, resume, run now, unschedule, look.
+"""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +103,10 @@ async def test_every_run_is_on_record_as_done_failed_or_skipped() -> None:
 
 
 async def test_a_long_job_is_handed_to_a_queue_and_blocks_nothing() -> None:
-    """A pool of the program's own, with one worker; a handler without an executor runs beside it, inline in the event loop."""
+    """A pool of the program's own, with one worker.
+
+    A handler without an executor runs beside it, inline in the event loop.
+    """
     jobs, inline, gate = JobRegistry(), list[str](), asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -67,7 +67,10 @@ def test_a_second_ctrl_c_cuts_the_drain_of_the_context_short() -> None:
 
 @pytest.mark.parametrize(("where", "told"), [("nothing", ["done"]), ("thread", ["cancelled"]), ("loop", [])])
 def test_a_program_that_forgets_to_close_ends_within_its_grace(where: str, told: list[str]) -> None:
-    """Whatever is stuck, and wherever; a stuck thread's run is recorded, a stuck event loop cannot record anything."""
+    """Whatever is stuck, and wherever.
+
+    A stuck thread's run is recorded, a stuck event loop cannot record anything.
+    """
     with program("forgetful.py", where) as forgetful:
         forgetful.await_line("end of the program")
         status, lines = forgetful.end()

@@ -1,4 +1,7 @@
-"""A scheduler's life on real time: started, sharing a store with others, closed, and nothing left of it."""
+"""A scheduler's life on real time.
+
+Started, sharing a store with others, closed, and nothing left of it.
+"""
 
 import asyncio
 import threading

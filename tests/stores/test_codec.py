@@ -34,7 +34,10 @@ def test_options_are_stored_as_readable_json(value: TaskOptions, stored: dict[st
 
 @given(options)
 def test_what_was_stored_comes_back_equal(value: TaskOptions) -> None:
-    """Through real JSON text, to the microsecond: an equal definition must stay equal, or declaring it again would be a write."""
+    """Through real JSON text, to the microsecond.
+
+    An equal definition must stay equal, or declaring it again would be a write.
+    """
     text = json.dumps(dump_options(value), allow_nan=False)
 
     assert load_options(json.loads(text)) == value

@@ -1,4 +1,7 @@
-"""A store that encrypts passes the suite of every store, as far as it does anything itself: the rest is the store within."""
+"""A store that encrypts passes the suite of every store, as far as it does anything itself.
+
+The rest is the store within.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -101,7 +104,10 @@ class TestEncryptedStore(StoreConformance):
 
 @pytest.mark.parametrize("change", [None, b"hammer"])
 async def test_a_store_is_never_handed_plain_bytes(change: bytes | None) -> None:
-    """Not even in the task as it was, with which a store may compare; what did not change is the same there and here."""
+    """Not even in the task as it was, with which a store may compare.
+
+    What did not change is the same there and here.
+    """
     memory = Watched()
     async with EncryptedStore(memory, KEYS) as store:
         await store.create(NOON, [a_one_off(slug="t", payload=b"anvil")])

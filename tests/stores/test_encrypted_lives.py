@@ -1,4 +1,6 @@
-"""A store that encrypts answers as the one within would, whatever is asked of it; and that one never holds a plain payload.
+"""A store that encrypts answers as the one within would, whatever is asked of it.
+
+The store within never holds a plain payload.
 
 The lives are the same in every run of the tests; `DULY_EXAMPLES=20` makes them other ones, twenty times as many.
 """
@@ -6,6 +8,7 @@ The lives are the same in every run of the tests; `DULY_EXAMPLES=20` makes them 
 from itertools import cycle
 from typing import cast
 
+import pytest
 from attrs import frozen
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
@@ -21,7 +24,10 @@ NEW_KEYS = PayloadKeys({"2026-10": OLD, "2026-11": NEW}, newest="2026-11", requi
 
 
 class Rotating(EncryptedStore):
-    """What two nodes write in turn, of which one was restarted with the new key as its newest, and the other was not yet."""
+    """What two nodes with different newest keys write in turn.
+
+    One was restarted with the new key as its newest, the other was not yet.
+    """
 
     def __init__(self, store: JobStore, keys: PayloadKeys) -> None:
         super().__init__(store, keys)
@@ -53,7 +59,10 @@ class SealedLife(Life):
 
     @invariant()
     def no_plain_payload_is_kept(self) -> None:
-        """Every one is an envelope, in plain bytes: what an object knows beside them would be lost in any other store."""
+        """Every one is an envelope, in plain bytes.
+
+        What an object knows beside them would be lost in any other store.
+        """
         for store in self.world.stores[1:]:
             within = cast("EncryptedStore", store)._store
             for task in self.world.wait(within.search(TaskQuery(limit=10_000))).items:
@@ -61,6 +70,7 @@ class SealedLife(Life):
                 assert type(task.payload) is bytes
 
 
+@pytest.mark.slow
 def test_stores_that_encrypt_live_the_life_of_one_that_does_not() -> None:
     """Every answer, and after every step all that they hold; also while keys change."""
     run_state_machine_as_test(SealedLife, settings=a_few(examples=40, steps=30))

@@ -1,4 +1,7 @@
-"""A store that encrypts, where what is stored and what is written do not agree: too large, under another key, changed meanwhile."""
+"""A store that encrypts, where what is stored and what is written do not agree.
+
+Too large, under another key, changed meanwhile.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -64,7 +67,10 @@ def under_no_key(stored: bytes) -> bool:
 
 
 async def test_a_run_with_a_payload_in_the_clear_that_is_too_large_for_an_envelope_comes_to_its_end() -> None:
-    """It was written before encryption was switched on, and stays as it was; so is its copy for another task."""
+    """It was written before encryption was switched on, and stays as it was.
+
+    So is its copy for another task.
+    """
     memory = MemoryStore()
     async with EncryptedStore(memory, KEYS) as store:
         await memory.create(NOON, [a_one_off(slug="t", payload=GREAT)])
@@ -122,7 +128,10 @@ async def test_a_payload_that_would_outgrow_its_envelope_keeps_it() -> None:
 
 
 async def test_a_task_that_is_written_while_it_is_encrypted_anew_is_encrypted_all_the_same() -> None:
-    """A lock writes it, and leaves the payload as it is: passed over, it would be under the old key when that is taken away."""
+    """A lock writes it, and leaves the payload as it is.
+
+    Passed over, it would be under the old key when that is taken away.
+    """
     memory = Hurried()
     async with EncryptedStore(memory, OLD_KEYS) as old, EncryptedStore(memory, KEYS) as store:
         await old.create(NOON, [a_one_off(slug="t", payload=b"anvil")])
@@ -191,7 +200,10 @@ async def test_a_task_that_is_written_without_end_is_told() -> None:
 
 @pytest.mark.parametrize("before", [OLD_KEYS, None])
 async def test_an_equal_definition_is_no_write_under_another_key(before: PayloadKeys | None) -> None:
-    """Nor where it is still in the clear: two nodes with different keys would write it in turn, at every start."""
+    """Nor where it is still in the clear.
+
+    Two nodes with different keys would write it in turn, at every start.
+    """
     memory = MemoryStore()
     former = memory if before is None else EncryptedStore(memory, before)
     async with memory, EncryptedStore(memory, KEYS) as store:

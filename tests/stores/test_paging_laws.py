@@ -1,4 +1,7 @@
-"""Whatever comes and goes between the pages: each task that stays is shown once, and counts agree with the pages."""
+"""Whatever comes and goes between the pages.
+
+Each task that stays is shown once, and counts agree with the pages.
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""No way into a store leads past the namespace: every method is tried from another one, every statement and every path names it."""
+"""No way into a store leads past the namespace.
+
+Every method is tried from another one, every statement and every path names it.
+"""
 
 import re
 from collections.abc import Iterator
@@ -87,7 +90,10 @@ def test_every_table_of_the_schema_begins_its_key_with_the_namespace() -> None:
 
 
 def test_collections_of_firestore_are_made_under_the_namespace_and_nowhere_else() -> None:
-    """In one place; no query runs over the collections of all namespaces, and nobody else takes a path from the client."""
+    """In one place.
+
+    No query runs over the collections of all namespaces, and nobody else takes a path from the client.
+    """
     sources = {path.name: path.read_text("utf-8") for path in FIRESTORE.glob("*.py")}
     made = {(name, call) for name, text in sources.items() for call in re.findall(r"[\w.]+\.collection\(.*", text)}
 

@@ -1,4 +1,6 @@
-"""One random life of three schedulers, one on each store: the same jobs, run at the same times, leave the same tasks and histories.
+"""One random life of three schedulers, one on each store.
+
+The same jobs, run at the same times, leave the same tasks and histories.
 
 Each has a clock that is moved by hand. After each step all that the stores hold is compared, but for the leases' random names;
 that no wait depends on these, retries come without jitter.

@@ -1,4 +1,6 @@
-"""One random life of tasks on all three stores at once: whatever one of them answers, the others answer too.
+"""One random life of tasks on all three stores at once.
+
+Whatever one of them answers, the others answer too.
 
 After each step everything that they hold is compared. The lives are the same in every run of the tests; other ones, twenty times as
 many, and a failure made small:

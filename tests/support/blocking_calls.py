@@ -1,4 +1,7 @@
-"""A call of every method of `BlockingScheduler` that needs its event loop; harmless on a store without tasks."""
+"""A call of every method of `BlockingScheduler` that needs its event loop.
+
+Harmless on a store without tasks.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta

@@ -66,7 +66,10 @@ def clock_changes(zone: ZoneInfo, since: datetime = SINCE, until: datetime = UNT
 
 
 def distinct_zones() -> list[str]:
-    """Return one zone of each history from `SINCE` to `UNTIL`: the alphabetically first of those that never differ there."""
+    """Return one zone of each history from `SINCE` to `UNTIL`.
+
+    The alphabetically first of those that never differ there.
+    """
     found: dict[object, str] = {}
     for name in sorted(available_timezones()):
         zone = ZoneInfo(name)

@@ -1,4 +1,7 @@
-"""Contexts for jobs that run without a scheduler: one on real time, one whose time limits a test lets pass."""
+"""Contexts for jobs that run without a scheduler.
+
+One on real time, one whose time limits a test lets pass.
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -86,7 +89,10 @@ class Stop:
 
 
 def context(task: Task, *, waiting: Waiting | None = None, stop: Stop | None = None) -> JobContext:
-    """The context of the first run of `task`'s fire at its `run_at`; on real time unless `waiting` says otherwise."""
+    """The context of the first run of `task`'s fire at its `run_at`.
+
+    On real time unless `waiting` says otherwise.
+    """
     return JobContext(
         slug=task.slug,
         kind=task.kind,

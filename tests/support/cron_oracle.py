@@ -1,4 +1,6 @@
-"""The rule of `CronTrigger` written a second time, for the tests: slow, short, and without a line of the library.
+"""The rule of `CronTrigger` written a second time, for the tests.
+
+Slow, short, and without a line of the library.
 
 The rule is cronie's, extended to seconds. A job whose second, minute or hour field begins with `*` or has an `n/s`
 follows the clock: it fires whenever the clock on the wall shows one of its times, and is not caught up. Any other is
@@ -28,7 +30,9 @@ _TIME_FIELDS = 3
 
 
 class Tick(NamedTuple):
-    """One step of real time: what the wall clock shows at `instant`, and what it has just left out (naive wall times).
+    """One step of real time.
+
+    What the wall clock shows at `instant`, and what it has just left out (naive wall times).
 
     `second_pass`: it has shown this before, because it was put back (the `fold` of PEP 495).
     """

@@ -1,4 +1,7 @@
-"""What README and docs show: their blocks of Python, the names in their text, and all that duly has under such names."""
+"""What README and docs show.
+
+Their blocks of Python, the names in their text, and all that duly has under such names.
+"""
 
 import dis
 import inspect
@@ -54,7 +57,10 @@ def text_of(page: str) -> str:
 
 
 def python_blocks(page: str) -> Iterator[Block]:
-    """Yield the blocks of Python of a page, in order; what is indented, in a list, is brought to the margin."""
+    """Yield the blocks of Python of a page, in order.
+
+    What is indented, in a list, is brought to the margin.
+    """
     for found in re.finditer(r"^( *)```python\n(.*?)^ *```$", text := text_of(page), re.MULTILINE | re.DOTALL):
         yield Block(page, text[: found.start(2)].count("\n") + 1, re.sub(f"^{found[1]}", "", found[2], flags=re.MULTILINE))
 
@@ -75,7 +81,10 @@ def keywords_in(codes: list[str]) -> set[str]:
 
 
 def global_names(code: CodeType) -> set[str]:
-    """Return every global name that `code` reads and does not set, the bodies of its functions and classes included."""
+    """Return every global name that `code` reads and does not set.
+
+    The bodies of its functions and classes count, too.
+    """
     read, written = set[str](), set[str]()
     for part in _services(code):
         for each in dis.get_instructions(part):

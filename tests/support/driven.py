@@ -75,7 +75,10 @@ class Driven:
 async def driven(
     jobs: JobRegistry, *answers: Answer, concurrency: int = 100, beside: Driven | None = None, store: ScriptedStore | None = None
 ) -> AsyncIterator[Driven]:
-    """Start a scheduler on a clock that stands at noon, and on `store` or one that gives these answers first; or on those of another."""
+    """Start a scheduler on a clock that stands at noon.
+
+    Its store is `store`, one that gives these answers first, or that of another scheduler.
+    """
     clock = ManualClock(NOON) if beside is None else beside.clock
     store = store or (ScriptedStore(*answers) if beside is None else beside.store.sibling())
     async with StdScheduler(store, jobs=jobs, clock=clock, concurrency=concurrency, keep_runs=None) as scheduler:

@@ -1,4 +1,6 @@
-"""Fixtures for Google's Firestore emulator: one for the tests of a session, and a fresh project, which is a fresh database, for each test.
+"""Fixtures for Google's Firestore emulator.
+
+A session's tests share one emulator; each test has a fresh project, which is a fresh database.
 
 `FIRESTORE_EMULATOR_HOST` names an emulator to use instead of starting one. Where Java or the emulator is missing the tests that need it
 are skipped, and the summary says so; with `DULY_REQUIRE_FIRESTORE=1` they fail. With xdist each worker is a session and has its own
@@ -82,7 +84,10 @@ def find_command() -> list[str] | str:
 
 
 def find_jar() -> Path | None:
-    """Look for the emulator in Google's SDK, as the environment, the path of `gcloud` or `gcloud` itself tell, and in Firebase's cache."""
+    """Look for the emulator in Google's SDK, and in Firebase's cache.
+
+    The environment, the path of `gcloud` or `gcloud` itself tell where the SDK is.
+    """
     gcloud = shutil.which("gcloud")
     roots = [Path(os.environ[name]) for name in ("CLOUDSDK_ROOT_DIR", "GCLOUD_SDK_PATH") if os.environ.get(name)]
     if gcloud is not None:
@@ -133,7 +138,10 @@ def _start(command: list[str], log: Path) -> tuple["subprocess.Popen[bytes]", st
 
 
 def _bound_to_this_process() -> list[str]:
-    """The prefix, where the system has it, that ends the emulator with a killed test run; pytest's main thread lives as long as it does."""
+    """The prefix, where the system has it, that ends the emulator with a killed test run.
+
+    Pytest's main thread lives as long as it does.
+    """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM"] if setpriv is not None else []
 

@@ -1,4 +1,7 @@
-"""Nodes in processes of their own, on one store: the jobs that they run, and what a test does with them."""
+"""Nodes in processes of their own, on one store.
+
+The jobs that they run, and what a test does with them.
+"""
 
 import signal
 import time
@@ -188,7 +191,10 @@ class Fleet:
         return now
 
     async def runs(self, slug: str | None = None) -> list[Run]:
-        """Return the whole history, or a task's, oldest first; a lost run stands before the one that took over at the end of its lease."""
+        """Return the whole history, or a task's, oldest first.
+
+        A lost run stands before the one that took over at the end of its lease.
+        """
         found: list[Run] = []
         page: Page[Run] = await self.store.runs(RunQuery(slug=slug, limit=1000))
         found += page.items

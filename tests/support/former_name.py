@@ -10,7 +10,10 @@ FORMER = "det" + "ent"
 
 
 def _forms() -> set[bytes]:
-    """Return the word in lower case, in hex, and in base64 from each of the three places where it may begin."""
+    """Return the word in lower case, in hex, and in base64.
+
+    There are three texts in base64, one for each place where the word may begin.
+    """
     forms = {FORMER.encode(), FORMER.encode().hex().encode()}
     for word in (FORMER, FORMER.capitalize(), FORMER.upper()):
         for before in range(3):

@@ -1,4 +1,6 @@
-"""One random life of tasks on several stores at once: whatever one of them answers, the others answer too.
+"""One random life of tasks on several stores at once.
+
+Whatever one of them answers, the others answer too.
 
 After each step everything that they hold is compared.
 """
@@ -162,7 +164,10 @@ class Life(Looking):
         self.holdings += [Holding(locked=tasks, rows=tasks) for tasks in zip(*locked, strict=True)]
 
     def _chosen(self, chosen: Sequence[int]) -> list[Holding]:
-        """Return some of what was held, and perhaps still is; of each task one, for no holder hands two outcomes of it in at once."""
+        """Return some of what was held, and perhaps still is.
+
+        Of each task one, for no holder hands two outcomes of it in at once.
+        """
         return list({each.slug: each for each in (self.holdings[-1 - pick % len(self.holdings)] for pick in chosen)}.values())
 
     @precondition(lambda self: self.holdings)
@@ -221,7 +226,9 @@ class Life(Looking):
     @precondition(lambda self: self.last is not None)
     @rule()
     def repeat(self) -> None:
-        """Make the last call once more, as if its answer had been lost: it is answered alike, and changes nothing more.
+        """Make the last call once more, as if its answer had been lost.
+
+        It is answered alike, and changes nothing more.
 
         Only the last fire of a schedule with `Overlap.ALLOW` leaves neither a task nor a run, so that nothing tells of its outcome.
         """

@@ -1,4 +1,7 @@
-"""A scheduler's life: work that ends when it is let go, and what must be left of a scheduler that was closed."""
+"""A scheduler's life.
+
+Work that ends when it is let go, and what must be left of a scheduler that was closed.
+"""
 
 import asyncio
 import threading

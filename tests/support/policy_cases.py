@@ -1,4 +1,7 @@
-"""The table of the policies: every value of each column, and selections in which every two or three values meet."""
+"""The table of the policies: every value of each column.
+
+Selections of it in which every two or three values meet.
+"""
 
 from collections.abc import Hashable, Iterable
 from itertools import chain, combinations, product
@@ -42,7 +45,10 @@ class Length:
 
 @frozen
 class Retries:
-    """How long the failed first attempt at each fire waits for its retry, in periods; None = it does not fail."""
+    """How long the failed first attempt at each fire waits for its retry, in periods.
+
+    None = it does not fail.
+    """
 
     name: str
     wait: float | None
@@ -107,7 +113,10 @@ def meetings(case: Case, size: int) -> list[Hashable]:
 
 
 def selection(size: int, among: Iterable[Case] | None = None) -> list[Case]:
-    """Return few rows, of the table or of some of it, in which every so many values of different columns meet: greedily, not the fewest."""
+    """Return few rows in which every so many values of different columns meet.
+
+    They are of the table or of some of it, found greedily, and need not be the fewest.
+    """
     met = {case: meetings(case, size) for case in among or every_case()}
     bits = {meeting: 1 << number for number, meeting in enumerate(dict.fromkeys(chain(*met.values())))}
     masks = {case: sum(bits[meeting] for meeting in meetings) for case, meetings in met.items()}

@@ -61,7 +61,10 @@ class _Work:
 
 
 def kept(policy: Policy, passed: Sequence[int], now: int, *, is_one_off: bool = False) -> Sequence[int]:
-    """Return those of the fires that passed while nobody ran the task which are to be run: always the latest ones."""
+    """Return those of the fires that passed while nobody ran the task which are to be run.
+
+    They are always the latest ones.
+    """
     grace = policy.grace
     if grace is None and policy.misfire == "skip" and not is_one_off:
         grace = SKIP_GRACE

@@ -1,4 +1,6 @@
-"""What is played to test the policies, by the model and by the real scheduler: scenarios, and what can be seen of them afterwards.
+"""What is played to test the policies, by the model and by the real scheduler.
+
+Scenarios, and what can be seen of them afterwards.
 
 Time is in whole seconds from an epoch, at which the task is scheduled.
 """
@@ -113,5 +115,8 @@ class History:
     end: End
 
     def without_fires_of_lost_runs(self) -> "History":
-        """Leave out for which fires the lost runs were: who records them is the store, which knows the first that had passed only."""
+        """Leave out for which fires the lost runs were.
+
+        The store records them, and it knows only the first that had passed.
+        """
         return evolve(self, ran=sorted(evolve(run, fire=0) if run.status == "lost" else run for run in self.ran))

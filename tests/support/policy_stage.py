@@ -1,4 +1,7 @@
-"""The real scheduler, playing the scenarios of `support.policy_model` on a clock that is moved by hand."""
+"""The real scheduler, playing the scenarios of `support.policy_model`.
+
+Its clock is moved by hand.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta

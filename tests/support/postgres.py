@@ -52,7 +52,10 @@ class OwnServer:
         self._server.release()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the main process, for example SIGSTOP for a server that hangs; SIGCONT it before the test ends."""
+        """Send a signal to the main process, for example SIGSTOP for a server that hangs.
+
+        SIGCONT it before the test ends.
+        """
         os.kill(self.pid, number)
 
     def start(self) -> None:
@@ -74,7 +77,10 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def second_postgres_url() -> Iterator[str]:
-    """The address of a shared server of the operating system's own PostgreSQL version; skips if there is none."""
+    """The address of a shared server of the operating system's own PostgreSQL version.
+
+    Skips if there is none.
+    """
     binaries = system_binaries()
     if binaries is None:
         pytest.skip("no second PostgreSQL version: pg_config, or the server programs beside it, are not installed")
@@ -108,14 +114,20 @@ def _cluster_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def server_directory(_cluster_folder: Path) -> Iterator[Path]:
-    """A directory for servers that the test starts by itself, as the test before left it; afterwards no process may be left in it."""
+    """A directory for servers that the test starts by itself, as the test before left it.
+
+    Afterwards no process may be left in it.
+    """
     yield _cluster_folder
     wait_until(lambda: not processes_in(_cluster_folder))
 
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """Make a folder that root's server can enter too, which runs as `nobody`: pytest's own folders are private."""
+    """Make a folder that root's server can enter too, which runs as `nobody`.
+
+    Pytest's own folders are private.
+    """
     with tempfile.TemporaryDirectory(prefix="duly-postgres-") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -149,7 +161,10 @@ def _open(directory: Path, *, binaries: Path | None = None, port: int | None = N
 
 
 def system_binaries() -> Path | None:
-    """Return the folder of the operating system's PostgreSQL server programs, or None if they are not installed."""
+    """Return the folder of the operating system's PostgreSQL server programs.
+
+    None if they are not installed.
+    """
     program = shutil.which("pg_config")
     if program is None:
         return None

@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def processes_in(directory: Path) -> list[int]:
-    """The ids of all processes, zombies aside, that work below `directory`: a server's do, and so does its supervisor."""
+    """The ids of all processes, zombies aside, that work below `directory`.
+
+    A server's processes do, and so does its supervisor.
+    """
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

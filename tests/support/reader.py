@@ -1,4 +1,7 @@
-"""What a reader of the blocks in README and docs has around them, beside the names that our packages export."""
+"""What a reader of the blocks in README and docs has around them.
+
+The names that our packages export come beside it.
+"""
 
 import logging
 import multiprocessing

@@ -1,4 +1,7 @@
-"""Jobs that other processes import and call. Where one begins, it touches the file that its payload names."""
+"""Jobs that other processes import and call.
+
+Where one begins, it touches the file that its payload names.
+"""
 
 import asyncio
 import ctypes

@@ -1,4 +1,7 @@
-"""Schedulers for tests, with short leases, and a store in memory that records what it is asked and misbehaves as it is told."""
+"""Schedulers for tests, with short leases.
+
+Their store in memory records what it is asked, and misbehaves as it is told.
+"""
 
 import asyncio
 import threading

@@ -1,4 +1,7 @@
-"""Jobs whose every run is said beforehand, by slug, fire time and attempt: three schedulers run them alike."""
+"""Jobs whose every run is said beforehand, by slug, fire time and attempt.
+
+Three schedulers run them alike.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -90,7 +93,10 @@ class Scripted(Job):
 
 
 def scripted(script: tuple[Act, ...], played: list[tuple[Any, ...]]) -> JobRegistry:
-    """Return a registry of jobs that play the script, and note what they played; the tasks of `l` have a trigger of their job's."""
+    """Return a registry of jobs that play the script, and note what they played.
+
+    The tasks of `l` have a trigger of their job's.
+    """
     registry = JobRegistry()
     for kind, trigger in zip(KINDS, (None, "@every 30s"), strict=True):
         registry.register_job(Scripted(kind, script, played), trigger=trigger)

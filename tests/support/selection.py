@@ -1,4 +1,6 @@
-"""What the tests leave out under `--selection`: the rest of a great table, and most of the examples of a law.
+"""What the tests leave out under `--selection`.
+
+The rest of a great table, and most of the examples of a law.
 
 A whole run tries every case. A selection tries some of each group of cases, spread over the group, so that every rule is tried on every
 Python that is tested. Which ones does not depend on chance.
@@ -28,7 +30,10 @@ class Selection:
 
 
 def examples(most: int) -> settings:
-    """Return the settings of a law that is tried on so many examples, or on a fifth of them in a selection."""
+    """Return the settings of a law that is tried on so many examples.
+
+    A selection tries a fifth of them.
+    """
     return settings(max_examples=fewer(most), deadline=None)
 
 
@@ -46,7 +51,9 @@ def chosen_of(cases: Iterable[T], is_chosen: Callable[[T], bool], name: Callable
 def spread(
     cases: Iterable[T], name: Callable[[T], str] = str, *, group: Callable[[T], Hashable] = lambda _: None, every: int = _FEWER
 ) -> list[ParameterSet]:
-    """Return the cases as parameters; a selection tries the first of each group and every so-manieth after it.
+    """Return the cases as parameters.
+
+    A selection tries the first of each group and every so-manieth after it.
 
     In a product of columns choose an `every` that divides none of their lengths, or some values are never met.
     """

@@ -1,4 +1,7 @@
-"""Nodes on one clock that share a kind with a limit over all of them; each run works until the test lets it end."""
+"""Nodes on one clock that share a kind with a limit over all of them.
+
+Each run works until the test lets it end.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,7 @@
-"""What may happen to tasks in a store, as strategies: what people schedule and change, and how runs end."""
+"""What may happen to tasks in a store, as strategies.
+
+What people schedule and change, and how runs end.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta

@@ -1,4 +1,7 @@
-"""Tasks for the tests of the pure rules: short ways to make one in each state, and strategies for what it holds."""
+"""Tasks for the tests of the pure rules.
+
+Short ways to make one in each state, and strategies for what it holds.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +27,10 @@ def a_one_off(*, run_at: datetime = NOON, **definition: Any) -> Task:  # noqa: A
 
 
 def a_schedule(trigger: str = "@every 1h", *, anchor: datetime = NOON - HOUR, **definition: Any) -> Task:  # noqa: ANN401 - any field of Task
-    """A task with a trigger, as a store keeps it: its first fire is the one after `anchor`, by default at noon."""
+    """A task with a trigger, as a store keeps it.
+
+    Its first fire is the one after `anchor`, by default at noon.
+    """
     run_at = next_fire_after(parse_trigger(trigger), anchor)
     assert run_at is not None, "the trigger never fires"
     task = Task(**{"slug": "t", "kind": "k", **definition}, trigger=trigger, run_at=run_at, anchor=anchor)

@@ -1,4 +1,7 @@
-"""Two tenants of one database, each with a scheduler whose loops are turned by the test; every name that one uses, the other uses too."""
+"""Two tenants of one database, each with a scheduler whose loops are turned by the test.
+
+Every name that one uses, the other uses too.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,6 @@
-"""The three stores side by side in one event loop: each call goes to all of them, and they must answer the same.
+"""The three stores side by side in one event loop.
+
+Each call goes to all of them, and they must answer the same.
 
 Where they may answer otherwise is said in `agree`, and nowhere else.
 """
@@ -47,7 +49,9 @@ class Servers:
 
 
 def a_few(*, examples: int, steps: int) -> settings:
-    """Return the settings for so many lives of so many steps, or for a fifth of them in a selection, or `DULY_EXAMPLES` times as many.
+    """Return the settings for so many lives of so many steps.
+
+    A selection tries a fifth of them, `DULY_EXAMPLES` that many times as many.
 
     Only then are they other ones every time, and is a failure shrunk, which takes minutes on real servers: what passed a test run
     passes the next one, and who looks for new differences asks for many.
@@ -158,7 +162,10 @@ class ThreeStores:
         return self._runner.run(awaiting())
 
     def ask(self, now: datetime, call: Callable[[JobStore, int], Awaitable[T]]) -> tuple[T | Failure, ...]:
-        """Make a call of each store, which is given with its place, and return the answers, which agree; an error is an answer."""
+        """Make a call of each store, which is given with its place, and return the answers, which agree.
+
+        An error is an answer.
+        """
         answers = self.wait(side_by_side([answered(call(store, place)) for place, store in enumerate(self.stores)]))
         for name, answer in zip(NAMES, answers, strict=True):
             assert agree(name, answer, answers[0], now), f"{name} answered otherwise than memory:\n  {answer!r}\n  {answers[0]!r}"

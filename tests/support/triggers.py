@@ -91,7 +91,10 @@ exclusions = st.builds(CronTrigger, st.sampled_from(["* * 10-20 * *", "0-29 * 11
 
 
 def is_jumpable(trigger: Trigger) -> bool:
-    """Whether an `Except` takes it: a combination that counts from the fire before would be followed fire by fire."""
+    """Whether an `Except` takes it.
+
+    A combination that counts from the fire before would be followed fire by fire.
+    """
     return trigger.counts_from is not CountsFrom.FIRE or isinstance(trigger, SimpleTrigger | CalendarIntervalTrigger)
 
 

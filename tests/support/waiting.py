@@ -11,7 +11,10 @@ _DEADLINE = timedelta(seconds=10)
 
 
 def wait_until(condition: Callable[[], object], timeout: timedelta = _DEADLINE) -> None:
-    """Return when `condition()` is true; raise AssertionError naming the condition if it is not within `timeout`."""
+    """Return when `condition()` is true.
+
+    Raise AssertionError naming the condition if it is not within `timeout`.
+    """
     deadline = time.monotonic() + timeout.total_seconds()
     while not condition():
         _check(deadline, condition, timeout)

@@ -18,7 +18,10 @@ Body = Callable[[JobContext, Task], Task | Then | None]
 
 
 class Steps(JobRegistry):
-    """A registry with the kind `steps`, whose job does what its test says for each payload, and notes every run."""
+    """A registry with the kind `steps`, whose job does what its test says for each payload.
+
+    It notes every run.
+    """
 
     def __init__(self, *bodies: Body, **options: Any) -> None:  # noqa: ANN401 - options of the kind
         super().__init__()

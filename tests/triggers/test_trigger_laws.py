@@ -63,7 +63,10 @@ def test_fire_times_strictly_increase_in_utc(trigger: Trigger, prev: datetime) -
 @given(every_kind, moments, st.data())
 @examples(300)
 def test_a_timetable_has_the_same_fires_wherever_one_begins(trigger: Trigger, prev: datetime, data: st.DataObject) -> None:
-    """What `counts_from` says is true: from an instant between two fires the next one is the later of them."""
+    """What `counts_from` says is true.
+
+    From an instant between two fires the next one is the later of them.
+    """
     if trigger.counts_from is not CountsFrom.TIMETABLE:
         return
     for earlier, later in pairwise(first_few(trigger, prev, 5)):
@@ -110,7 +113,10 @@ def test_the_repr_shows_what_a_trigger_was_built_from_and_nothing_worked_out(tri
 @given(every_kind, moments, st.timedeltas(-DAY, SPAN))
 @examples(300)
 def test_what_looks_back_agrees_with_a_walk(trigger: Trigger, after: datetime, length: timedelta) -> None:
-    """Counting, the last fire and what was missed are those of following fire after fire; with a fixed delay one waits."""
+    """Counting, the last fire and what was missed are those of following fire after fire.
+
+    With a fixed delay one waits.
+    """
     fires = walked(trigger, after, after + length)
     if trigger.counts_from is CountsFrom.END:
         fires = fires[:1]

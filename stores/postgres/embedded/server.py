@@ -67,9 +67,12 @@ class EmbeddedServer:
     """
 
     def __init__(self, directory: Path, postmaster: Postmaster, locks: ServerLocks) -> None:
-        self.directory = directory
-        self.port = postmaster.port
-        self.pid = postmaster.pid
+        self.directory: Path = directory
+        """Where the cluster lies; absolute."""
+        self.port: int = postmaster.port
+        """TCP port on the loopback address."""
+        self.pid: int = postmaster.pid
+        """Process id of the server's main process."""
         self._locks: ServerLocks | None = locks
 
     @property

@@ -51,7 +51,10 @@ class Running:
 
 
 async def test_a_child_in_the_background_does_not_hold_the_run(tmp_path: Path) -> None:
-    """It keeps the pipe open, yet the run ends with its command, without waiting for any time to pass; the child lives on."""
+    """It keeps the pipe open, yet the run ends with its command, without waiting for any time to pass.
+
+    The child lives on.
+    """
     job = Running(tmp_path, "sleep 600 & echo $! > pid; echo started", time_limit=None)
 
     result = json.loads((await job.run).result or "")

@@ -1,4 +1,7 @@
-"""The slug is the dedupe key, as `kind/key`: taken while the task is under way, free when it has ended; and a restart is no new task."""
+"""The slug is the dedupe key, as `kind/key`.
+
+It is taken while the task is under way, free when it has ended; and a restart is no new task.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -77,7 +77,10 @@ async def test_run_now_of_a_task_that_runs_is_run_when_that_has_ended() -> None:
 
 
 async def test_a_run_on_this_node_is_stopped_at_once() -> None:
-    """Its coroutine is cancelled without waiting for a heartbeat, the run recorded, and the schedule goes on."""
+    """Its coroutine is cancelled without waiting for a heartbeat.
+
+    The run is recorded, and the schedule goes on.
+    """
     jobs, began = JobRegistry(), asyncio.Event()
 
     @jobs.scheduled("endless", trigger="@every 1h")
@@ -194,7 +197,10 @@ async def test_an_unknown_task_is_an_error(name: str) -> None:
 
 
 async def test_an_edit_is_made_anew_when_somebody_was_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the newest version; nothing of the other's edit is lost, and one that is never fast enough says so in the end."""
+    """On the newest version.
+
+    Nothing of the other's edit is lost, and one that is never fast enough says so in the end.
+    """
     async with driven(Noting()) as node:
         await node.scheduler.schedule_job("s", "note", trigger="0 * * * *")
         get, races = node.store.get, 1

@@ -1,4 +1,7 @@
-"""What people get wrong is refused at the call, in words that name what was given and what is expected there."""
+"""What people get wrong is refused at the call.
+
+The words name what was given and what is expected there.
+"""
 
 import asyncio
 import concurrent.futures
@@ -129,7 +132,10 @@ REGISTRATIONS: list[tuple[Callable[[Any], object], type[Exception], str]] = [
 
 @pytest.mark.parametrize(("register", "error", "message"), REGISTRATIONS, ids=[message for _, _, message in REGISTRATIONS])
 def test_a_wrong_registration_says_what_it_expects(register: Callable[[Any], object], error: type[Exception], message: str) -> None:
-    """And registers nothing; `@registry.job` without its kind would leave the function unregistered without a word."""
+    """And registers nothing.
+
+    `@registry.job` without its kind would leave the function unregistered without a word.
+    """
     registry = JobRegistry()
     with pytest.raises(error, match=message):
         register(registry)
@@ -171,7 +177,10 @@ ELSEWHERE: list[Call] = [
 
 @pytest.mark.parametrize("call", ELSEWHERE, ids=["schedule_job", "get_job_slugs", "pause_job", "why", "drain", "close"])
 async def test_a_scheduler_refuses_another_event_loop_than_its_own(call: Call) -> None:
-    """As in a thread with a loop of its own, where a driver's connections would fail in words about futures."""
+    """As in a thread with a loop of its own.
+
+    There a driver's connections would fail in words about futures.
+    """
 
     async def elsewhere(scheduler: StdScheduler) -> None:
         await call(scheduler)

@@ -1,4 +1,7 @@
-"""What people get wrong inside a job, on a fetched task, with a clock of their own: said in words, by the run or at the call."""
+"""What people get wrong inside a job, on a fetched task, with a clock of their own.
+
+It is said in words, by the run or at the call.
+"""
 
 import asyncio
 import concurrent.futures

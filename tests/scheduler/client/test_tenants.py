@@ -1,4 +1,7 @@
-"""Two tenants of one database, as their schedulers see it: what one does is nothing to the other, on every store, encrypted or not."""
+"""Two tenants of one database, as their schedulers see it.
+
+What one does is nothing to the other, on every store, encrypted or not.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta

@@ -1,4 +1,7 @@
-"""What a scheduler that is asked for the reason puts together: its own state, the other nodes, the trigger of the job's code."""
+"""What a scheduler that is asked for the reason puts together.
+
+Its own state, the other nodes, the trigger of the job's code.
+"""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,7 @@
-"""Events as they happen: in order, bounded, for several readers, from any thread, until the scheduler is closed."""
+"""Events as they happen.
+
+In order, bounded, for several readers, from any thread, until the scheduler is closed.
+"""
 
 import asyncio
 import threading

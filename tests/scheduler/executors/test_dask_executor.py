@@ -1,4 +1,7 @@
-"""Jobs on Dask, end to end: a scheduler, a real cluster of one process, and the executor that its client gives out."""
+"""Jobs on Dask, end to end.
+
+A scheduler, a real cluster of one process, and the executor that its client gives out.
+"""
 
 import importlib.util
 import json

@@ -74,7 +74,10 @@ async def test_a_run_that_ends_in_an_outage_is_handed_in_with_the_repeated_call(
 
 @pytest.mark.parametrize(("fails", "statuses"), [(unreachable, [RunStatus.DONE]), (silent, [RunStatus.LOST, RunStatus.DONE])])
 async def test_after_an_outage_longer_than_a_lease_the_call_is_a_new_one(jobs: Noting, fails: Answer, statuses: list[RunStatus]) -> None:
-    """Repeated as it was, it would lock tasks under leases that have ended, for any other node to count as lost."""
+    """Repeated as it was, it would lock tasks under leases that have ended.
+
+    Any other node would count them as lost.
+    """
     async with driven(jobs, fails) as node:
         await node.scheduler.schedule_job("t", "note")
         with pytest.raises(StoreUnavailable):

@@ -65,7 +65,10 @@ async def test_draining_waits_for_what_runs_and_takes_no_more(work: Work, kind: 
 
 
 async def test_what_is_not_done_after_the_grace_is_cut_short_and_refunded(work: Work) -> None:
-    """A coroutine is cancelled, a thread told and then given up; both runs are on record, and cost no attempt."""
+    """A coroutine is cancelled, a thread told and then given up.
+
+    Both runs are on record, and cost no attempt.
+    """
     async with a_scheduler(jobs=work.registry) as scheduler:
         await scheduler.schedule_jobs([NewTask("coroutine", "work"), NewTask("stuck", "thread")])
         await wait_until_async(lambda: len(work.began) == 2)
@@ -180,7 +183,10 @@ async def test_the_last_call_does_not_wait_for_a_backoff(work: Work, monkeypatch
 
 
 async def test_a_coroutine_that_ignores_its_cancelling_is_on_record_as_cut_short(work: Work) -> None:
-    """As a thread is that cannot be killed: left to its lease, its run would count as lost, and as a crash."""
+    """As a thread is that cannot be killed.
+
+    Left to its lease, its run would count as lost, and as a crash.
+    """
     began = asyncio.Event()
 
     @work.registry.job("stubborn")

@@ -1,4 +1,7 @@
-"""Leases are kept as long as they should be, and no longer: beside a blocked event loop, and whatever the store does."""
+"""Leases are kept as long as they should be, and no longer.
+
+Beside a blocked event loop, and whatever the store does.
+"""
 
 import asyncio
 import threading
@@ -30,7 +33,10 @@ LIMIT = timedelta(minutes=10)
 
 
 async def test_a_job_that_blocks_the_event_loop_for_three_leases_runs_once() -> None:
-    """Another scheduler, in a thread with a loop of its own, takes whatever it can get, and never gets this."""
+    """Another scheduler, in a thread with a loop of its own.
+
+    It takes whatever it can get, and never gets this.
+    """
     lease, store, ran = 0.8 * SECOND, MemoryStore(), list[str]()
 
     def a_registry(node: str) -> JobRegistry:
@@ -128,7 +134,10 @@ async def unreachable(_: Sequence[Held]) -> None:
 
 @pytest.mark.parametrize("hangs", [False, True])
 async def test_trust_ends_before_the_lease_without_any_answer_of_the_store(*, hangs: bool) -> None:
-    """The job is cut short before another node could take its task, also while a call of the heartbeat hangs."""
+    """The job is cut short before another node could take its task.
+
+    Also while a call of the heartbeat hangs.
+    """
     watched, store, lease, is_back = Watched(), ScriptedStore(), 1.5 * SECOND, threading.Event()
 
     async def hang(_: Sequence[Held]) -> None:
@@ -288,7 +297,10 @@ async def test_a_run_is_kept_as_long_as_it_takes(beating: Beating) -> None:
 
 
 async def test_a_run_is_not_kept_past_its_limit_and_grace(beating: Beating) -> None:
-    """It should have ended: another node may try. It is cut short when its lease cannot be trusted any more."""
+    """It should have ended: another node may try.
+
+    It is cut short when its lease cannot be trusted any more.
+    """
     run = await beating.lock("t", limit=LIMIT)
     await beating.beat_for(LIMIT + 20 * SECOND)
     assert (beating.last, run.is_trusted) == (["t"], True)

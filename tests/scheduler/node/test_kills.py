@@ -1,4 +1,7 @@
-"""Node processes are killed, or kill themselves, in the middle of a run: what the other nodes make of it, on real servers."""
+"""Node processes are killed, or kill themselves, in the middle of a run.
+
+What the other nodes make of it, on real servers.
+"""
 
 import signal
 from pathlib import Path
@@ -18,7 +21,10 @@ LEASE = 3 * SECOND
 
 
 async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, FleetNode]:
-    """Have a node begin these tasks, and kill it; from then on the gate is open. Return it, and another node."""
+    """Have a node begin these tasks, and kill it; from then on the gate is open.
+
+    Return it, and another node.
+    """
     victim = await fleet.start()
     await fleet.schedule(*tasks)
     await victim.has_begun(*(task.slug for task in tasks))
@@ -30,7 +36,10 @@ async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, Fle
 
 
 async def test_at_least_once_another_node_runs_the_killed_fire_again_within_two_leases(server_url: str, tmp_path: Path) -> None:
-    """A one-off and a schedule: the run is on record as lost, and the same fire is done in a second attempt."""
+    """A one-off and a schedule.
+
+    The run is on record as lost, and the same fire is done in a second attempt.
+    """
     async with a_fleet(server_url, tmp_path, lease=LEASE) as fleet:
         victim, other = await kill_one_of_two(fleet, fleet.gated("one-off"), fleet.gated("schedule", trigger="@every 1h"))
         killed = await fleet.now()
@@ -62,7 +71,10 @@ async def test_at_most_once_no_node_runs_the_killed_fire_again(server_url: str, 
 
 @pytest.mark.postgres
 async def test_a_job_that_kills_its_node_is_set_aside_after_three_and_its_neighbours_end_well(postgres_url: str, tmp_path: Path) -> None:
-    """Crashes count apart from the retries, of which ten were allowed; none of its neighbours comes to three."""
+    """Crashes count apart from the retries, of which ten were allowed.
+
+    None of its neighbours comes to three.
+    """
     async with a_fleet(postgres_url, tmp_path, lease=2 * SECOND) as fleet:
         neighbours = [f"n-{number}" for number in range(60)]
         nodes = [await fleet.start() for _ in range(3)]

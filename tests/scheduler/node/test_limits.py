@@ -195,7 +195,10 @@ async def test_other_kinds_fire_in_time_while_a_kind_is_at_its_limit() -> None:
 
 
 async def test_a_running_scheduler_keeps_the_limit_and_does_not_spin() -> None:
-    """On real time: a backlog runs one after the other, at about one exchange a run and one look at the other kinds."""
+    """On real time.
+
+    A backlog runs one after the other, at about one exchange a run and one look at the other kinds.
+    """
     jobs, at_once, seen = Noting(), set[str](), list[int]()
 
     @jobs.job("capped", max_concurrency=2)

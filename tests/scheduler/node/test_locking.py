@@ -176,7 +176,10 @@ async def test_all_that_one_node_lost_is_taken_over_at_once() -> None:
 
 
 async def test_suspects_run_one_at_a_time() -> None:
-    """A task that lost two runs may bring down its node: the others of its sort are handed back, and none loses its attempt."""
+    """A task that lost two runs may bring down its node.
+
+    The others of its sort are handed back, and none loses its attempt.
+    """
     jobs, gates = JobRegistry(), dict[str, asyncio.Event]()
 
     @jobs.job("work")

@@ -33,7 +33,10 @@ async def test_a_drain_outlives_an_outage_of_its_store(postgres_server: OwnServe
 
 @pytest.mark.slow
 async def test_a_store_that_is_gone_for_good_keeps_no_node_from_ending(postgres_server: OwnServer, tmp_path: Path) -> None:
-    """Within its grace and a few seconds; what it could not write is left to its lease, and run again from there."""
+    """Within its grace and a few seconds.
+
+    What it could not write is left to its lease, and run again from there.
+    """
     async with a_fleet(postgres_server.url, tmp_path, lease=4 * SECOND, grace=SECOND / 2) as fleet:
         await fleet.schedule(fleet.gated("t"))
         first = await fleet.start()

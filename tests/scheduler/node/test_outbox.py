@@ -1,4 +1,7 @@
-"""What ended stays to be written until the store has it or refuses it for good, whatever comes in between."""
+"""What ended stays to be written until the store has it, or refuses it for good.
+
+That holds whatever comes in between.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -56,7 +59,10 @@ async def run_of(node: Driven, *slugs: str) -> None:
 async def test_an_error_that_is_not_about_an_outcome_leaves_it_to_be_written(
     jobs: Noting, monkeypatch: pytest.MonkeyPatch, error: DulyError
 ) -> None:
-    """A clock that is ahead, a store that is closed or gone: written singly as little as together, and no run is given up for that."""
+    """A clock that is ahead, a store that is closed or gone.
+
+    Written singly as little as together, and no run is given up for that.
+    """
     async with driven(jobs, obey, refusing) as node:
         await run_of(node, "a", "b")
         with monkeypatch.context() as while_it_lasts:
@@ -85,7 +91,10 @@ async def test_what_was_written_singly_before_a_passing_error_is_not_written_aga
 async def test_an_outcome_that_is_refused_on_its_way_to_the_store_does_not_hold_up_the_others(
     jobs: Noting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A store that encrypts refuses by an error that is not the store's own; it is given up like any other that cannot be written."""
+    """A store that encrypts refuses by an error that is not the store's own.
+
+    It is given up like any other that cannot be written.
+    """
     async with driven(jobs, obey, too_large) as node:
         await run_of(node, "good", "poison")
         refuse(node, monkeypatch, PayloadTooLarge(bytes(2), 1), "poison")

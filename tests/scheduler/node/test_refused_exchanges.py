@@ -1,4 +1,7 @@
-"""What the dispatcher makes of an exchange that the store refuses for good, and of edits that came in between."""
+"""What the dispatcher makes of refused exchanges, and of edits that came in between.
+
+The store refuses these exchanges for good.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -97,7 +100,10 @@ async def test_a_fire_time_edited_during_a_run_counts_when_it_ends(jobs: Noting)
 
 
 async def test_kinds_that_take_turns_do_not_spin_on_what_is_due_and_not_to_be_had(jobs: Noting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for one of two kinds the other is asked for at once; after a round in vain the node pauses."""
+    """With room for one of two kinds the other is asked for at once.
+
+    After a round in vain the node pauses.
+    """
     jobs.gated()
     async with driven(jobs, *[always_due] * 6, concurrency=1) as node:
 

@@ -1,4 +1,7 @@
-"""Node processes on PostgreSQL are stopped in the middle of their work: a clean stop loses nothing and burns nothing."""
+"""Node processes on PostgreSQL are stopped in the middle of their work.
+
+A clean stop loses nothing and burns nothing.
+"""
 
 import signal
 from collections import Counter
@@ -20,7 +23,10 @@ TICKS = [f"tick-{number}" for number in range(3)]
 
 @pytest.mark.slow
 async def test_a_rolling_restart_under_load_loses_nothing_and_burns_nothing(postgres_url: str, tmp_path: Path) -> None:
-    """Three nodes, each replaced twice while it works: every fire is run once or accounted for, and no attempt is spent but by a job."""
+    """Three nodes, each replaced twice while it works.
+
+    Every fire is run once or accounted for, and no attempt is spent but by a job.
+    """
     async with a_fleet(postgres_url, tmp_path, lease=5 * SECOND, concurrency=5) as fleet:
         began = await fleet.schedule(*(NewTask(slug, "short", payload=b"0.1 0", trigger="@every 1s") for slug in TICKS))
         nodes = [await fleet.start() for _ in range(3)]
@@ -50,7 +56,10 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_burns_nothing(post
 
 
 async def restart(fleet: Fleet, nodes: list[FleetNode], number: int) -> dict[str, int]:
-    """Replace the oldest node while it works, its successor started first or last; return the load, and how often each of it fails."""
+    """Replace the oldest node while it works, its successor started first or last.
+
+    Return the load, and how often each of it fails.
+    """
     leaving = nodes.pop(0)
     is_first = number % 2 == 0
     if is_first:
@@ -76,7 +85,10 @@ async def is_done(fleet: Fleet) -> bool:
 
 
 async def test_what_outlasts_the_grace_is_refunded_and_run_again_elsewhere(postgres_url: str, tmp_path: Path) -> None:
-    """In the event loop and in a thread: recorded as cancelled, and done in a first attempt by the next node."""
+    """In the event loop and in a thread.
+
+    Recorded as cancelled, and done in a first attempt by the next node.
+    """
     async with a_fleet(postgres_url, tmp_path, lease=10 * SECOND, grace=SECOND / 2) as fleet:
         await fleet.schedule(fleet.gated("coroutine"), fleet.gated("thread", "gated_thread"), fleet.gated("schedule", trigger="@every 1h"))
         first = await fleet.start()
@@ -116,7 +128,10 @@ async def test_at_most_once_what_outlasts_the_grace_is_not_run_again(postgres_ur
 
 @pytest.mark.slow
 async def test_a_run_that_drains_keeps_its_lease_until_its_end(postgres_url: str, tmp_path: Path) -> None:
-    """The heartbeat stops last: a drain of many leases, and another node that is eager for the task never gets it."""
+    """The heartbeat stops last.
+
+    A drain of many leases, and another node that is eager for the task never gets it.
+    """
     async with a_fleet(postgres_url, tmp_path, lease=1.5 * SECOND, grace=60 * SECOND) as fleet:
         await fleet.schedule(fleet.gated("t"))
         first = await fleet.start()

@@ -337,7 +337,10 @@ async def live(sharers: Sharers, *, seconds: int) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_whatever_happens_no_more_leases_are_valid_at_once_than_the_limit(seed: int) -> None:
-    """Runs that end or hang, heartbeats that come or not, answers that are lost, slots that cannot be asked for, nodes that die."""
+    """Runs end or hang, heartbeats come or not, answers are lost, nodes die.
+
+    Sometimes slots cannot be asked for.
+    """
     chance = random.Random(seed)  # noqa: S311 - a test's
     reached = set[int]()
     async with sharing(4, limit=3, concurrency=4) as sharers:

@@ -1,4 +1,7 @@
-"""Payloads that a node cannot read: their tasks are handed back unrun, said to be so, and run by a node that can."""
+"""Payloads that a node cannot read.
+
+Their tasks are handed back unrun, said to be so, and run by a node that can.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -94,7 +97,10 @@ NEWER: dict[str, Any] = {"payload_type": NewOrder, "payload_version": 2, "upgrad
 
 
 async def test_an_old_node_leaves_a_newer_payload_to_a_new_one() -> None:
-    """It is locked by the old one first; nothing is counted, nothing recorded, and the new one runs it once."""
+    """It is locked by the old one first.
+
+    Nothing is counted, nothing recorded, and the new one runs it once.
+    """
     async with two_nodes({}, NEWER) as (old, new, clock):
         await new.scheduler.schedule_job("t", "ship", payload=NewOrder("anvil"))
         await old.turn()

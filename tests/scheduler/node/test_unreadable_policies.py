@@ -1,4 +1,7 @@
-"""Tasks that a node cannot read, under every policy and operation; and many of them, beside those that it can."""
+"""Tasks that a node cannot read, under every policy and operation.
+
+There may be many of them, beside tasks that it can read.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -96,7 +99,10 @@ async def test_a_schedule_that_was_not_read_goes_on_as_if_nobody_had_run_it(
     options: dict[str, Any],
     fires: list[tuple[str, datetime]],
 ) -> None:
-    """Its misfire policy decides, as of the first lock by a node that reads it: no look in vain counts for anything."""
+    """Its misfire policy decides, as of the first lock by a node that reads it.
+
+    No look in vain counts for anything.
+    """
     async with two_releases(store, clock, **options) as (old, new):
         await new.scheduler.schedule_job("t", "k", payload=Order("anvil"), trigger="@every 1m")
         for _ in range(4):
@@ -202,7 +208,10 @@ async def test_what_is_put_off_can_be_moved_and_deleted(store: MemoryStore, cloc
 
 @pytest.mark.parametrize("options", [{}, {"max_concurrency": 1}, {"global_limit": 2}])
 async def test_what_cannot_be_read_does_not_starve_what_can(store: MemoryStore, clock: ManualClock, options: dict[str, Any]) -> None:
-    """Of the same kind, due later, behind many times what a call locks; and each of the many is looked at once."""
+    """Of the same kind, due later, behind many times what a call locks.
+
+    Each of the many is looked at once.
+    """
     async with two_releases(store, clock, **options) as (old, new):
         many = [NewTask(f"new:{number:02}", "k", payload=Order("anvil")) for number in range(95)]
         await new.scheduler.schedule_jobs(many)

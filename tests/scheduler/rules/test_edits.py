@@ -75,7 +75,10 @@ def test_a_first_fire_of_its_own_is_not_lost_to_another_one() -> None:
 
 
 def test_a_schedule_whose_trigger_this_node_does_not_know_keeps_its_next_fire() -> None:
-    """Its job may be registered elsewhere: nobody here can tell that the trigger would find the fire again."""
+    """Its job may be registered elsewhere.
+
+    Nobody here can tell that the trigger would find the fire again.
+    """
     assert run_now(a_one_off(trigger_from=TriggerSource.JOB)).owed == (NOW, NOON)
 
 

@@ -188,7 +188,10 @@ ENDINGS: list[tuple[str, Task, Ending, str, str, datetime | None]] = [
 
 @pytest.mark.parametrize(("row", "ending", "status", "then", "due_at"), [case[1:] for case in ENDINGS], ids=[case[0] for case in ENDINGS])
 def test_a_run_that_did_not_end_well(row: Task, ending: Ending, status: str, then: str, due_at: datetime | None) -> None:
-    """It waits for another attempt at the same fire, goes on to the next one, or is set aside with its payload and error."""
+    """It waits for another attempt at the same fire, goes on to the next one, or is set aside.
+
+    A task that is set aside keeps its payload and error.
+    """
     outcome = decided(row, ending, after=timedelta(0) if row is LAST_TRY else SECOND)
 
     after = outcome.next

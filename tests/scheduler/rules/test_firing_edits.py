@@ -1,4 +1,7 @@
-"""Decisions on a task that somebody edited while its run was under way: they take effect when the run ends, and none is lost."""
+"""Decisions on a task that somebody edited while its run was under way.
+
+They take effect when the run ends, and none is lost.
+"""
 
 from collections.abc import Callable
 from typing import Any

@@ -142,7 +142,10 @@ def test_a_lost_run_is_run_again_until_its_next_fire_takes_its_place(early: time
 
 @pytest.mark.parametrize("trigger", [Broken(), Stuck()])
 def test_a_trigger_that_fails_does_not_keep_a_fire_from_being_run(trigger: Trigger) -> None:
-    """It is due all the same, and so are the others of the same lock; only which of several missed ones it is, nobody can say."""
+    """It is due all the same, and so are the others of the same lock.
+
+    Only which of several missed ones it is, nobody can say.
+    """
     fire = plan_fire(held(HOURLY, now=NOON + 2 * HOUR), trigger)
 
     assert fire.fire_time == NOON
@@ -150,7 +153,10 @@ def test_a_trigger_that_fails_does_not_keep_a_fire_from_being_run(trigger: Trigg
 
 
 async def test_a_one_off_that_came_too_late_is_known_as_done_when_its_outcome_is_repeated() -> None:
-    """The row is gone, and nothing was run: the skip stands under the lease itself, which is what the history is asked for."""
+    """The row is gone, and nothing was run.
+
+    The skip stands under the lease itself, which is what the history is asked for.
+    """
     async with MemoryStore() as store:
         await store.create(NOON, [a_one_off(options=TaskOptions(misfire_grace_time=SECOND))])
         (task,) = await store.lock(NOON + HOUR, request({"k": 1}))

@@ -1,4 +1,7 @@
-"""Laws of planning, on random lives of tasks: locks that come late, runs of any length and end, nodes that die."""
+"""Laws of planning, on random lives of tasks.
+
+Locks that come late, runs of any length and end, nodes that die.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -196,7 +199,10 @@ def is_moved(finish: EndedRun) -> bool:
 @given(triggers, options, steps)
 @examples(300)
 def test_every_fire_that_passed_was_run_or_is_on_record_as_skipped(trigger: Trigger, chosen: TaskOptions, lived: list[Step]) -> None:
-    """None is lost, none is doubled, by whatever policy: whatever delays, failures, crashes, restarts and moves came in between."""
+    """None is lost, none is doubled, by whatever policy.
+
+    Whatever delays, failures, crashes, restarts and moves came in between.
+    """
     if trigger.next_fire_time(NOON) is None:
         event("never fires")
         return

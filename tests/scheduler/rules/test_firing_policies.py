@@ -1,4 +1,7 @@
-"""What becomes of a task by its policies: retries that are ruled out, fires that take over, schedules that end."""
+"""What becomes of a task by its policies.
+
+Retries that are ruled out, fires that take over, schedules that end.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -31,7 +34,10 @@ def planned(row: Task) -> Fire:
 
 
 def ended(row: Task, ending: Ending | None = None, *, after: timedelta = SECOND, now: Task | None = None) -> Outcome:
-    """What becomes of a task, just locked, when its run ends so, or when it must not be run; `now` is the row as it is by then."""
+    """What becomes of a task, just locked, when its run ends so, or when it must not be run.
+
+    `now` is the row as it is by then.
+    """
     fire = planned(row)
     assert row.locked_at is not None
     assert (ending is None) == (fire.instead is not None), "a task is either run, or accounted for"
@@ -81,7 +87,10 @@ def test_an_error_that_is_never_retried_fails_at_once(never: Any, error: Excepti
 
 
 def test_a_job_may_say_when_it_is_tried_again() -> None:
-    """Instead of the policy's wait, whose limit holds all the same; the classes that are never retried do not matter."""
+    """Instead of the policy's wait, whose limit holds all the same.
+
+    The classes that are never retried do not matter.
+    """
     row = held(one_off(retry=RetryPolicy(limit=1, never="builtins.Exception")))
     first = following(ended(row, ending_of(Retry(HOUR))))
 
@@ -132,7 +141,10 @@ def test_a_run_that_waits_for_its_retry_has_not_ended() -> None:
 
 
 def test_a_schedule_that_is_too_late_is_not_run_and_goes_on() -> None:
-    """One record says how many fires were dropped; they do not count as runs, nor does the lock as an attempt."""
+    """One record says how many fires were dropped.
+
+    They do not count as runs, nor does the lock as an attempt.
+    """
     row = held(hourly(misfire=Misfire.SKIP), now=NOON + 5.5 * HOUR)
     outcome = ended(row)
 
@@ -213,7 +225,10 @@ def test_a_lost_run_whose_next_fire_has_come_is_not_run_again() -> None:
 @pytest.mark.parametrize("overlap", Overlap)
 @pytest.mark.parametrize("trigger", [None, "FIXED_DELAY=yes @every 1h"])
 def test_what_has_one_fire_at_a_time_has_nothing_that_overlaps(trigger: str | None, overlap: Overlap) -> None:
-    """A one-off, or a fixed delay: nothing takes over, nothing runs beside, and its retry waits as long as it must."""
+    """A one-off, or a fixed delay.
+
+    Nothing takes over, nothing runs beside, and its retry waits as long as it must.
+    """
     options = TaskOptions(overlap=overlap)
     row = held(a_one_off(options=options) if trigger is None else a_schedule(trigger, options=options))
 

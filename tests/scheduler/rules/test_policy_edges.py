@@ -1,4 +1,6 @@
-"""The policies at their edges: limits, grace times to the second, first fires of their own, one-offs and fixed delays.
+"""The policies at their edges.
+
+Limits, grace times to the second, first fires of their own, one-offs and fixed delays.
 
 What a scenario of the model can say is compared with the model, and with what is expected in words.
 """
@@ -222,7 +224,10 @@ async def test_a_first_fire_off_the_timetable_comes_before_the_timetable() -> No
 @pytest.mark.parametrize("overlap", [overlap for overlap in OVERLAPS if overlap != "allow"])
 @pytest.mark.parametrize("misfire", ["fire_once", "fire_all"])
 async def test_a_fixed_delay_misses_one_fire_at_most(misfire: MisfireName, overlap: OverlapName) -> None:
-    """Its next one comes only after the run, however long that takes: nothing is dropped, nothing is cut short."""
+    """Its next one comes only after the run, however long that takes.
+
+    Nothing is dropped, nothing is cut short.
+    """
     delay = SimpleTrigger(10 * SECOND, fixed_delay=True)
     options = options_of(Policy(misfire=misfire, overlap=overlap))
 
@@ -240,7 +245,10 @@ async def test_a_fixed_delay_that_is_too_late_counts_from_when_it_was_dropped() 
 async def _ran_after(
     trigger: Trigger, options: TaskOptions, *, first: int | None = None, back: int, length: int = 0, until: int
 ) -> tuple[list[int], list[Skipped], int]:
-    """Return the fires that were started, those that were dropped, and the next one; nobody is there until `back`."""
+    """Return the fires that were started, those that were dropped, and the next one.
+
+    Nobody is there until `back`.
+    """
     clock, store, jobs, started = ManualClock(EPOCH), MemoryStore(), JobRegistry(), list[int]()
 
     @jobs.job("work")

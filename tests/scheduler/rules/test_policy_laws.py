@@ -113,7 +113,10 @@ async def test_a_lost_run_is_run_again_for_the_same_fire_and_recorded_for_the_fi
 
 
 async def test_what_passes_while_a_rerun_waits_for_its_retry_overlaps() -> None:
-    """Fire 10 is interrupted at 14, and run again from 26: 20 is a misfire. Its run fails at 31, and its retry ends at 65."""
+    """Fire 10 is interrupted at 14, and run again from 26: 20 is a misfire.
+
+    Its run fails at 31, and its retry ends at 65.
+    """
     policy = Policy(misfire="fire_all")
     history = await perform(Scenario(policy=policy, period=10, length=5, failing=1, delays=(29,), down=(14, 26), until=66), in_memory())
 

@@ -7,7 +7,9 @@ from support.policy_scenarios import End, History, Policy, Ran, Scenario, Skippe
 
 
 def test_the_model_tells_a_downtime_and_an_overlap_that_nobody_waits_for() -> None:
-    """Fires at 10, 20, 30; the node is back at 36 and runs the last of them, during which 40, 50 and 60 pass.
+    """Fires at 10, 20, 30.
+
+    The node is back at 36 and runs the last of them, during which 40, 50 and 60 pass.
 
     The run ends at 61, the next fire is at 70.
     """
@@ -22,7 +24,9 @@ def test_the_model_tells_a_downtime_and_an_overlap_that_nobody_waits_for() -> No
 
 
 def test_the_model_catches_up_with_retries_and_lets_one_fire_wait() -> None:
-    """Fires at 10, 20, 30, 40; at 41 the latest two are to be made up. Each fire takes 3 + 5 + 3 seconds, as its first attempt fails.
+    """Fires at 10, 20, 30, 40; at 41 the latest two are to be made up.
+
+    Each fire takes 3 + 5 + 3 seconds, as its first attempt fails.
 
     41-52 is fire 30: during it 50 passes, and is dropped, because 40 waits already. 52-63 is fire 40: 60 passes, and waits.
     63-74 is fire 60: 70 passes, and waits. 74-85 is fire 70, and so on.
@@ -47,7 +51,9 @@ def test_the_model_catches_up_with_retries_and_lets_one_fire_wait() -> None:
 
 
 def test_the_model_tells_a_lost_run() -> None:
-    """Fire 20 runs from 20; its node is killed at 24, so that its lease ends at 54. The next node comes at 90.
+    """Fire 20 runs from 20; its node is killed at 24, so that its lease ends at 54.
+
+    The next node comes at 90.
 
     Until 54 the run counts as going: 40 overlaps, and waits. 60 and 80 are misfires: the latest is run. At 95 the second attempt ends.
     """
@@ -62,7 +68,10 @@ def test_the_model_tells_a_lost_run() -> None:
 
 
 def test_the_model_cuts_a_run_short_for_the_next_fire() -> None:
-    """Fires at 10, 20 and 30, of which the first two run until the next; one that fails at 34 is not tried again at 41."""
+    """Fires at 10, 20 and 30, of which the first two run until the next.
+
+    One that fails at 34 is not tried again at 41.
+    """
     policy = Policy(overlap="cancel_running")
 
     assert play(Scenario(policy=policy, period=10, length=12, until=25)) == History(
@@ -80,7 +89,10 @@ def test_the_model_cuts_a_run_short_for_the_next_fire() -> None:
 
 
 def test_the_model_lets_fires_run_side_by_side() -> None:
-    """Fires at 10 and 20, each of which runs for 15 seconds as a one-off; the schedule itself waits for the next."""
+    """Fires at 10 and 20, each of which runs for 15 seconds as a one-off.
+
+    The schedule itself waits for the next.
+    """
     assert play(Scenario(policy=Policy(overlap="allow"), period=10, length=15, until=29)) == History(
         started=[(10, 1, 10), (20, 1, 20)],
         ran=[Ran(10, 1, 10, 25, "done", is_one_off=True)],

@@ -1,4 +1,6 @@
-"""Every policy in every circumstance: the real scheduler against a model that was written from the policies' description.
+"""Every policy in every circumstance.
+
+The real scheduler against a model that was written from the policies' description.
 
 In memory the whole table; in PostgreSQL a selection in which every three values of different columns meet, in Firestore every two.
 Under `--selection` one value less meets: three in memory, two in PostgreSQL, and in Firestore each value is tried.

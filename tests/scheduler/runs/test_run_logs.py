@@ -16,7 +16,10 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize("time_limit", [None, timedelta(minutes=1)])
 async def test_a_job_knows_its_run_in_a_coroutine_and_in_a_thread(time_limit: timedelta | None) -> None:
-    """Wherever it works, with a time limit and without; the event of its begin belongs to it, no other does."""
+    """Wherever it works, with a time limit and without.
+
+    The event of its begin belongs to it, no other does.
+    """
     jobs, seen, told = JobRegistry(), list[RunFacts | None](), list[RunFacts | None]()
     contexts: list[JobContext] = []
 

@@ -1,4 +1,7 @@
-"""What a run asked to be created, when the answer or the lease is lost, or the store cannot write it: whole or absent, and once."""
+"""What a run asked to be created, when the answer or the lease is lost, or the store cannot write it.
+
+Whole or absent, and once.
+"""
 
 import asyncio
 from collections.abc import Sequence

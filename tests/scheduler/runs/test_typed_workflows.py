@@ -1,4 +1,7 @@
-"""Payloads with a class in workflows: spawned, gone on with, handed to targets, wherever a job runs; and with keys all of it encrypted."""
+"""Payloads with a class in workflows: spawned, gone on with, handed to targets, wherever a job runs.
+
+With keys all of it is encrypted.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -270,7 +273,10 @@ async def test_a_task_that_goes_on_takes_bytes(jobs: JobRegistry) -> None:
 
 
 async def test_a_declared_task_follows_the_version_of_its_class(store: MemoryStore) -> None:
-    """A release with another class declares it anew; the former one, started again, declares its own, which the newer can read."""
+    """A release with another class declares it anew.
+
+    The former one, started again, declares its own, which the newer can read.
+    """
 
     def release(version: int) -> JobRegistry:
         jobs = JobRegistry()

@@ -1,4 +1,7 @@
-"""What people ask of a workflow within a step and between two, and what accidents leave of it: no step is lost, doubled or renamed."""
+"""What people ask of a workflow within a step and between two, and what accidents leave of it.
+
+No step is lost, doubled or renamed.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -27,7 +30,10 @@ AFTER = (3 * DAY, 7 * DAY)
 
 
 class Onboarding(JobRegistry):
-    """A workflow of three steps, of which one waits for a gate; `moves` has it say an instant instead of a span."""
+    """A workflow of three steps, of which one waits for a gate.
+
+    `moves` has it say an instant instead of a span.
+    """
 
     def __init__(self, gated: int, *, moves: bool = False) -> None:
         super().__init__()

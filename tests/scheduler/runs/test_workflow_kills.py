@@ -1,4 +1,7 @@
-"""The onboarding example is killed at every step boundary and inside each step: every mail is sent once."""
+"""The onboarding example is killed at every step boundary and inside each step.
+
+Every mail is sent once.
+"""
 
 import sqlite3
 from collections.abc import Sequence
@@ -52,7 +55,10 @@ def server(postgres_url: str, tmp_path: Path) -> Server:
 
 @pytest.mark.parametrize("point", POINTS)
 def test_each_mail_is_sent_once_though_the_node_is_killed(server: Server, point: str) -> None:
-    """A step that was killed after its mail asks for it once more, under the same key; what was written is not done again."""
+    """A step that was killed after its mail asks for it once more, under the same key.
+
+    What was written is not done again.
+    """
     server.kill_at(point, "--sign-up", "ada")
     server.go_on()
 

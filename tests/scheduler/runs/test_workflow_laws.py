@@ -1,4 +1,7 @@
-"""Random lives of a workflow, whatever people and accidents do: a key belongs to one step, and a step is done once."""
+"""Random lives of a workflow, whatever people and accidents do.
+
+A key belongs to one step, and a step is done once.
+"""
 
 import random
 from collections import Counter
@@ -88,7 +91,10 @@ class Life:
 
 @pytest.mark.parametrize("seed", range(40))
 async def test_no_two_steps_share_a_key_and_none_is_done_twice(seed: int) -> None:
-    """Though it is run now, moved, paused, stopped, restarted, and its node killed, while the clock mostly stands still."""
+    """Though it is run now, moved, paused, stopped, restarted, and its node killed.
+
+    The clock mostly stands still.
+    """
     life = Life(seed)
     done = await life.live()
     assert {key: steps for key, steps in life.steps.items() if len(steps) > 1} == {}

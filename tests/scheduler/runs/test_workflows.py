@@ -103,7 +103,10 @@ async def test_a_schedule_that_goes_on_with_a_step_keeps_its_own_times() -> None
 
 
 async def test_a_step_that_comes_after_a_fire_of_its_schedule_takes_its_place() -> None:
-    """By the misfire policy: both have passed when it is due, and the latest is run. What is not is on record."""
+    """By the misfire policy: both have passed when it is due, and the latest is run.
+
+    What is not is on record.
+    """
     jobs = Steps(on(1, after=90 * MINUTE), over)
     async with begun(jobs, trigger="@every 1h") as node:
         await run_due(node.scheduler, until=NOON + 2 * HOUR + 30 * MINUTE)

@@ -108,7 +108,10 @@ async def test_a_first_registration_does_not_fire_at_once() -> None:
 
 
 async def test_a_fire_that_was_missed_while_nobody_ran_is_run_once_at_start() -> None:
-    """The latest of the missed ones, with its own fire time; the others leave one skipped run with their count."""
+    """The latest of the missed ones, with its own fire time.
+
+    The others leave one skipped run with their count.
+    """
     jobs = JobRegistry()
     runs: list[datetime] = []
 
@@ -344,7 +347,10 @@ async def test_draining_refunds_what_it_cuts_short() -> None:
 
 @pytest.mark.parametrize("consistency", list(Consistency))
 async def test_a_lost_run_is_run_again_or_never_as_the_task_says(consistency: Consistency) -> None:
-    """At least once: by the next node, as the next attempt at the same fire. At most once: it is set aside."""
+    """At least once: by the next node, as the next attempt at the same fire.
+
+    At most once: it is set aside.
+    """
     jobs = JobRegistry()
     attempts: list[int] = []
     jobs.register_job(_counting("work", attempts), consistency=consistency)

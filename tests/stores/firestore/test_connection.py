@@ -155,7 +155,10 @@ asyncio.run(once("b"))
 
 @pytest.mark.firestore
 def test_two_event_loops_in_a_row_are_silent(firestore_project: str) -> None:
-    """One store object, opened and closed in each; no warning, no traceback, no thread that keeps the process."""
+    """One store object, opened and closed in each.
+
+    No warning, no traceback, no thread that keeps the process.
+    """
     of_google = "ignore:You are using a Python version:FutureWarning"  # some releases announce the end of a Python at import
     ended = subprocess.run(
         [sys.executable, "-P", "-X", "dev", "-W", "error", "-W", of_google, "-c", TWO_LOOPS, firestore_project],

@@ -109,7 +109,10 @@ async def test_a_thousand_tasks_are_created_in_a_few_calls(store: FirestoreStore
 
 
 async def test_a_search_reads_a_bounded_number_of_tasks(store: FirestoreStore, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A condition that no index serves may find little among many: the page is short then, and tells where to go on."""
+    """A condition that no index serves may find little among many.
+
+    The page is short then, and says where to go on.
+    """
     monkeypatch.setattr(finding, "PAGE", 10)
     monkeypatch.setattr(finding, "SCAN", 20)
     await store.create(NOON, [a_task(f"t{number:02}", metadata={"n": str(number)}) for number in range(50)])
@@ -153,7 +156,10 @@ async def test_runs_are_looked_for_by_node_at_the_server(store: FirestoreStore, 
 
 
 async def test_a_count_is_the_servers_where_it_can_be_asked(store: FirestoreStore, meter: Meter) -> None:
-    """A read for each thousand begun; by metadata or due range, one for each task that the other conditions leave."""
+    """A read for each thousand begun.
+
+    By metadata or due range, one for each task that the other conditions leave.
+    """
     await store.create(NOON, [a_task(f"t{number:04}", kind="many", metadata={"n": str(number % 2)}) for number in range(1100)])
     await store.create(NOON, [a_task(f"u{number}", run_at=NOON + number * SECOND) for number in range(5)])
     meter.bill()

@@ -57,7 +57,10 @@ def index_of(query: StructuredQuery) -> tuple[str, set[str], list[tuple[str, str
 
 
 def is_indexed(indexes: dict[str, Any], query: StructuredQuery) -> bool:
-    """Whether the file has an index for the query: one for all its equalities, or one for each of them, in the same order."""
+    """Whether the file has an index for the query.
+
+    One for all its equalities, or one for each of them, in the same order.
+    """
     collection, equal, orders = index_of(query)
     if not orders:
         return not equal
@@ -79,7 +82,10 @@ def is_indexed(indexes: dict[str, Any], query: StructuredQuery) -> bool:
 
 
 async def test_every_query_has_its_index(store: FirestoreStore, meter: Meter, indexes: dict[str, Any]) -> None:
-    """All queries and counts there are, with each of their conditions and with all of them, on the first page and on the next."""
+    """All queries and counts there are, with each of their conditions and with all of them.
+
+    Each is there for the first page and for the next.
+    """
     await store.create(NOON, [a_schedule(f"s{number}") for number in range(3)])
     tasks = await store.lock(NOON, request({"work": 2, "other": 2}))
     await store.reschedule(NOON, [advanced(task, run_at=NOON + SECOND) for task in tasks])
@@ -112,7 +118,10 @@ async def test_every_query_has_its_index(store: FirestoreStore, meter: Meter, in
 
 
 def test_no_other_field_is_indexed(indexes: dict[str, Any]) -> None:
-    """Each index that nobody asks makes every write slower, and a payload in an index is bytes for nothing."""
+    """Each index that nobody asks makes every write slower.
+
+    A payload in an index is bytes for nothing.
+    """
     named = {
         override["fieldPath"]: override["indexes"] for override in indexes["fieldOverrides"] if override["collectionGroup"] == "duly_tasks"
     }

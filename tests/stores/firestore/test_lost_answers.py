@@ -269,7 +269,10 @@ class DeafeningProxy:
 async def test_a_line_cut_between_write_and_answer_costs_nothing(
     firestore_emulator: str, firestore_project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a real socket: the server commits the lock, the answer never arrives, and the store finds out over a new line."""
+    """On a real socket.
+
+    The server commits the lock, the answer never arrives, and the store finds out over a new line.
+    """
     proxy = DeafeningProxy(firestore_emulator)
     target = Target(project=firestore_project)
     async with proxy.running(), FirestoreStore(target) as witness:

@@ -92,7 +92,10 @@ def _start_node(project: str, name: str) -> "subprocess.Popen[str]":
 
 
 async def test_heartbeats_do_not_stop_an_outcome(store: FirestoreStore) -> None:
-    """They change the document under it, from another connection, all the time; it is written all the same."""
+    """They change the document under it, from another connection, all the time.
+
+    It is written all the same.
+    """
     await store.create(NOON, [a_schedule("s")])
     held = await lock_one(store)
     async with store.sibling() as heart:
@@ -250,7 +253,10 @@ async def test_an_odd_document_does_not_stop_the_others(store: FirestoreStore, c
 
 
 async def test_an_outcome_too_large_for_one_write_is_refused_and_its_neighbour_written(store: FirestoreStore) -> None:
-    """Whole or absent: what it spawned does not fit, so nothing of it is written, and trying again would not help."""
+    """Whole or absent: what it spawned does not fit, so nothing of it is written.
+
+    Trying again would not help.
+    """
     await store.create(NOON, [a_task("a"), a_task("b")])
     a, b = await store.lock(NOON, request())
     children = tuple(a_task(f"child{number}", payload=bytes(PAYLOAD_MAX)) for number in range(25))

@@ -1,4 +1,7 @@
-"""Outcomes that spawn may write thousands of documents: they have the time that takes, and look for what exists in parts."""
+"""Outcomes that spawn may write thousands of documents.
+
+They have the time that this takes, and look for what exists in parts.
+"""
 
 from collections.abc import AsyncIterator
 

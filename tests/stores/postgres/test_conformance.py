@@ -1,4 +1,7 @@
-"""The PostgreSQL store passes the suite that every store passes, on both versions of the server that are at hand."""
+"""The PostgreSQL store passes the suite that every store passes.
+
+On both versions of the server that are at hand.
+"""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,7 @@
-"""A task that was set aside gives way on PostgreSQL also while somebody's transaction is just editing it."""
+"""A task that was set aside gives way on PostgreSQL.
+
+Also while somebody's transaction is just editing it.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,7 @@
-"""Connections that break, answers that get lost, servers that are away, hang or refuse: bounded, clear, and repeatable."""
+"""Connections that break, answers that get lost, servers that are away, hang or refuse.
+
+Bounded, clear, and repeatable.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""How PostgreSQL goes about the store's statements: by the index or by place, whatever its statistics say."""
+"""How PostgreSQL goes about the store's statements.
+
+By the index or by place, whatever its statistics say.
+"""
 
 import asyncio
 import re
@@ -38,7 +41,10 @@ HISTORIES = {
 
 
 class DeliveryQueue:
-    """A connection as the store's are, on a schema of its own, that plans statements and explains how they run."""
+    """A connection like the store's, on a schema of its own.
+
+    It plans statements and explains how they run.
+    """
 
     def __init__(self, connection: psycopg.Connection, session: Session) -> None:
         self.session, self._connection = session, connection
@@ -73,7 +79,10 @@ class DeliveryQueue:
         self.explain(step, "")
 
     def explain(self, step: Step, options: str = "ANALYZE, ", before: Sequence[Step] = ()) -> list[Mapping[str, Any]]:
-        """Return every node of the plan by which the statement runs, as it ran; in one transaction with what is `before` it."""
+        """Return every node of the plan by which the statement runs, as it ran.
+
+        In one transaction with what is `before` it.
+        """
         if step.query not in self._prepared:
             self.prepare(step)
         name, names = self._prepared[step.query]
@@ -143,7 +152,10 @@ def _steps(desk: DeliveryQueue) -> dict[str, Step]:
 @pytest.mark.parametrize("planned", ["at the start", "at the end"])
 @pytest.mark.parametrize("history", HISTORIES)
 def test_no_statement_reads_more_than_its_batch(desk: DeliveryQueue, history: str, planned: str) -> None:
-    """No table is read through and none is sorted: by the index or by place, a few rows for each of the batch."""
+    """No table is read through and none is sorted.
+
+    By the index or by place, a few rows for each of the batch.
+    """
     before, after = HISTORIES[history]
     steps = _steps(desk)
     if planned == "at the start":
@@ -162,7 +174,10 @@ def test_no_statement_reads_more_than_its_batch(desk: DeliveryQueue, history: st
 
 
 def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: DeliveryQueue) -> None:
-    """Sixty-one rows in a table that had one when it was analysed: other shapes of this statement take all of them."""
+    """Sixty-one rows in a table that had one when it was analysed.
+
+    Other shapes of this statement take all of them.
+    """
     desk.fill(1)
     desk.execute("ANALYZE tasks")
     desk.fill(60)
@@ -222,7 +237,10 @@ def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: DeliveryQueue, hi
 
 
 def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: DeliveryQueue) -> None:
-    """A kind of which there are few, among many of others: what is not due of it, and what is of them, is not read."""
+    """A kind of which there are few, among many of others.
+
+    What is not due of it, and what is of them, is not read.
+    """
     desk.fill(MANY)
     desk.fill(BATCH, "rare")
     desk.execute("ANALYZE tasks")

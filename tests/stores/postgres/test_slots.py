@@ -86,7 +86,10 @@ async def test_all_processes_together_run_no_more_than_the_limit(scheduler: StdS
 
 
 async def test_every_process_has_its_part_though_two_could_have_all_slots_for_ever(scheduler: StdScheduler, log: Log) -> None:
-    """There is more to do than this test waits for, so that no node gets its part because the others have none left."""
+    """There is more to do than this test waits for.
+
+    So no node gets its part because the others have none left.
+    """
     with ExitStack() as stack:
         for node in [stack.enter_context(program("sharing.py", *log.arguments, "2")) for _ in range(3)]:
             node.await_line("ready")

@@ -1,4 +1,7 @@
-"""What the PostgreSQL store does beside what every store does: rows that others hold, batches with one bad outcome, its clock."""
+"""What the PostgreSQL store does beside what every store does.
+
+Rows that others hold, batches with one bad outcome, its clock.
+"""
 
 import asyncio
 import json
@@ -224,7 +227,10 @@ async def test_the_same_outcome_twice_in_a_batch_is_written_once(store: Postgres
 
 
 async def test_a_repeated_request_waits_for_its_first_attempt(store: PostgresStore, postgres_url: str) -> None:
-    """Else it would lock others under the same lease ids, because what the first attempt took is not to be seen yet."""
+    """Else it would lock others under the same lease ids.
+
+    What the first attempt took cannot be seen yet.
+    """
     await store.create(NOON, [a_task("a"), a_task("b")])
     asked = request({"work": 1})
     async with await psycopg.AsyncConnection.connect(postgres_url) as first:

@@ -1,4 +1,7 @@
-"""Which fires are run, wait or are dropped, by the policies of misfires and overlaps: as tables, in hours from noon."""
+"""Which fires are run, wait or are dropped, by the policies of misfires and overlaps.
+
+The cases stand in tables, in hours from noon.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -189,7 +192,10 @@ def crashed_at_half_past_two(overlap: Overlap, misfire: Misfire) -> Task:
 
 
 def test_fires_after_a_lease_ended_are_misfires_and_those_before_it_overlaps() -> None:
-    """1:00 and 2:00 passed during the lost run, 3:00 to 6:00 while nobody ran it, 7:00 during the second run."""
+    """1:00 and 2:00 passed during the lost run, 3:00 to 6:00 while nobody ran it.
+
+    7:00 passed during the second run.
+    """
     once = followed(HOURLY, crashed_at_half_past_two(Overlap.SKIP, ONCE), fire_time=NOON, until=at(7.5))
     both = (dropped(MISFIRE, 3, 3), dropped(OVERLAP, 3, 1))
     assert once == Following(at(7), at(6), both, (at(6),))
@@ -200,7 +206,10 @@ def test_fires_after_a_lease_ended_are_misfires_and_those_before_it_overlaps() -
 
 
 def test_misfires_before_the_first_lock_and_after_a_lost_lease_are_counted_together() -> None:
-    """12:00 and 13:00 passed before the fire of 14:00 was locked, 17:00 to 19:00 after its lease ended at 16:30."""
+    """12:00 and 13:00 passed before the fire of 14:00 was locked.
+
+    17:00 to 19:00 passed after its lease ended at 16:30.
+    """
     row = held(held(hourly(), now=at(2.5), lease=2 * HOUR), now=at(8.5), lease_id="lease-2")
     following = followed(HOURLY, row, fire_time=at(2), until=at(8.6))
 

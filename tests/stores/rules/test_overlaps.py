@@ -86,7 +86,10 @@ def test_a_schedule_ends_with_its_last_fire() -> None:
 
 
 def test_a_fixed_delay_goes_on_from_the_end_of_the_run() -> None:
-    """However late it began and long it took: no fire passed meanwhile; a clock that went back does not fire twice."""
+    """However late it began and long it took: no fire passed meanwhile.
+
+    A clock that went back does not fire twice.
+    """
     delayed, task = SimpleTrigger(HOUR, fixed_delay=True), a_schedule("FIXED_DELAY=yes @every 1h")
 
     for ended in (NOON, NOON + MINUTE, NOON + 99 * HOUR):
@@ -96,7 +99,10 @@ def test_a_fixed_delay_goes_on_from_the_end_of_the_run() -> None:
 
 @pytest.mark.parametrize(("fired", "anchor", "run_at", "count"), [(0, 0, 1, 1), (1, 1, 2, 2)], ids=["at once", "later"])
 def test_a_first_fire_of_its_own_that_was_missed_is_accounted_for(fired: float, anchor: float, run_at: float, count: int) -> None:
-    """The trigger knows nothing of it: it was set with the schedule, for 11:30, and no node was there until noon or later."""
+    """The trigger knows nothing of it.
+
+    It was set with the schedule, for 11:30, and no node was there until noon or later.
+    """
     own = NOON - HOUR / 2
     task = evolve(TASK, anchor=own, run_at=own)
 

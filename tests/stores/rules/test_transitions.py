@@ -43,7 +43,7 @@ def retried(task: Task) -> Task:
 
 
 def test_what_only_a_store_may_set_is_reset_when_a_task_is_created() -> None:
-    """Whatever the caller filled in: the definition, the pause and the times are his, the rest is not."""
+    """Whatever the caller filled in: the definition, the pause and the times are taken, the rest is not."""
     forged = evolve(
         held(a_one_off(payload=b"x", metadata={"a": "b"})), version=9, fires=4, crashes=2, result="r", last_lease="l", retry_at=NOON
     )
@@ -193,7 +193,10 @@ LETTING_GO_IDS = [case[0] for case in LETTING_GO]
 
 @pytest.mark.parametrize(("let_go", "expected"), [case[1:] for case in LETTING_GO], ids=LETTING_GO_IDS)
 def test_a_holder_lets_go(let_go: Change, expected: dict[str, Any]) -> None:
-    """Nobody's, its lease remembered, every request answered but of one unrun; nothing changes but what is listed."""
+    """Nobody's, its lease remembered, every request answered but of one unrun.
+
+    Nothing changes but what is listed.
+    """
     row = evolve(held(a_schedule()), request=Request.STOP)
 
     after = let_go(row)
@@ -215,7 +218,10 @@ def test_a_holder_lets_go(let_go: Change, expected: dict[str, Any]) -> None:
     ids=["advance", "retry", "fail", "interrupt with a pause", "interrupt", "hand back"],
 )
 def test_a_task_is_idle_until_its_fire_ends(let_go: Change, idle_since: datetime | None) -> None:
-    """From the end of the lease that was lost; a retry is a wait of its own, a run that was cut short begins anew to be idle."""
+    """From the end of the lease that was lost.
+
+    A retry is a wait of its own, a run that was cut short begins anew to be idle.
+    """
     taken_over = held(held(a_schedule()), now=NOON + LEASE + SECOND, lease_id="lease-2")
 
     assert taken_over.idle_since == NOON + LEASE
@@ -223,7 +229,10 @@ def test_a_task_is_idle_until_its_fire_ends(let_go: Change, idle_since: datetime
 
 
 def test_a_fire_that_was_not_begun_has_no_idle_time() -> None:
-    """It was cut short and handed back, all at the instant of its first lock: the next lock is the first again."""
+    """It was cut short and handed back, all at the instant of its first lock.
+
+    The next lock is the first again.
+    """
     cut_short = transitions.interrupt(held(a_schedule()), now=NOON)
     handed_back = transitions.hand_back(held(cut_short, now=NOON, lease_id="lease-2"), now=NOON)
 
@@ -292,7 +301,7 @@ JUDGED: list[tuple[str, Task | None, bool, str | None]] = [
 
 @pytest.mark.parametrize(("row", "recorded", "verdict"), [case[1:] for case in JUDGED], ids=[case[0] for case in JUDGED])
 def test_an_outcome_is_judged_by_lease_and_version(row: Task | None, recorded: bool, verdict: str | None) -> None:  # noqa: FBT001 - a column
-    """Written once, by the one who holds the task, on the row that he knew."""
+    """Written once, by the one who holds the task, on the row as it was known there."""
     assert judge(row, OUTCOME, recorded=recorded) == verdict
 
 

@@ -185,7 +185,10 @@ OWED: list[tuple[str, Task, datetime]] = [
 
 @pytest.mark.parametrize(("row", "now"), [case[1:] for case in OWED], ids=[case[0] for case in OWED])
 def test_a_fire_that_is_owed_survives_another_trigger(row: Task, now: datetime) -> None:
-    """A restart of the service that declares its schedules loses no missed fire; the new trigger rules after that."""
+    """A restart of the service that declares its schedules loses no missed fire.
+
+    The new trigger rules after that.
+    """
     after = definitions.replace(row, a_schedule("@every 2h", anchor=now, payload=b"1"), now=now)
 
     assert after is not None

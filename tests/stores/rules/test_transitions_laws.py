@@ -74,7 +74,10 @@ class TaskWalk(RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(data=st.data(), how=st.sampled_from(["advance", "retry", "fail", "hand back", "put off", "interrupt", "remove"]))
     def report(self, data: st.DataObject, how: str) -> None:
-        """Any holder, past or present, hands in an outcome; refused as edited, it decides again on the row as it is."""
+        """Any holder, past or present, hands in an outcome.
+
+        Refused as edited, it decides again on the row as it is.
+        """
         known = data.draw(st.sampled_from(self.holders[-3:]))
         outcome = self._outcome(known, how)
         recorded = self.ends.get(known.lease_id or "") is not None
@@ -161,7 +164,10 @@ class TaskWalk(RuleBasedStateMachine):
 
     @invariant()
     def a_task_that_can_never_run_is_paused_failed_or_removed(self) -> None:
-        """And nothing else: what somebody holds is due when its lease ends, what is asked to run now is due all the same."""
+        """And nothing else is due.
+
+        What somebody holds is due when its lease ends; what is asked to run now is due all the same.
+        """
         if (row := self.row) is not None:
             is_set_aside = row.paused or row.state is TaskState.FAILED
             assert (row.due_at is None) == (row.lease_id is None and is_set_aside and row.request is not Request.RUN_NOW)

@@ -85,7 +85,10 @@ def say(line: str) -> None:
 
 
 def end_with_the_test() -> None:
-    """See to it that this program, which runs until it is told to stop, does not outlive a test run that was killed."""
+    """Let this program not outlive a test run that was killed.
+
+    It runs until it is told to stop.
+    """
 
     def watch() -> None:
         os.read(sys.stdin.fileno(), 1)  # not through the buffer, whose lock the end of the interpreter wants

@@ -1,4 +1,7 @@
-"""End without closing the scheduler, while a job is stuck: `forgetful.py thread|loop|nothing`, which is where."""
+"""End without closing the scheduler, while a job is stuck.
+
+`forgetful.py thread|loop|nothing` says where.
+"""
 
 import sys
 import threading

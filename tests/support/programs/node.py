@@ -1,4 +1,7 @@
-"""Be a node of a fleet until a signal comes: `node.py NAME URL NAMESPACE LEASE GRACE CONCURRENCY`, in seconds; see `support.fleet`."""
+"""Be a node of a fleet until a signal comes.
+
+`node.py NAME URL NAMESPACE LEASE GRACE CONCURRENCY`, in seconds; see `support.fleet`.
+"""
 
 import asyncio
 import sys

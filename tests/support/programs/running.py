@@ -1,4 +1,7 @@
-"""Run a scheduler until a signal comes: `running.py std|std-with|blocking|blocking-with|with soon|never`, which is when its job ends."""
+"""Run a scheduler until a signal comes.
+
+`running.py std|std-with|blocking|blocking-with|with soon|never`: the last word says when its job ends.
+"""
 
 import asyncio
 import signal

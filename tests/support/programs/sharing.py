@@ -1,4 +1,6 @@
-"""Run a node of a kind that has a limit over all nodes, until it is killed: `sharing.py store-url namespace log-url limit`.
+"""Run a node of a kind that has a limit over all nodes, until it is killed.
+
+`sharing.py store-url namespace log-url limit`.
 
 What the job does is in its payload: `stuck` never ends, anything else takes a moment. Each run is logged by its server's
 clock, in the table `log_<namespace>`.

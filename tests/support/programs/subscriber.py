@@ -1,4 +1,7 @@
-"""Fetch until a signal comes, and commit each task once its gate is open: `subscriber.py NAME URL NAMESPACE LEASE GRACE CONCURRENCY`."""
+"""Fetch until a signal comes, and commit each task once its gate is open.
+
+`subscriber.py NAME URL NAMESPACE LEASE GRACE CONCURRENCY`.
+"""
 
 import asyncio
 import sys

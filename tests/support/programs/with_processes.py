@@ -1,4 +1,7 @@
-"""A node with a job in a process: `with_processes.py idle|stuck|obedient|main FILE`, which the job touches."""
+"""A node with a job in a process.
+
+`with_processes.py idle|stuck|obedient|main FILE`, which the job touches.
+"""
 
 import sys
 import time

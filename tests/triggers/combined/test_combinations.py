@@ -1,4 +1,7 @@
-"""What combinations of triggers fire, and what they have in common. Their laws stand in test_trigger_laws.py."""
+"""What combinations of triggers fire, and what they have in common.
+
+Their laws stand in test_trigger_laws.py.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -144,7 +147,10 @@ def test_what_cannot_be_a_part_is_refused_by_name(part: Trigger) -> None:
 
 @pytest.mark.parametrize("part", [SimpleTrigger(HOUR), SimpleTrigger(HOUR, fixed_delay=True), EverySecond()])
 def test_a_jitter_and_an_exclusion_need_a_timetable(part: Trigger) -> None:
-    """A late fire would move all that come after it; and one that counts from others has no instants of its own."""
+    """A late fire would move all that come after it.
+
+    One that counts from others has no instants of its own.
+    """
     for combine in (lambda it: Jittered(it, SECOND, hash_id="a"), lambda it: Except(DAILY, it)):
         with pytest.raises(TriggerError, match="expected a timetable: give it a start"):
             combine(part)

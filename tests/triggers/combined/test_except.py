@@ -68,7 +68,10 @@ def test_days_off_are_written_weekdays_first_and_a_day_alone_as_one_date() -> No
 
 
 def test_days_off_are_those_of_the_triggers_zone_unless_another_is_named() -> None:
-    """Through all that it is made of; one that follows none has them in UTC, and one that follows several must say."""
+    """Through all that it is made of.
+
+    One that follows none has them in UTC, and one that follows several must say.
+    """
     assert Except(DAILY, "SAT").timezone.key == "Europe/Paris"
     assert Except(Except(DAILY, "SAT"), "SUN").timezone.key == "Europe/Paris"
     assert Except(DAILY, "SAT", timezone="Asia/Tokyo").timezone.key == "Asia/Tokyo"
@@ -97,14 +100,20 @@ def test_days_off_are_those_of_a_users_own_zone_where_it_is_one(timezone: object
 
 @pytest.mark.parametrize("part", [EverySecond(), AnyOf(SimpleTrigger(HOUR)), Between(AnyOf(SimpleTrigger(HOUR)), start=NEW_YEAR)])
 def test_days_off_need_a_trigger_that_can_be_asked_from_an_instant_on(part: Trigger) -> None:
-    """One that would be followed fire by fire is refused when it is built, not on the night before the holidays."""
+    """One that would be followed fire by fire is refused when it is built.
+
+    Not on the night before the holidays.
+    """
     assert Except(Ticks(), (date(2026, 1, 1), date(2026, 1, 31))).next_fire_time(NEW_YEAR) == NEW_YEAR + 31 * DAY
     with pytest.raises(TriggerError, match="would be followed fire by fire; expected a timetable"):
         Except(part, "SAT")
 
 
 def test_a_fixed_delay_that_would_end_on_a_day_off_begins_anew_after_it() -> None:
-    """However short it is and long they are; and what stands beside it fires at the first instant, if it does then."""
+    """However short it is and long they are.
+
+    What stands beside it fires at the first instant, if it does then.
+    """
     days_off, after = "2026-01-01/2026-01-31", NEW_YEAR + 31 * DAY
     delayed = SimpleTrigger(10 * SECOND, fixed_delay=True)
 
@@ -114,7 +123,10 @@ def test_a_fixed_delay_that_would_end_on_a_day_off_begins_anew_after_it() -> Non
 
 
 def test_days_off_end_where_a_day_begins_in_the_zone() -> None:
-    """Also a day without a midnight, one that comes after a day that was lost, and one to which the clocks go back."""
+    """Also a day without a midnight, and one that comes after a day that was lost.
+
+    Also one to which the clocks go back.
+    """
     havana = Except(CronTrigger("* * * * * *", "America/Havana"), "SAT")
     apia = Except(CronTrigger("*/10 * * * * *", "Pacific/Apia"), "2011-12-29")
     st_johns = Except(CronTrigger("*/15 * * * *", "America/St_Johns"), "2006-10-29/2006-10-30")

@@ -56,7 +56,10 @@ def test_a_jitter_of_what_cannot_count_cannot_count() -> None:
 
 
 def test_the_ends_of_the_calendar_are_no_trap_for_a_jitter() -> None:
-    """A fire that would be late beyond the last instant is not late; before the first one nothing is pending."""
+    """A fire that would be late beyond the last instant is not late.
+
+    Before the first one nothing is pending.
+    """
     begin, end = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
     assert Jittered(OnceTrigger(end), HOUR, hash_id="a").next_fire_time(NEW_YEAR) == end

@@ -68,7 +68,10 @@ def test_the_quick_way_and_the_careful_way_agree(zone: str, expression: str) -> 
 
 @pytest.mark.parametrize("expression", ["* * * * *", "30 2 * * *", "0 0 1 * *", "0 12 29 2 *"])
 def test_the_order_of_the_questions_plays_no_part(expression: str) -> None:
-    """What a trigger remembers of one question changes no later answer: here it is asked back and forth over 40 years."""
+    """What a trigger remembers of one question changes no later answer.
+
+    Here it is asked back and forth over 40 years.
+    """
     trigger, random = CronTrigger(expression, "America/New_York"), Random(expression)  # noqa: S311 - a seed, no secret
     begin, end = datetime(2000, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
     asked = [begin + random.random() * (end - begin) for _ in range(300)]

@@ -111,7 +111,10 @@ def test_a_trigger_survives_pickling() -> None:
 
 
 def test_one_trigger_serves_eight_threads() -> None:
-    """Each asks it about the same instants in an order of its own, and gets the answers of a trigger that nobody else has used."""
+    """Each asks it about the same instants in an order of its own.
+
+    Each gets the answers of a trigger that nobody else has used.
+    """
     expression, zone = "*/7 1,2 * * *", "America/New_York"
     starts = [NEW_YEAR + timedelta(hours=37) * n for n in range(401)]  # a prime number: every stride visits all of them
     answers = {start: ask(CronTrigger(expression, zone), start) for start in starts}
@@ -133,7 +136,10 @@ def ask(trigger: CronTrigger, start: datetime) -> tuple[datetime | None, int]:
 
 @contextmanager
 def switching_often() -> Iterator[None]:
-    """Let threads take turns within a call: by default one of a few microseconds would nearly always finish first."""
+    """Let threads take turns within a call.
+
+    By default one of a few microseconds would nearly always finish first.
+    """
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -200,7 +206,10 @@ def test_years_reach_beyond_2099() -> None:
 
 @pytest.mark.parametrize(("weekday", "number"), [("MON", 0), ("THU", 3), ("SUN", 6)])
 def test_no_two_kinds_of_year_are_taken_for_one(weekday: str, number: int) -> None:
-    """A trigger remembers the days of a month by the calendar of its year, of which there are 14: here each comes up."""
+    """A trigger remembers the days of a month by the calendar of its year.
+
+    There are 14 such calendars: here each comes up.
+    """
     fires = list(fire_times(CronTrigger(f"0 0 * * {weekday}"), datetime(2000, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC)))
 
     assert {fire.weekday() for fire in fires} == {number}

@@ -1,4 +1,6 @@
-"""Test vectors of other projects' suites, typed in as data: every line of `vectors/*.txt` is a test of its own.
+"""Test vectors of other projects' suites, typed in as data.
+
+Every line of `vectors/*.txt` is a test of its own.
 
 A file holds the vectors of one project. Its first line names the project, the comment over a section the table or test
 that the lines come from. A section's head says what its lines are and how to read them: `[next Europe/Riga inclusive]`.

@@ -114,7 +114,10 @@ def test_the_oracle_gives_the_answers_worked_out_by_hand(line: str) -> None:
 
 
 def quiet_instants(zone: ZoneInfo) -> tuple[Change, ...]:
-    """Give a zone without changes something to be asked about: instants at which its clocks move by nothing."""
+    """Give a zone without changes something to be asked about.
+
+    Instants at which its clocks move by nothing.
+    """
     instants = (datetime(2016, 2, 29, 12, tzinfo=UTC), datetime(2020, 12, 31, 23, 30, tzinfo=UTC))
     return tuple(Change(at, offset_at(zone, at), offset_at(zone, at)) for at in instants)
 

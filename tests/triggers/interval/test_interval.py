@@ -1,4 +1,7 @@
-"""`Interval`: PostgreSQL's lengths of time, read, written and added. What the server itself says is in test_interval_postgres.py."""
+"""`Interval`: PostgreSQL's lengths of time, read, written and added.
+
+What the server itself says is in test_interval_postgres.py.
+"""
 
 import pickle
 import time
@@ -155,7 +158,10 @@ def test_a_text_is_no_longer_than_200_characters() -> None:
     "piece", ["1", "-", ".", ":", "1:", "1-", "1.", "1/", "a", "- ", "1h ", "P1", "P", "P1D", "P-1", "P0x1", "PT", "P1T"]
 )
 def test_no_text_is_slow(piece: str) -> None:
-    """A hundred readings of the longest texts of one piece, which would make a pattern that backtracks do its worst."""
+    """A hundred readings of the longest texts of one piece.
+
+    They would make a pattern that backtracks do its worst.
+    """
     head, body = ("P", piece[1:] or "T") if piece.startswith("P") else ("", piece)
     text = (head + body * 200)[:199] + "!"
     began = time.process_time()
@@ -312,7 +318,10 @@ def test_after_ends_with_the_calendar(interval: str) -> None:
     ],
 )
 def test_after_refuses_steps_beyond_postgresqls_calendar(moment: str, interval: Interval) -> None:
-    """Even where the sum would be within Python's, because PostgreSQL does: this day is its last, or first, and there is none beyond."""
+    """Even where the sum would be within Python's, because PostgreSQL does.
+
+    This day is its last, or first, and there is none beyond.
+    """
     start = datetime.fromisoformat(moment)
     beyond = timedelta(days=1) if interval.months > 0 else timedelta(days=-1)
 

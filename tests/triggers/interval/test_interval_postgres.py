@@ -88,7 +88,10 @@ def read_here(text: str) -> Interval | TriggerError:
 
 
 def differs_by_version(text: str, here: Interval | TriggerError) -> bool:
-    """Tell whether PostgreSQL before 18 may answer otherwise: words it did not know, or looseness that 16 ended."""
+    """Tell whether PostgreSQL before 18 may answer otherwise.
+
+    Words it did not know, or looseness that 16 ended.
+    """
     words = re.findall("[a-z]+", text.lower())
     loose = isinstance(here, TriggerError) and here.problem.startswith(("has no number before", "has 'ago' before"))
     return loose or not {"at", "on", "mm"}.isdisjoint(words)
@@ -108,7 +111,10 @@ def compare(server: Connection, texts: Sequence[str]) -> tuple[int, list[tuple[o
 
 
 def test_random_texts_mean_what_they_mean_to_postgresql(server: Connection) -> None:
-    """Each form, unit, sign and mixture is accepted alike and comes to the same months, days and microseconds."""
+    """Each form, unit, sign and mixture is accepted alike.
+
+    It comes to the same months, days and microseconds.
+    """
     texts = list(IntervalTexts(SEED).take(4000))
 
     accepted, different = compare(server, texts)

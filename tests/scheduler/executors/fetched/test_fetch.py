@@ -212,7 +212,10 @@ async def test_an_acknowledgement_that_the_store_refuses_says_that_the_lease_was
 
 
 async def test_no_acknowledgement_is_taken_by_another_subscriptions_flusher() -> None:
-    """Of the same kind or another: only who was handed a task can acknowledge it, and each row gets its own answer."""
+    """Of the same kind or another.
+
+    Only who was handed a task can acknowledge it, and each row gets its own answer.
+    """
     async with a_node() as node:
         await schedule(node, "a", "b")
         await schedule(node, "c", kind="letter")
@@ -326,7 +329,10 @@ async def test_a_task_of_a_kind_that_is_fetched_here_is_not_remote() -> None:
 
 
 async def test_a_time_limit_counts_from_the_reading() -> None:
-    """However long it waited to be read; then the task says why it is over, and its acknowledgement is refused."""
+    """However long it waited to be read.
+
+    Then the task says why it is over, and its acknowledgement is refused.
+    """
     async with a_node() as node:
         await node.scheduler.schedule_job("a", KIND, options=TaskOptions(time_limit=MINUTE), remote=True)
         tasks = node.scheduler.fetch(KIND)

@@ -35,7 +35,10 @@ async def settled(node: Driven) -> None:
 
 
 async def test_what_nobody_reads_for_three_leases_is_handed_back_as_if_it_had_never_been_locked() -> None:
-    """No run, no attempt, and this node locks no more of it until somebody reads; another node can have it."""
+    """No run, no attempt, and this node locks no more of it until somebody reads.
+
+    Another node can have it.
+    """
     async with a_node() as node, a_node(beside=node) as other:
         lease = node.scheduler.config.lease
         tasks = node.scheduler.fetch(KIND)
@@ -72,7 +75,10 @@ async def test_what_was_read_keeps_its_lease_although_nobody_reads_on() -> None:
 
 
 async def test_what_is_dropped_without_an_acknowledgement_is_run_again() -> None:
-    """After a lease, so that who drops it each time does not do so without a pause: recorded as cancelled, its attempt refunded."""
+    """After a lease, so that who drops it each time does not do so without a pause.
+
+    Recorded as cancelled, its attempt refunded.
+    """
     async with a_node() as node:
         tasks = node.scheduler.fetch(KIND)
         await schedule(node, "a")
@@ -159,7 +165,10 @@ async def leave_the_context(node: Driven, kept: list[FetchedTask]) -> None:
 
 @pytest.mark.parametrize("leave", [leave_by_break, leave_by_error, leave_the_context])
 async def test_a_stream_that_is_left_gives_back_what_is_unread_and_what_is_in_hand(leave: Leaving) -> None:
-    """The one unrun, the other as interrupted; and the node knows the kind no more, so that others get its tasks."""
+    """The one unrun, the other as interrupted.
+
+    The node knows the kind no more, so that others get its tasks.
+    """
     async with a_node() as node:
         await schedule(node, "a", "b", "c")
         kept: list[FetchedTask] = []

@@ -1,4 +1,7 @@
-"""A subscriber's process is killed while it has tasks in hand: another process is handed them, on real servers."""
+"""A subscriber's process is killed while it has tasks in hand.
+
+Another process is handed them, on real servers.
+"""
 
 import signal
 from datetime import timedelta
@@ -25,7 +28,10 @@ def fetched(fleet: Fleet, slug: str, trigger: str | None = None) -> NewTask:
 
 
 async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, FleetNode]:
-    """Have a subscriber read these tasks, and kill it; from then on the gate is open. Return it, and another one."""
+    """Have a subscriber read these tasks, and kill it; from then on the gate is open.
+
+    Return it, and another one.
+    """
     victim = await fleet.start(SUBSCRIBER)
     await fleet.schedule(*tasks)
     await victim.has_begun(*(task.slug for task in tasks))
@@ -37,7 +43,10 @@ async def kill_one_of_two(fleet: Fleet, *tasks: NewTask) -> tuple[FleetNode, Fle
 
 
 async def test_what_was_in_the_hands_of_a_killed_subscriber_is_handed_to_another_within_two_leases(server_url: str, tmp_path: Path) -> None:
-    """A one-off and a schedule: in hand, lost with its process, and committed by the other one in a second attempt at the same fire."""
+    """A one-off and a schedule.
+
+    In hand, lost with its process, and committed by the other one in a second attempt at the same fire.
+    """
     async with a_fleet(server_url, tmp_path, lease=LEASE) as fleet:
         victim, other = await kill_one_of_two(fleet, fetched(fleet, "one-off"), fetched(fleet, "schedule", "@every 1h"))
         killed = await fleet.now()

@@ -1,4 +1,7 @@
-"""Fetched tasks where two things come at once: a reader and an ended lease, an acknowledgement and a shutdown, an outage and its end."""
+"""Fetched tasks where two things come at once.
+
+A reader and an ended lease, an acknowledgement and a shutdown, an outage and its end.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

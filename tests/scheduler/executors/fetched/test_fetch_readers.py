@@ -1,4 +1,7 @@
-"""Readers of fetched tasks: what reaches them when others leave, when leases end, and when the node stops."""
+"""Readers of fetched tasks.
+
+What reaches them when others leave, when leases end, and when the node stops.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -70,7 +73,10 @@ async def test_what_a_lock_on_its_way_brings_beyond_the_room_that_is_left_is_han
 
 
 async def test_a_reader_who_holds_as_many_as_he_may_goes_on_when_one_of_them_is_over() -> None:
-    """Without an acknowledgement: it was stopped, and what another subscription had room for was waiting to be read."""
+    """Without an acknowledgement.
+
+    It was stopped, and what another subscription had room for was waiting to be read.
+    """
     async with a_node() as node:
         await schedule(node, "a", "b")
         reader, idle = node.scheduler.fetch(KIND, max_in_flight=1), node.scheduler.fetch(KIND, max_in_flight=1)
@@ -126,7 +132,10 @@ async def test_the_end_of_a_stream_ends_the_wait_of_its_readers() -> None:
 
 @pytest.mark.parametrize("is_offered", [False, True])
 async def test_what_is_unread_at_the_beginning_of_a_drain_is_handed_back_at_once(*, is_offered: bool) -> None:
-    """Also what was locked just before, and comes to its desk when nothing is given out any more; the drain waits for neither."""
+    """Also what was locked just before, and comes to its desk when nothing is given out any more.
+
+    The drain waits for neither.
+    """
     async with a_node() as node, node.store.sibling() as after:
         await schedule(node, "a")
         tasks = node.scheduler.fetch(KIND)

@@ -50,7 +50,10 @@ async def test_a_message_that_comes_in_pieces_is_told_whole(ends: Ends) -> None:
 
 
 async def test_a_message_larger_than_the_socket_holds_is_sent_whole(ends: Ends) -> None:
-    """The sender does not wait; what comes after it stays behind it. The other side reads as `multiprocessing` does."""
+    """The sender does not wait; what comes after it stays behind it.
+
+    The other side reads as `multiprocessing` does.
+    """
     large = b"x" * 3_000_000
     ends.line.send(large)
     ends.line.send(b"small")

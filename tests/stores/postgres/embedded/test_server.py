@@ -166,7 +166,10 @@ def test_the_server_outlives_the_thread_that_started_it(server_directory: Path) 
 
 
 def test_the_server_ends_with_its_killed_user(server_directory: Path) -> None:
-    """A user killed by SIGKILL cannot say farewell: the server is stopped all the same, and the next open works."""
+    """A user killed by SIGKILL cannot say farewell.
+
+    The server is stopped all the same, and the next open works.
+    """
     with opener(server_directory) as user:
         user.go()
         pid, _ = user.pids()
@@ -245,7 +248,10 @@ def test_a_killed_server_recovers_at_its_old_address(postgres_server: OwnServer)
 
 
 def test_the_open_after_one_that_was_killed_while_it_made_the_cluster_works() -> None:
-    """The killed opener's initdb goes on for a while: the next one waits for it, and makes the cluster again."""
+    """The killed opener's initdb goes on for a while.
+
+    The next one waits for it, and makes the cluster again.
+    """
     with server_folder() as folder, opener(folder) as killed:
         killed.go()
         wait_until((folder / "data.new").exists)

@@ -1,4 +1,7 @@
-"""Starting the embedded PostgreSQL server: from nothing, as root, after an accident; and what is refused."""
+"""Starting the embedded PostgreSQL server: from nothing, as root, after an accident.
+
+Some starts are refused.
+"""
 
 import importlib.util
 import os
@@ -24,7 +27,10 @@ _needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="about what root must
 
 
 def test_a_missing_directory_becomes_a_server() -> None:
-    """The first opener makes the directory, the cluster and the server; what was written is there next time."""
+    """The first opener makes the directory, the cluster and the server.
+
+    What was written is there next time.
+    """
     with server_folder() as folder:
         directory = folder / "new" / "server"
         with open_embedded(directory, settings=_FAST) as server:
