@@ -25,7 +25,7 @@ FOLDERS = ("scheduler", "stores", "jobs", "triggers")
 SCRIPTS = ("tests", "examples", "benchmarks", ".ci", "noxfile.py")
 AT_ONCE = ("--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal")
 """Each process has servers of its own: more than four would be busier with those than with the tests. Who is done takes over."""
-FULLY_TYPED = ("duly.jobs", "duly.triggers")
+FULLY_TYPED = ("duly.jobs", "duly.scheduler", "duly.stores", "duly.triggers")
 """Packages in which no type is left for a checker to guess, so that every checker sees the same ones."""
 EXTRAS = "cli,conformance,dask,embedded,encryption,firestore,http,icalendar,postgres,typed"
 

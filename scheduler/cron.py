@@ -28,7 +28,7 @@ class Cron:
 
     def __init__(self, store: JobStore | str | None = None, *, jobs: JobRegistry | None = None, **settings: Unpack[Settings]) -> None:
         """Take a store or a URL, as `StdScheduler` does; it does not connect yet."""
-        self.scheduler = BlockingScheduler(store, jobs=jobs, **settings)
+        self.scheduler: BlockingScheduler = BlockingScheduler(store, jobs=jobs, **settings)
         """The scheduler that runs the functions."""
 
     def go(self, name: str, expression: str | CronTrigger, function: Callable[..., object], **settings: Unpack[JobSettings]) -> Self:

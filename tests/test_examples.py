@@ -129,7 +129,7 @@ def test_the_executors_example_kills_a_process_and_nothing_else() -> None:
 def test_the_onboarding_example_sends_three_mails_to_each_over_ten_days() -> None:
     """On a clock moved by hand.
 
-    Day 0, day 3 and day 10 to the microsecond, because no step takes any time.
+    The mails go on day 0, day 3 and day 10 to the microsecond, because no step takes any time.
     """
     printed = run_example("onboarding.py").splitlines()
     assert [line[:10] for line in printed[:-1]] == ["2030-01-01"] * 2 + ["2030-01-04"] * 2 + ["2030-01-11"] * 2

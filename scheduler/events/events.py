@@ -17,7 +17,7 @@ from duly.jobs import Task
 from duly.scheduler.wording import counted
 from duly.stores import LockLost, Run
 
-logger = logging.getLogger("duly")
+logger: logging.Logger = logging.getLogger("duly")
 
 
 @frozen(kw_only=True)

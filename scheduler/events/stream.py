@@ -160,7 +160,8 @@ class Streams:
 
     def __init__(self, events: Events, node: str) -> None:
         """Begin with none."""
-        self._events, self.node = events, node
+        self._events = events
+        self.node: str = node
         self._leaves: dict[EventStream, Callable[[], None]] = {}
         self._changing = Lock()
 

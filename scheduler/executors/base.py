@@ -14,7 +14,7 @@ from duly.scheduler.runs.live_run import LiveRun, Manner
 class Executor(ABC):
     """Runs jobs in one place; called in the scheduler's event loop, for many runs at once."""
 
-    manner = Manner()
+    manner: Manner = Manner()
     """How it treats runs, as far as a run must know."""
 
     @abstractmethod

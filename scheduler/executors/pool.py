@@ -75,7 +75,7 @@ class PoolExecutor(Executor):
     its future is done.
     """
 
-    manner = Manner(is_cancellable=False)
+    manner: Manner = Manner(is_cancellable=False)
 
     def __init__(self, clock: Clock, on_room: Callable[[], None]) -> None:
         """Trust leases by `clock`; call `on_room` when the job of an abandoned run has ended."""

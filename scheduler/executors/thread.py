@@ -30,7 +30,7 @@ class ThreadExecutor(Executor):
     run counts as *abandoned* and takes room.
     """
 
-    manner = Manner(is_cancellable=False)
+    manner: Manner = Manner(is_cancellable=False)
 
     def __init__(self, name: str, on_room: Callable[[], None] = lambda: None) -> None:
         """Start no thread yet. Thread names begin with `name`.

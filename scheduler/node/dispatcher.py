@@ -82,9 +82,9 @@ class Dispatcher:
         """
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runner, self._runs = runner, runner.runs
-        self.limits = limits
-        self.loop = Loop("dispatch", self._turn, services, wake)
-        self.is_locking = True
+        self.limits: Limits = limits
+        self.loop: Loop = Loop("dispatch", self._turn, services, wake)
+        self.is_locking: bool = True
         """False: lock no more tasks; outcomes are still written."""
         self._losses = Losses(services)
         self._outbox = Outbox(services, self._runs, wake.ring)

@@ -48,8 +48,9 @@ class Limits:
         """
         self._services, self._registry = services, services.registry
         self._runner, self._runs = runner, runner.runs
-        self.slots, self._hop = slots, hop
-        self.turns = 0
+        self._hop = hop
+        self.slots: Slots = slots
+        self.turns: int = 0
         self.left_out: list[str] = []
         """Kinds below their limits that the last request had no room for."""
         self.next_ask: datetime | None = None

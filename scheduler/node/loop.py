@@ -21,8 +21,9 @@ class Loop:
 
     def __init__(self, name: str, turn: Callable[[], Awaitable[timedelta]], services: Services, wake: Wake | None = None) -> None:
         """Make a loop for the running event loop; `wake` ends its pauses (None: a new one)."""
-        self.name, self._turn, self._services = name, turn, services
-        self.wake = Wake(services.clock) if wake is None else wake
+        self.name: str = name
+        self._turn, self._services = turn, services
+        self.wake: Wake = Wake(services.clock) if wake is None else wake
         self._end = Wake(services.clock)
         self._is_stopped = False
         self.failure: str | None = None

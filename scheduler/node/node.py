@@ -41,7 +41,7 @@ class RunningNode:
     def __init__(self, services: Services, surroundings: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Build the loops; nothing runs yet. Every job runs inside `surroundings()`."""
         self._services = services
-        self.runs = LiveRuns(services.clock)
+        self.runs: LiveRuns = LiveRuns(services.clock)
         announcement, wake = _announcement(services), Wake(services.clock)
         self._runner = Runner(services, self.runs, wake.ring, surroundings)
         # The heartbeat's thread has its own store, and holds the slots: a job that blocks this event loop must lose neither lease nor slot.
@@ -49,14 +49,14 @@ class RunningNode:
         slots = Slots(beside, lambda kind: self.limits.in_use(kind))  # noqa: PLW0108 - the limits are made after the slots
         beating = Heartbeat(beside, self.runs, announcement, slots)
         self._thread = HeartbeatThread(beating, beside) if services.clock.runs else None
-        self.limits = Limits(services, self._runner, slots, stay if self._thread is None else self._thread.call)
-        self.dispatcher = Dispatcher(services, self._runner, self.limits, wake)
-        self.pruner = Pruner(services)
+        self.limits: Limits = Limits(services, self._runner, slots, stay if self._thread is None else self._thread.call)
+        self.dispatcher: Dispatcher = Dispatcher(services, self._runner, self.limits, wake)
+        self.pruner: Pruner = Pruner(services)
         self._listening = Loop("listen", self._listen, services)
         self._tasks: dict[Loop, asyncio.Task[None]] = {}
         self._is_stopping_now = False
         self._cut_short = 0
-        self.heartbeat = beating if self._thread is None else Heartbeat(services, self.runs, announcement)
+        self.heartbeat: Heartbeat = beating if self._thread is None else Heartbeat(services, self.runs, announcement)
         """The heartbeat for tests to call; the running one has a thread, a store and an object of its own."""
 
     @property

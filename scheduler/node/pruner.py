@@ -17,7 +17,7 @@ class Pruner:
     def __init__(self, services: Services) -> None:
         """Prune the store of `services`."""
         self._services = services
-        self.loop = Loop("prune", self._turn, services)
+        self.loop: Loop = Loop("prune", self._turn, services)
 
     async def _turn(self) -> timedelta:
         is_more = await self.run_once() == BATCH

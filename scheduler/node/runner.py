@@ -76,7 +76,8 @@ class Runner:
 
         `on_room` is called when an abandoned run has ended and takes no room any more.
         """
-        self._services, self._clock, self.runs, self._surroundings = services, services.clock, runs, surroundings
+        self.runs: LiveRuns = runs
+        self._services, self._clock, self._surroundings = services, services.clock, surroundings
         self._pool = PoolExecutor(services.clock, on_room)
         self._executors: dict[str, Executor] = {
             "loop": CoroutineExecutor(),

@@ -93,7 +93,8 @@ class RemoteError(Exception):
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
         """Hold the error with its traceback, and the qualified names of its class and base classes."""
         super().__init__(text, names)
-        self.text, self.names = text, names
+        self.text: str = text
+        self.names: tuple[str, ...] = names
 
     def __str__(self) -> str:
         return self.text

@@ -20,10 +20,11 @@ class RunLease:
 
         `locked` and `trusted_until` are monotonic seconds; `locked` is when the lock request was sent.
         """
-        self.held = Held(task.slug, task.lease_id or "", task.etag)
+        self.held: Held = Held(task.slug, task.lease_id or "", task.etag)
         """The lease as the store knows it."""
-        self.locked, self.trusted_until = locked, trusted_until
-        self.is_lost = False
+        self.locked: float = locked
+        self.trusted_until: float = trusted_until
+        self.is_lost: bool = False
         """Whether another node has it, or it was not extended in time; a lost lease never comes back."""
         self._listener: Callable[[], None] | None = None
 

@@ -72,19 +72,21 @@ class LiveRun:
         on_begin: Callable[["LiveRun"], None] = lambda _: None,
     ) -> None:
         """Begin as LOCKED, under `lease`; `on_begin` is called when the job begins."""
-        self.task, self.lease, self._clock, self._on_begin = task, lease, clock, on_begin
-        self.registered = registered
+        self.task: Task = task
+        self.lease: RunLease = lease
+        self._clock, self._on_begin = clock, on_begin
+        self.registered: RegisteredJob | None = registered
         """Its job, as registered when the task was locked: the kind may be deregistered during the run."""
-        self.fire = fire
+        self.fire: Fire | None = fire
         """The fire that it is for; None if the task is handed back unrun."""
-        self.manner = manner or Manner()
-        self.state = RunState.LOCKED
-        self.stop = StopSignal()
+        self.manner: Manner = manner or Manner()
+        self.state: RunState = RunState.LOCKED
+        self.stop: StopSignal = StopSignal()
         self.started_at: datetime | None = None
         """When the job began; None: it has not."""
         self.started: float | None = None
         """The same in monotonic seconds."""
-        self.sleepers = 0
+        self.sleepers: int = 0
         """How many waits on the scheduler's clock the job is in."""
         self.cut_short: Interrupted | Stopped | None = None
         """How the run counts because it was asked to end early; None: it was not."""

@@ -17,7 +17,7 @@ class LiveRuns:
     def __init__(self, clock: Clock) -> None:
         """Begin with no runs."""
         self._runs: dict[str, LiveRun] = {}
-        self.changed = Wake(clock)
+        self.changed: Wake = Wake(clock)
         """Set when a run ended, was written, or fell asleep."""
 
     def add(self, run: LiveRun) -> None:

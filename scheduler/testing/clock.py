@@ -15,8 +15,9 @@ class _Timer:
     """A callback that is due at an instant of the clock."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        self.loop, self.callback = loop, callback
-        self.is_cancelled = False
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.callback: Callable[[], None] = callback
+        self.is_cancelled: bool = False
 
     def cancel(self) -> None:
         self.is_cancelled = True

@@ -89,8 +89,10 @@ class Connection:
 
     def __init__(self, target: Target, client: AsyncClient, api: FirestoreAsyncClient) -> None:
         """Made by `connect`."""
-        self.target, self.client, self.api = target, client, api
-        self.clock = ServerClock(asyncio.get_running_loop().time)
+        self.target: Target = target
+        self.client: AsyncClient = client
+        self.api: FirestoreAsyncClient = api
+        self.clock: ServerClock = ServerClock(asyncio.get_running_loop().time)
 
     @property
     def database(self) -> str:

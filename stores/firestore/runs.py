@@ -40,7 +40,7 @@ async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
 
 
 def _asked_runs(tenant: Tenant, query: RunQuery) -> Asked:
-    asked = Asked(tenant.runs).where("slug", "==", query.slug).where("node", "==", query.node)
+    asked = Asked(AsyncQuery(tenant.runs)).where("slug", "==", query.slug).where("node", "==", query.node)
     asked = asked.one_of("kind", query.kinds).one_of("status", query.statuses)
     asked = asked.where("finished_at", ">=", query.since).where("finished_at", "<", query.until)
     return evolve(asked, is_whole=asked.is_whole and not query.prefix)

@@ -88,7 +88,7 @@ async def clear(tenant: Tenant) -> int:
 
 async def slugs(tenant: Tenant, prefix: str, limit: int, after: str | None) -> list[str]:
     """Return slugs in order; a billed read for each."""
-    query = _in_slug_order(tenant.tasks, prefix, after).select(["slug"]).limit(limit)
+    query = _in_slug_order(AsyncQuery(tenant.tasks), prefix, after).select(["slug"]).limit(limit)
     return [found.row.fields["slug"] for found in await tenant.connection.query(query)]
 
 
@@ -159,6 +159,6 @@ def _check(query: TaskQuery) -> None:
 
 
 def _asked_tasks(tenant: Tenant, query: TaskQuery) -> Asked:
-    asked = Asked(tenant.tasks).one_of("kind", query.kinds).one_of("state", query.states).where("paused", "==", query.paused)
+    asked = Asked(AsyncQuery(tenant.tasks)).one_of("kind", query.kinds).one_of("state", query.states).where("paused", "==", query.paused)
     is_compared = bool(query.metadata or query.due_from or query.due_until)
     return evolve(asked, is_whole=asked.is_whole and not is_compared)

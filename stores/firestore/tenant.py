@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from attrs import frozen
-from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncDocumentReference, AsyncWriteBatch
+from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncCollectionReference, AsyncDocumentReference, AsyncWriteBatch
 
 from duly.jobs import Task
 from duly.stores.errors import ClockSkew, StoreUnavailable
@@ -97,12 +97,14 @@ class Tenant:
 
     def __init__(self, connection: Connection, namespace: str, skew_limit: timedelta | None) -> None:
         """Refuse a `now` that is more than `skew_limit` ahead of the server's clock; None refuses none."""
-        self.connection, self.namespace, self._skew_limit = connection, namespace, skew_limit
-        self.root = connection.client.collection(connection.target.collection).document(document_id(namespace))
-        self.tasks = self.root.collection("duly_tasks")
-        self.runs = self.root.collection("duly_runs")
-        self.nodes = self.root.collection("duly_nodes")
-        self.slots = self.root.collection("duly_slots")
+        self.connection: Connection = connection
+        self.namespace: str = namespace
+        self._skew_limit = skew_limit
+        self.root: AsyncDocumentReference = connection.client.collection(connection.target.collection).document(document_id(namespace))
+        self.tasks: AsyncCollectionReference = self.root.collection("duly_tasks")
+        self.runs: AsyncCollectionReference = self.root.collection("duly_runs")
+        self.nodes: AsyncCollectionReference = self.root.collection("duly_nodes")
+        self.slots: AsyncCollectionReference = self.root.collection("duly_slots")
 
     def task_at(self, slug: str) -> AsyncDocumentReference:
         """Return where the task with this slug is, or would be."""

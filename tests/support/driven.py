@@ -77,7 +77,8 @@ async def driven(
 ) -> AsyncIterator[Driven]:
     """Start a scheduler on a clock that stands at noon.
 
-    Its store is `store`, one that gives these answers first, or that of another scheduler.
+    Its store is `store`, or one that gives `answers` first. With `beside` it has the clock of that other scheduler, and a
+    sibling of its store.
     """
     clock = ManualClock(NOON) if beside is None else beside.clock
     store = store or (ScriptedStore(*answers) if beside is None else beside.store.sibling())

@@ -1,6 +1,6 @@
 """Fixtures for Google's Firestore emulator.
 
-A session's tests share one emulator; each test has a fresh project, which is a fresh database.
+The tests of a session share one emulator; each test has a fresh project, which is a fresh database.
 
 `FIRESTORE_EMULATOR_HOST` names an emulator to use instead of starting one. Where Java or the emulator is missing the tests that need it
 are skipped, and the summary says so; with `DULY_REQUIRE_FIRESTORE=1` they fail. With xdist each worker is a session and has its own

@@ -12,7 +12,7 @@ FORMER = "det" + "ent"
 def _forms() -> set[bytes]:
     """Return the word in lower case, in hex, and in base64.
 
-    There are three texts in base64, one for each place where the word may begin.
+    In base64 it is there for each of the three places where it may begin, and for each case.
     """
     forms = {FORMER.encode(), FORMER.encode().hex().encode()}
     for word in (FORMER, FORMER.capitalize(), FORMER.upper()):

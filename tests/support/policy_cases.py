@@ -1,6 +1,6 @@
 """The table of the policies: every value of each column.
 
-Selections of it in which every two or three values meet.
+Its selections are such that every two or three values meet.
 """
 
 from collections.abc import Hashable, Iterable

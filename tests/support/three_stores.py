@@ -51,9 +51,9 @@ class Servers:
 def a_few(*, examples: int, steps: int) -> settings:
     """Return the settings for so many lives of so many steps.
 
-    A selection tries a fifth of them, `DULY_EXAMPLES` that many times as many.
+    A selection tries a fifth of them. `DULY_EXAMPLES` is how many times as many are tried.
 
-    Only then are they other ones every time, and is a failure shrunk, which takes minutes on real servers: what passed a test run
+    Only where set are they other ones every time, and is a failure shrunk, which takes minutes on real servers: what passed a test run
     passes the next one, and who looks for new differences asks for many.
     """
     return settings(

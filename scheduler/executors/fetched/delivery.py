@@ -42,7 +42,8 @@ class Delivery:
     def __init__(self, run: LiveRun, ctx: JobContext) -> None:
         """Begin unread."""
         loop = asyncio.get_running_loop()
-        self.run, self.ctx = run, ctx
+        self.run: LiveRun = run
+        self.ctx: JobContext = ctx
         self.is_read: asyncio.Future[None] = loop.create_future()
         self.ack: asyncio.Future[Ack] = loop.create_future()
         """The acknowledgement; cancelled if the run ended in another way."""

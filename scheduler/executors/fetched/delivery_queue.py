@@ -35,11 +35,12 @@ class DeliveryQueue(Job):
         `on_change` is called when the subscriptions change, and when the queue is no longer stalled.
         """
         self.kind = kind
-        self._runs, self._clock, self.lease, self._on_change = runs, clock, lease, on_change
+        self.lease: timedelta = lease
+        self._runs, self._clock, self._on_change = runs, clock, on_change
         self.subscriptions: list[Subscription] = []
         self._unread: deque[Delivery] = deque()
         self._is_ending = False
-        self.is_stalled = False
+        self.is_stalled: bool = False
         """Whether a task was not read in time; then the node locks no more tasks until somebody reads."""
         self.registered: RegisteredJob | None = None
         """The registration of the kind; None while it has no subscription."""
@@ -187,10 +188,11 @@ class Subscription:
 
     def __init__(self, queue: DeliveryQueue, max_in_flight: int) -> None:
         """Begin with no tasks."""
-        self._queue, self.max_in_flight = queue, max_in_flight
+        self._queue = queue
+        self.max_in_flight: int = max_in_flight
         self.in_hand: dict[str, Delivery] = {}
         """Tasks that were read and not acknowledged, by lease id."""
-        self.is_over = False
+        self.is_over: bool = False
         self._waiters: set[asyncio.Future[None]] = set()
 
     def take(self) -> Delivery | None:

@@ -11,7 +11,7 @@ from duly.scheduler.runs.live_run import LiveRun, Manner
 class FetchedExecutor(Executor):
     """Passes each run to the delivery queue that is registered as its job."""
 
-    manner = Manner(leases_to_begin=UNREAD_LEASES)
+    manner: Manner = Manner(leases_to_begin=UNREAD_LEASES)
 
     async def execute(self, run: LiveRun, job: Job, ctx: JobContext, /) -> Task | Then | None:
         """Wait until a subscriber has read and acknowledged the task; return or raise what it says."""

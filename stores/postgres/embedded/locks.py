@@ -30,7 +30,7 @@ class FileLock:
     """One holder of the `flock` on a file, which is created if missing."""
 
     def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd: int = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def try_shared(self) -> bool:
         """Take it beside other shared holders, or turn an exclusive hold into a shared one.
@@ -76,11 +76,11 @@ class ServerLocks:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.users_path = directory / "users.lock"
-        self.gate = FileLock(directory / "gate.lock")
-        self.users = FileLock(self.users_path)
-        self.server = FileLock(directory / "server.lock")
+        self.directory: Path = directory
+        self.users_path: Path = directory / "users.lock"
+        self.gate: FileLock = FileLock(directory / "gate.lock")
+        self.users: FileLock = FileLock(self.users_path)
+        self.server: FileLock = FileLock(directory / "server.lock")
         _opened.add(self)
 
     @contextmanager

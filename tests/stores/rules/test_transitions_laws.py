@@ -164,7 +164,7 @@ class TaskWalk(RuleBasedStateMachine):
 
     @invariant()
     def a_task_that_can_never_run_is_paused_failed_or_removed(self) -> None:
-        """And nothing else is due.
+        """Every other task is due at some time.
 
         What somebody holds is due when its lease ends; what is asked to run now is due all the same.
         """

@@ -85,10 +85,7 @@ def say(line: str) -> None:
 
 
 def end_with_the_test() -> None:
-    """Let this program not outlive a test run that was killed.
-
-    It runs until it is told to stop.
-    """
+    """End this program, which runs until it is told to stop, when the test run is killed."""
 
     def watch() -> None:
         os.read(sys.stdin.fileno(), 1)  # not through the buffer, whose lock the end of the interpreter wants
