@@ -15,7 +15,7 @@ from support.fleet import DEADLINE, SECOND, a_fleet
 from support.programs import Program, program
 from support.waiting import wait_until, wait_until_async
 
-LEASE = 2 * SECOND
+LEASE = 3 * SECOND
 
 
 def freeze(program: Program, length: timedelta) -> None:
