@@ -47,10 +47,12 @@ from duly.scheduler.errors import (
     WrongThread,
 )
 from duly.scheduler.events.events import (
+    ClockStepped,
     Event,
     EventsDropped,
     LeaseLost,
     LoopFailed,
+    NodeStalled,
     NodeStarted,
     NodeStopped,
     RunAbandoned,
@@ -89,6 +91,7 @@ __all__ = [
     "Cancel",
     "Clock",
     "ClockSkew",
+    "ClockStepped",
     "CommandNotStarted",
     "Conflict",
     "Cron",
@@ -128,6 +131,7 @@ __all__ = [
     "NaiveDatetime",
     "NewTask",
     "NoScheduler",
+    "NodeStalled",
     "NodeStarted",
     "NodeStopped",
     "NopScheduler",

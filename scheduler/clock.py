@@ -16,6 +16,9 @@ from attrs import frozen
 _SAMPLES = 16
 """How many replies of the store are compared; the one with the shortest round trip is used."""
 
+_STEP = timedelta(seconds=1)
+"""How far the store's clock may be from where it should be before it counts as set; slower drifts are followed."""
+
 _COUNTS_SUSPEND = getattr(time, "CLOCK_BOOTTIME", None)
 
 
@@ -76,6 +79,11 @@ class SystemClock(Clock):
         return asyncio.get_running_loop().call_later(max(0.0, delay.total_seconds()), callback)
 
 
+def processor_time() -> float:
+    """Return the seconds of processor time that this process has used, in all of its threads."""
+    return time.process_time()
+
+
 @frozen
 class _Sample:
     round_trip: float
@@ -91,12 +99,15 @@ class StoreClock(Clock):
     reply, and with a store that has no clock, this clock is the local one.
     """
 
-    def __init__(self, local: Clock, *, follows: bool = True) -> None:
+    def __init__(self, local: Clock, *, follows: bool = True, on_step: Callable[[timedelta], None] = lambda _: None) -> None:
         """Follow the store's clock by the monotonic time and timers of `local`.
 
         With `follows=False`, as for a `local` that a test moves, it is the local clock until a store refuses that time.
+        `on_step` is called, in whatever thread, when the store's clock was set: by how much it went ahead, or back (negative).
         """
-        self._local, self._follows = local, follows
+        self._local, self._follows, self._on_step = local, follows, on_step
+        self.stepped_ahead_at = float("-inf")
+        """When (monotonic) the last reply came that showed the store's clock set ahead; leases ended by that which had not run out."""
         self._samples: tuple[_Sample, ...] = ()
         self._anchor: _Sample | None = None
 
@@ -126,8 +137,25 @@ class StoreClock(Clock):
         `sent` and `received` are monotonic seconds just before and after the call. The heartbeat's thread calls this, too:
         every reply creates new values, so of two at the same moment one may be forgotten.
         """
-        if store_now is not None and self._follows:
-            self._note(_Sample(received - sent, (sent + received) / 2, store_now))
+        if store_now is None or not self._follows:
+            return
+        sample = _Sample(received - sent, (sent + received) / 2, store_now)
+        if abs(step := self._step(sample)) > _STEP:
+            self._samples = ()
+            if step > timedelta(0):
+                self.stepped_ahead_at = received
+        self._note(sample)
+        if abs(step) > _STEP:
+            self._on_step(step)
+
+    def _step(self, sample: _Sample) -> timedelta:
+        """Return by how much the store's clock is ahead of where it should be, beyond what round trips can explain."""
+        anchor = self._anchor
+        if anchor is None:
+            return timedelta(0)
+        ahead = sample.store_now - anchor.store_now - timedelta(seconds=sample.at - anchor.at)
+        doubt = timedelta(seconds=(sample.round_trip + anchor.round_trip) / 2)
+        return ahead - doubt if ahead > doubt else min(timedelta(0), ahead + doubt)
 
     def start_over(self, store_now: datetime, *, sent: float, received: float) -> None:
         """Forget all replies but this one, because the store's clock or this machine's was set."""

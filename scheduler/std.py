@@ -15,7 +15,7 @@ from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig, Settings, check_settings, check_wiring, store_url
 from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
-from duly.scheduler.events.events import Event, Events, Subscriber
+from duly.scheduler.events.events import ClockStepped, Event, Events, Subscriber
 from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
 from duly.scheduler.executors.fetched.fetch import Fetching
 from duly.scheduler.executors.fetched.subscriptions import NodeJobs, Subscriptions
@@ -76,7 +76,7 @@ class StdScheduler(Client):
         if self.config.keys is not None:
             opened = EncryptedStore(opened, self.config.keys)
         registry = JobRegistry() if jobs is None else jobs
-        followed = StoreClock(self.clock, follows=self.clock.runs)
+        followed = StoreClock(self.clock, follows=self.clock.runs, on_step=self._clock_stepped)
         known = NodeJobs(registry)
         super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(), config=self.config), registry)
         self._subscriptions = Subscriptions(known, self._services)
@@ -90,6 +90,9 @@ class StdScheduler(Client):
     def _check_loop(self) -> None:
         if self._loop is not None and self._loop is not running_loop():
             raise WrongLoop
+
+    def _clock_stepped(self, step: timedelta) -> None:
+        self._services.publish(ClockStepped(node=self.config.node, seconds=step.total_seconds()))
 
     def _made_due(self) -> None:
         if self._running_node is not None:

@@ -138,6 +138,14 @@ class LockRequest:
     """Text that no other request has."""
     instance: str | None = field(default=None, validator=_name_or_none)
     """Instance id of the node, written into the tasks that it locks; None: it has none."""
+    live: frozenset[str] = frozenset()
+    """Lease ids of the runs that the node still has. A task under one of them is not locked, though its lease may have ended."""
+    take_over: bool = True
+    """Whether tasks are locked whose lease has ended; without it, only tasks that nobody holds."""
+
+    def leaves(self, task: Task) -> bool:
+        """Tell whether the request leaves a due task alone because of the lease that it is under."""
+        return task.lease_id is not None and (not self.take_over or task.lease_id in self.live)
 
     @property
     def batch(self) -> int:

@@ -216,6 +216,48 @@ class RunAbandoned(Event):
 
 
 @frozen(kw_only=True)
+class NodeStalled(Event):
+    """The node did not run for a while.
+
+    Its leases may have ended meanwhile. It asks the store which of them it still has.
+    """
+
+    seconds: float
+    """For how long, in seconds."""
+    is_interpreter_held: bool
+    """True: a job kept the interpreter busy, as C code does that holds the global lock. False: the process or the machine slept."""
+
+    @property
+    def level(self) -> int:
+        """Tasks may have gone to other nodes."""
+        return logging.WARNING
+
+    def __str__(self) -> str:
+        if self.is_interpreter_held:
+            return f"a job kept the interpreter for {self.seconds:.1f} s: no lease was extended meanwhile"
+        slept = f"this process did not run for {self.seconds:.1f} s, as when it is stopped or its machine sleeps"
+        return f"{slept}: no lease was extended meanwhile"
+
+
+@frozen(kw_only=True)
+class ClockStepped(Event):
+    """The store's clock was set; after a step ahead this node takes no task over for one lease."""
+
+    seconds: float
+    """By how much it went ahead, or back (negative), in seconds."""
+
+    @property
+    def level(self) -> int:
+        """Leases and schedules depend on it."""
+        return logging.WARNING
+
+    def __str__(self) -> str:
+        if self.seconds > 0:
+            return f"the store's clock went ahead by {self.seconds:.1f} s: this node takes no task over for one lease"
+        return f"the store's clock went back by {-self.seconds:.1f} s"
+
+
+@frozen(kw_only=True)
 class LoopFailed(Event):
     """A loop's turn failed; it goes on after a pause."""
 

@@ -165,7 +165,15 @@ class Dispatcher:
         rooms = await self.limits.rooms(now, self._free(len(ending)), self._busy_kinds, ending)
         if not rooms or not self.is_locking:  # a drain may have begun during the wait
             return _Call(now, sent, None)
-        return _Call(now, sent, LockRequest(node=self._services.node, rooms=rooms, lease=self._config.lease, token=uuid4().hex))
+        request = LockRequest(
+            node=self._services.node,
+            rooms=rooms,
+            lease=self._config.lease,
+            token=uuid4().hex,
+            live=frozenset(run.lease_id for run in self._runs),
+            take_over=sent >= self._clock.stepped_ahead_at + self._config.lease.total_seconds(),
+        )
+        return _Call(now, sent, request)
 
     def _free(self, ending: int) -> int:
         return self._config.concurrency - len(self._runs) + ending - self._runner.abandoned_of() if self.is_locking else 0

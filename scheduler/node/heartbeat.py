@@ -14,7 +14,8 @@ from typing import ParamSpec, TypeVar
 
 from attrs import evolve
 
-from duly.scheduler.events.events import LeaseLost, LoopFailed
+from duly.scheduler.clock import processor_time
+from duly.scheduler.events.events import LeaseLost, LoopFailed, NodeStalled
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.edits import STOP_REQUESTED
@@ -46,7 +47,12 @@ class Heartbeat:
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runs, self._node, self._slots = runs, node, slots
         self._home = asyncio.get_running_loop()
-        self._last_turn = self._clock.monotonic()
+        self._last_turn = self._last_look = self._clock.monotonic()
+        self._processor_time = processor_time()
+        self._is_answered = True
+        """Whether the store has answered since it was last asked so."""
+        self._stalled_at = self._asking_until = float("-inf")
+        """Until when (monotonic) the store is asked which leases it still has for this node, after a time in which nobody could ask."""
         self._announced: datetime | None = None
         self._is_known = False
         """Whether other nodes may know of this node; True also after an announcement without an answer."""
@@ -82,6 +88,7 @@ class Heartbeat:
             return is_unsure
         extended = await self._store.extend(now, [run.lease.held for run in runs.values()], self._config.lease)
         self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
+        self._is_answered = self._is_answered or sent >= self._stalled_at
         self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())
         return bool(extended.busy) or is_unsure
 
@@ -103,14 +110,33 @@ class Heartbeat:
         self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
-    def cut_untrusted(self) -> None:
+    def cut_untrusted(self) -> bool:
         """Cut short the runs whose leases can no longer be trusted.
 
-        It does not use the store, so a store that hangs cannot delay it.
+        It does not use the store, so a store that hangs cannot delay it. After a time in which this process did not run, the
+        store is asked first: a lease that has ended is still this node's if nobody took the task. Returns whether it is to be asked now.
         """
+        if self._is_asking():
+            return not self._is_answered
         for run in self._runs:
             if not run.lease.is_lost and not run.has_ended and not run.is_trusted:
                 self._lose(run, "it could not be extended in time")
+        return False
+
+    def _is_asking(self) -> bool:
+        """Tell whether the store is just being asked which leases this node still has, because nobody could ask in time."""
+        now, used = self._clock.monotonic(), processor_time()
+        gap, used_in_gap = now - self._last_look, used - self._processor_time
+        self._last_look, self._processor_time = now, used
+        lease = self._config.lease.total_seconds()
+        if gap > lease / 2 and self._clock.runs and self._runs:  # no lease ends untrusted by less: it is extended every third of it
+            # One lease of time in which this process runs, and no more: runs that nobody can trust must not go on for ever.
+            left = max(0.0, self._asking_until - (now - gap))
+            self._asking_until = now + (lease if self._is_answered else left)
+            self._stalled_at, self._is_answered = now, False
+            held = used_in_gap > gap / 2
+            self._services.publish(NodeStalled(node=self._services.node, seconds=gap, is_interpreter_held=held))
+        return now < self._asking_until
 
     def _is_kept(self, run: LiveRun) -> bool:
         now, lease = self._clock.monotonic(), self._config.lease.total_seconds()
@@ -227,5 +253,6 @@ class HeartbeatThread:
 
         Trust ends one margin before the lease does, so a run is cut short before its lease ends.
         """
-        self._heartbeat.cut_untrusted()
+        if self._heartbeat.cut_untrusted():
+            self._loops[0].wake.ring()
         return self._services.config.margin / 2

@@ -158,6 +158,24 @@ class Locking:
         assert (lost.id, lost.status, lost.node, lost.fire_time) == (first.lease_id, RunStatus.LOST, "a", NOON)
         assert (lost.started_at, lost.finished_at, lost.attempt, lost.kind) == (NOON, NOON + LEASE, 1, "work")
 
+    async def test_a_run_that_the_asking_node_still_has_is_not_taken_over_by_it(self, store: JobStore) -> None:
+        """Its lease has ended, as after a sleep of the node; it takes no room, and a heartbeat brings it back to life."""
+        await store.create(NOON, [a_task("mine"), a_task("next", run_at=NOON + LEASE)])
+        mine = await lock_one(store, now=NOON)
+        asking = evolve(request({"work": 1}), live=frozenset({mine.lease_id or ""}))
+
+        assert [task.slug for task in await store.lock(NOON + LEASE, asking)] == ["next"]
+        assert (await store.extend(NOON + LEASE, [held_of(mine)], LEASE)).lost == []
+        assert await store.reschedule(NOON + LEASE, [finished(await store.get("mine"), now=NOON + LEASE)]) == []
+
+    async def test_a_request_that_takes_nothing_over_leaves_ended_leases_alone(self, store: JobStore) -> None:
+        """It locks what nobody holds."""
+        await store.create(NOON, [a_task("held"), a_task("next", run_at=NOON + LEASE)])
+        await lock_one(store, now=NOON)
+
+        assert [task.slug for task in await store.lock(NOON + LEASE, evolve(request(), take_over=False))] == ["next"]
+        assert [task.slug for task in await store.lock(NOON + LEASE, request())] == ["held"]
+
     async def test_a_heartbeat_extends_the_lease(self, store: JobStore) -> None:
         """The task stays with its holder past the first lease, and its version stays the same."""
         await store.create(NOON, [a_task()])

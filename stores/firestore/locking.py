@@ -79,7 +79,7 @@ class Locker:
     async def _lock(self, now: datetime, request: LockRequest) -> tuple[list[Task], bool]:
         if request.token in self._tried:
             return await self._locked_before(self._tried[request.token]), False
-        found = await side_by_side(self._find(dict(kinds), now) for kinds in chunks(request.rooms.items(), KINDS))
+        found = await side_by_side(self._find(dict(kinds), now, request) for kinds in chunks(request.rooms.items(), KINDS))
         tries = [(task, request.lease_id(number)) for number, task in enumerate(_by_kind(found, request.rooms))]
         self._remember(request.token, {task.slug: lease_id for task, lease_id in tries})
         answers = await side_by_side(self._try(task, lease_id, now, request) for task, lease_id in tries)
@@ -88,7 +88,7 @@ class Locker:
 
     # -- what is due
 
-    async def _find(self, room: dict[str, int], now: datetime) -> Due:
+    async def _find(self, room: dict[str, int], now: datetime, request: LockRequest) -> Due:
         """Query in due order.
 
         Kinds that are full are left out of the next query, which goes on where the last one ended.
@@ -101,7 +101,7 @@ class Locker:
             query = self._due_query(room, limit, after).where(filter=FieldFilter("due_at", "<=", now))
             page = [found.row for found in await self._tenant.connection.query(query)]
             for task in filter(None, map(self._readable, page)):
-                if task.kind in room:
+                if task.kind in room and not request.leaves(task):
                     tasks.append(task)
                     room = _less_one(room, task.kind)
             if len(page) < limit:

@@ -33,12 +33,16 @@ def lock(tenant: Tenant, now: datetime, request: LockRequest) -> list[Task]:
 
 
 def _take(tenant: Tenant, kind: str, room: int, number: int, now: datetime, request: LockRequest) -> Iterator[Task]:
-    heap = tenant.heap(kind)
-    for taken in range(room):
-        task = heap.pop(now)
-        if task is None:
-            return
-        yield _lock(tenant, task, request.lease_id(number + taken), now, request)
+    heap, taken = tenant.heap(kind), 0
+    left_alone: list[Task] = []
+    while taken < room and (task := heap.pop(now)) is not None:
+        if request.leaves(task):
+            left_alone.append(task)
+        else:
+            yield _lock(tenant, task, request.lease_id(number + taken), now, request)
+            taken += 1
+    for task in left_alone:
+        heap.push(task)
 
 
 def _lock(tenant: Tenant, task: Task, lease_id: str, now: datetime, request: LockRequest) -> Task:

@@ -87,6 +87,8 @@ def _lock(session: Session, now: datetime, request: LockRequest) -> Step:
         "token": request.token,
         "now": now,
         "known": RECORD_VERSION,
+        "take_over": request.take_over,
+        "live": list(request.live),
         "until": now + request.lease,
         "lost_reason": _LOST_REASON,
     }

@@ -174,3 +174,31 @@ async def test_a_node_whose_wall_clock_is_an_hour_off_fires_on_time(offset: time
     ((fire_time, fired),) = fires
     assert abs(fire_time - asked - 200 * MILLISECOND) < 100 * MILLISECOND
     assert fire_time <= fired < fire_time + SECOND
+
+
+@pytest.mark.parametrize("step", [8 * SECOND, 600 * SECOND, -8 * SECOND, -HOUR])
+async def test_a_step_of_the_stores_clock_is_told_once_and_followed_at_once(local: ManualClock, step: timedelta) -> None:
+    """Also by a reply that was slower than those of before."""
+    steps: list[timedelta] = []
+    clock = StoreClock(local, on_step=steps.append)
+    for _ in range(3):
+        reply(clock, local, ahead=timedelta(0), there=MILLISECOND, back=MILLISECOND)
+    for _ in range(3):
+        reply(clock, local, ahead=step, there=20 * MILLISECOND, back=20 * MILLISECOND)
+
+    (told,) = steps
+    assert abs(told - step) <= 50 * MILLISECOND
+    assert abs(clock.now() - local.now() - step) <= 20 * MILLISECOND
+    assert (clock.stepped_ahead_at > 0) == (step > timedelta(0))
+
+
+async def test_a_slow_reply_is_no_step(local: ManualClock) -> None:
+    """What a round trip can explain is none, nor is a drift."""
+    steps: list[timedelta] = []
+    clock = StoreClock(local, on_step=steps.append)
+    reply(clock, local, ahead=timedelta(0), there=MILLISECOND, back=MILLISECOND)
+    reply(clock, local, ahead=timedelta(0), there=20 * SECOND, back=timedelta(0))
+    reply(clock, local, ahead=timedelta(0), there=timedelta(0), back=20 * SECOND)
+    reply(clock, local, ahead=0.5 * SECOND, there=MILLISECOND, back=MILLISECOND)
+
+    assert steps == []

@@ -212,7 +212,7 @@ class Fleet:
             return len(found) >= len(statuses)
 
         await wait_until_async(are_there, DEADLINE)
-        assert tuple(run.status for run in found[: len(statuses)]) == statuses, found
+        assert tuple(run.status for run in found[: len(statuses)]) == statuses, [(run.status, run.error) for run in found]
         return found
 
     def told(self, what: str, slug: str | None = None) -> list[Told]:

@@ -1,5 +1,6 @@
 -- Lock what is due, each kind by itself in index order, and record the runs that were lost with the leases which have ended.
--- A task that needs a newer node is passed over by the index alone.
+-- A task that needs a newer node is passed over by the index alone. So is one whose run the asking node still has: its lease has ended,
+-- as after a sleep of the node, and it may come back to life by the next heartbeat.
 -- `again` finds what the same request locked before: its leases end when the request says, and start with its token. It asks for a
 -- range and an order, which only the index on due instants gives.
 -- The pick is a MATERIALIZED step, and the UPDATE goes to the rows that it locked by their ctid: in the shapes
@@ -22,6 +23,7 @@ WITH again AS MATERIALIZED (
       SELECT t.ctid AS tid, t.slug, t.kind, t.due_at, t.run_at, t.attempt, t.lease_id, t.node, t.locked_at
         FROM {schema}.tasks t
        WHERE t.namespace = %(namespace)s AND t.kind = asked.kind AND t.due_at <= %(now)s AND t.needs <= %(known)s::int
+         AND (t.lease_id IS NULL OR %(take_over)s AND t.lease_id <> ALL (%(live)s::text[]))
        ORDER BY t.due_at, t.slug
        LIMIT asked.room
          FOR UPDATE SKIP LOCKED) t
