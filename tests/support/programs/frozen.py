@@ -18,17 +18,22 @@ WHERE, GATE, LEASE = sys.argv[1:]
 jobs = JobRegistry()
 
 
+def is_open() -> bool:
+    """Tell whether the jobs may end."""
+    return Path(GATE).exists()
+
+
 async def in_loop(ctx: JobContext) -> None:
     """Wait in the event loop."""
     say(f"began {ctx.attempt}")
-    while not Path(GATE).exists():
+    while not is_open():
         await ctx.sleep(timedelta(seconds=0.02))
 
 
 def in_thread(ctx: JobContext) -> None:
     """Wait in a thread, whoever asks it to end."""
     say(f"began {ctx.attempt}")
-    while not Path(GATE).exists():
+    while not is_open():
         time.sleep(0.02)
 
 
