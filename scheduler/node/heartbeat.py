@@ -129,13 +129,14 @@ class Heartbeat:
         gap, used_in_gap = now - self._last_look, used - self._processor_time
         self._last_look, self._processor_time = now, used
         lease = self._config.lease.total_seconds()
-        if gap > lease / 2 and self._clock.runs and self._runs:  # no lease ends untrusted by less: it is extended every third of it
-            # One lease of time in which this process runs, and no more: runs that nobody can trust must not go on for ever.
-            left = max(0.0, self._asking_until - (now - gap))
-            self._asking_until = now + (lease if self._is_answered else left)
-            self._stalled_at, self._is_answered = now, False
+        if gap > lease / 2 and self._clock.runs:  # no lease ends untrusted by less: it is extended every third of it
             held = used_in_gap > gap / 2
             self._services.publish(NodeStalled(node=self._services.node, seconds=gap, is_interpreter_held=held))
+            if self._runs:
+                # One lease of time in which this process runs, and no more: runs that nobody can trust must not go on for ever.
+                left = max(0.0, self._asking_until - (now - gap))
+                self._asking_until = now + (lease if self._is_answered else left)
+                self._stalled_at, self._is_answered = now, False
         return now < self._asking_until
 
     def _is_kept(self, run: LiveRun) -> bool:

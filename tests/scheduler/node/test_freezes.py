@@ -74,3 +74,11 @@ def test_in_memory_nothing_is_lost_by_a_sleep(where: str, tmp_path: Path) -> Non
         gate.touch()
         frozen.await_line("done")
         assert [line for line in frozen.lines if line != "stalled"] == ["began 1", "done"]
+
+
+def test_a_job_that_holds_the_interpreter_for_three_leases_runs_once(tmp_path: Path) -> None:
+    """Its node could not extend the lease meanwhile; that is told once, and nothing counts as lost."""
+    with program("frozen.py", "held", str(tmp_path / "gate"), "0.6") as frozen:
+        frozen.await_line("done")
+        frozen.await_line("stalled")
+        assert sorted(frozen.lines) == ["began 1", "done", "stalled"]

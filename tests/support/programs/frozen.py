@@ -1,9 +1,11 @@
 """One scheduler in memory, with one job that takes a thread or the event loop until a file is there.
 
-`frozen.py thread|loop GATE LEASE`: the test stops this process in mid-job and lets it go on.
+`frozen.py thread|loop|held GATE LEASE`: the test stops this process in mid-job and lets it go on; `held`: the job keeps the
+interpreter for three leases.
 """
 
 import asyncio
+import ctypes
 import sys
 import time
 from datetime import timedelta
@@ -37,6 +39,12 @@ def in_thread(ctx: JobContext) -> None:
         time.sleep(0.02)
 
 
+def held(ctx: JobContext) -> None:
+    """Keep Python's global lock, as an extension module may."""
+    say(f"began {ctx.attempt}")
+    ctypes.PyDLL(None).usleep(round(3e6 * float(LEASE)))
+
+
 def tell(event: Event) -> None:
     """Print what is told of the run and of the node."""
     if isinstance(event, RunEnded):
@@ -54,5 +62,5 @@ async def main() -> None:
 
 
 end_with_the_test()
-jobs.job("work")(in_thread if WHERE == "thread" else in_loop)
+jobs.job("work")({"thread": in_thread, "loop": in_loop, "held": held}[WHERE])
 asyncio.run(main())
