@@ -14,7 +14,7 @@ from threading import Lock
 from attrs import frozen
 
 from duly.jobs import Task
-from duly.scheduler.wording import counted
+from duly.scheduler.wording import counted, headline, one_line
 from duly.stores import LockLost, Run
 
 logger: logging.Logger = logging.getLogger("duly")
@@ -114,8 +114,8 @@ class RunEnded(Event):
     def __str__(self) -> str:
         what = f"task {self.run.slug!r} ({self.run.kind}) {self.run.status} for {self.run.fire_time.isoformat()}"
         count = f", {self.run.count} fires" if self.run.count > 1 else ""
-        last_line = self.run.error.rstrip().rpartition("\n")[2] if self.run.error else ""
-        return f"{what}, attempt {self.run.attempt}{count}{last_line and ': ' + last_line}{self.warning and ' - ' + self.warning}"
+        error = one_line(self.run.error or "")
+        return f"{what}, attempt {self.run.attempt}{count}{error and ': ' + error}{self.warning and ' - ' + self.warning}"
 
 
 @frozen(kw_only=True)
@@ -230,7 +230,7 @@ class LoopFailed(Event):
         return logging.ERROR
 
     def __str__(self) -> str:
-        return f"{self.loop}: {type(self.error).__name__}: {self.error}"
+        return f"{self.loop}: {headline(self.error)}"
 
 
 @frozen(kw_only=True)

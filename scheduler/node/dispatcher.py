@@ -24,6 +24,7 @@ from duly.scheduler.runs.lease import RunLease
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.services import Services
 from duly.scheduler.waiting import Wake
+from duly.scheduler.wording import headline
 from duly.stores import ClockSkew, Exchange, LockRequest
 from duly.triggers import DulyError
 
@@ -245,7 +246,7 @@ class Dispatcher:
             self._put_off(task, lease, f"this node cannot read its payload: {error}")
             return
         except Exception as error:  # noqa: BLE001 - a trigger may be a user's code, and the lock has other tasks
-            self._put_off(task, lease, f"this node cannot follow its trigger: {error}")
+            self._put_off(task, lease, f"this node cannot follow its trigger: {headline(error)}")
             return
         manner = self._runner.executor_of(registered).manner
         run = self._live(LiveRun(task, lease, self._clock, registered=registered, fire=fire, manner=manner, on_begin=self._begun))

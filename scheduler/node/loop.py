@@ -7,6 +7,7 @@ from datetime import timedelta
 from duly.scheduler.events.events import LoopFailed
 from duly.scheduler.services import Services
 from duly.scheduler.waiting import Wake
+from duly.scheduler.wording import headline
 
 _FIRST_BACKOFF = timedelta(milliseconds=50)
 _LONGEST_BACKOFF = timedelta(seconds=5)
@@ -37,7 +38,7 @@ class Loop:
             try:
                 pause = await self._turn()
             except Exception as error:  # noqa: BLE001 - published as an event: a loop must outlive every error
-                failures, self.failure = failures + 1, f"{type(error).__name__}: {error}"
+                failures, self.failure = failures + 1, headline(error)
                 self._services.publish(LoopFailed(node=self._services.node, loop=self.name, error=error))
                 await self._after_failure(backoff(failures))
             else:

@@ -23,6 +23,7 @@ from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.runs.spawns import Spawns
 from duly.scheduler.services import Services
+from duly.scheduler.wording import one_line
 from duly.triggers import TICK
 
 T = TypeVar("T")
@@ -203,4 +204,5 @@ def _failed(run: LiveRun, ending: Raised | Cancelled) -> Ending:
     if run.cut_short is None:
         return ending
     told = ending.error if isinstance(ending, Raised) else ending.reason
-    return evolve(run.cut_short, reason=f"{run.cut_short.reason}; on being told so, the job failed: {told}")
+    reason = f"{run.cut_short.reason}; on being told so, the job failed: {one_line(told)}"
+    return evolve(run.cut_short, reason=reason if "\n" not in told else f"{reason}\n{told}")

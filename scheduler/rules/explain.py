@@ -65,7 +65,7 @@ class Surroundings:
 def explain(task: Task, around: Surroundings) -> str:
     """Say in one sentence why `task` is not running, or where it runs.
 
-    The sentence ends with a full stop and has no line break. Instants are in UTC. Of an error only the last line is shown.
+    The sentence ends with a full stop and has no line break. Instants are in UTC. Of an error only its class and first line are shown.
     """
     return f"Task {task.slug!r} {_predicate(task, around)}."
 
