@@ -16,7 +16,7 @@ from duly.scheduler.events.events import RunLost, RunStarted
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes
-from duly.scheduler.node.runner import Runner
+from duly.scheduler.node.runner import Runner, result_of
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised
 from duly.scheduler.rules.fair_share import filled
 from duly.scheduler.rules.firing import is_suspect, plan_fire, trigger_of
@@ -271,7 +271,7 @@ class Dispatcher:
             return  # it was given up
         # If it was cancelled but not cut short, the job itself or other code of the program cancelled it: it has failed. Or the event loop
         # shuts down: then nobody writes this outcome, the lease ends, and the run is recorded as lost.
-        ending = run.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
+        ending = run.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else result_of(working)
         if run.has_begun:
             self._outbox.finish(run, ending)
         else:

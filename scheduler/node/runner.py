@@ -17,6 +17,7 @@ from duly.scheduler import waiting
 from duly.scheduler.clock import Clock
 from duly.scheduler.events.events import RunAbandoned
 from duly.scheduler.executors import CoroutineExecutor, Executor, FetchedExecutor, PoolExecutor, ProcessExecutor, ThreadExecutor
+from duly.scheduler.executors.base import as_error
 from duly.scheduler.rules.endings import Cancelled, CancelledRemotely, Ending, Interrupted, Raised, Returned, describe, ending_of
 from duly.scheduler.rules.new_task import NewTask, to_task
 from duly.scheduler.runs.live_run import LiveRun
@@ -126,6 +127,8 @@ class Runner:
             return self._cut_short(run, cancelled)
         except CancelledRemotely as cancelled:
             return run.cut_short or Raised(str(cancelled))
+        except GeneratorExit as raised:  # by the job; or the event loop discards this coroutine, and nobody hears what it returns
+            return _failed(run, ending_of(as_error(raised)))
         except Exception as error:  # noqa: BLE001 - every error of the job belongs to its run
             return _failed(run, ending_of(error))
 
@@ -206,3 +209,9 @@ def _failed(run: LiveRun, ending: Raised | Cancelled) -> Ending:
     told = ending.error if isinstance(ending, Raised) else ending.reason
     reason = f"{run.cut_short.reason}; on being told so, the job failed: {one_line(told)}"
     return evolve(run.cut_short, reason=reason if "\n" not in told else f"{reason}\n{told}")
+
+
+def result_of(working: "asyncio.Task[Ending]") -> Ending:
+    """Return how a run has ended, also if `Runner.run` itself failed: every run that began ends."""
+    error = working.exception()
+    return working.result() if error is None else ending_of(as_error(error))

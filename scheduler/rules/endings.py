@@ -119,5 +119,5 @@ def ending_of(error: BaseException) -> Raised | Cancelled:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error with its traceback, bounded; `one_line` finds its class and the first line of its message."""
+    """Return an error with its traceback, bounded so that every store keeps it whole."""
     return traceback_of(error, TEXT_LIMIT // 4)  # characters, of at most four bytes each
