@@ -60,6 +60,7 @@ from duly.scheduler.events.events import (
     RunStarted,
 )
 from duly.scheduler.events.stream import EventStream
+from duly.scheduler.events.loops import LoopEnded, LoopRecovered
 from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
 from duly.scheduler.from_config import blocking_scheduler_from_config, scheduler_from_config, store_from_config
 from duly.scheduler.nop import NopScheduler
@@ -124,7 +125,9 @@ __all__ = [
     "LockLost",
     "LoopFailed",
     "MainNotGuarded",
+    "LoopEnded",
     "MissingExtra",
+    "LoopRecovered",
     "NaiveDatetime",
     "NewTask",
     "NoScheduler",

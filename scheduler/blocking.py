@@ -112,7 +112,7 @@ class BlockingScheduler(BlockingClient):
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with every event of this node; return a callable that ends this.
 
-        `subscriber` is called in the thread in which the event happens.
+        `subscriber` is called in a thread of its own.
         """
         return self._std.subscribe(subscriber)
 

@@ -15,7 +15,8 @@ from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig, Settings, check_settings, check_wiring, store_url
 from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
-from duly.scheduler.events.events import Event, Events, Subscriber
+from duly.scheduler.events.events import Event, Subscriber
+from duly.scheduler.events.publishing import Events
 from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
 from duly.scheduler.executors.fetched.fetch import Fetching
 from duly.scheduler.executors.fetched.subscriptions import NodeJobs, Subscriptions
@@ -78,7 +79,7 @@ class StdScheduler(Client):
         registry = JobRegistry() if jobs is None else jobs
         followed = StoreClock(self.clock, follows=self.clock.runs)
         known = NodeJobs(registry)
-        super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(), config=self.config), registry)
+        super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(followed), config=self.config), registry)
         self._subscriptions = Subscriptions(known, self._services)
         self._streams = Streams(self._services.events, self.config.node)
         self._running_node: RunningNode | None = None
@@ -87,7 +88,7 @@ class StdScheduler(Client):
         self._changing = asyncio.Lock()
         """Held during `start` and `drain`, so that neither begins before the other has ended."""
 
-    def _check_loop(self) -> None:
+    def _check_loop(self, *, stopping: str | None = None) -> None:
         if self._loop is not None and self._loop is not running_loop():
             raise WrongLoop
 
@@ -153,6 +154,9 @@ class StdScheduler(Client):
         """Call `subscriber` with every event of this node; return a callable that ends this.
 
         Raises:
+        It is called in a thread of its own, so a slow one delays no run: up to 1000 events wait for it, an `EventsDropped`
+        counts further ones, and what it raises is logged. `drain` and `run_due` wait up to a second until it was told all.
+
             InvalidValue: `subscriber` is not callable.
 
         """
@@ -239,6 +243,7 @@ class StdScheduler(Client):
         self._subscriptions.clear()
         self._running_node = None
 
+        await self._services.events.heard()
     def stop_now(self) -> None:
         """End the grace of the current drain; without a drain, do nothing."""
         if self._running_node is not None:
@@ -257,6 +262,7 @@ class StdScheduler(Client):
             self._streams.end()
             await self._services.store.close()
             self._loop = None
+            self._services.events.rest()
             self._changing = asyncio.Lock()  # the lock is bound to this event loop; the next start may be in another
 
     async def run(self) -> None:

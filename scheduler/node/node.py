@@ -53,7 +53,7 @@ class RunningNode:
         self.dispatcher: Dispatcher = Dispatcher(services, self._runner, self.limits, wake)
         self.pruner: Pruner = Pruner(services)
         self._listening = Loop("listen", self._listen, services)
-        self._tasks: dict[Loop, asyncio.Task[None]] = {}
+        self._tasks: dict[Loop, asyncio.Future[None]] = {}
         self._is_stopping_now = False
         self._cut_short = 0
         self.heartbeat: Heartbeat = beating if self._thread is None else Heartbeat(services, self.runs, announcement)
@@ -73,8 +73,28 @@ class RunningNode:
             poll=services.config.poll if services.clock.runs else None,
             failure=self.dispatcher.loop.failure,
         )
+            ended=self._ended,
 
     def start(self) -> None:
+    @property
+    def unready(self) -> str | None:
+        """Why this node is not ready to run tasks, as a clause; None: it is ready.
+
+        It is not while it stops, and while one of its loops has ended though nobody stopped it, until that loop works again.
+        """
+        return self._ended or (None if self.dispatcher.is_locking else "this node is stopping")
+
+    @property
+    def _ended(self) -> str | None:
+        ended = next(((loop.name, loop.ended) for loop in self._tasks if loop.ended is not None), None)
+        if ended is None and self._thread is not None and self._tasks:
+            ended = self._thread.ended
+        return ended and f"the loop {ended[0]!r} of this node ended unexpectedly and is started again: {ended[1]}"
+
+    def listen(self, listener: Subscriber) -> Callable[[], None]:
+        """Call `listener` where and when each event happens, until the returned callable is called; it must be quick."""
+        return self._services.events.listen(listener)
+
         """Start the heartbeat thread and every loop; under a clock that does not run, start nothing."""
         self._services.publish(NodeStarted(node=self._services.node, kinds=self._services.registry.kinds))
         if self._thread is None:
@@ -97,6 +117,7 @@ class RunningNode:
         Leases are extended until the end. Outcomes get what is left of the grace, and two seconds more. If the store cannot be
         reached in that time, the leases run out and other nodes take the tasks over.
         """
+            self._listening.recovered()
         self.dispatcher.is_locking = False
         self.dispatcher.loop.wake.ring()
         end = self._services.clock.monotonic() + grace.total_seconds()
@@ -168,6 +189,7 @@ class RunningNode:
     async def next_run(self) -> datetime | None:
         """Return when, after now, this node may lock its next task; None: no task is known.
 
+                await self._services.events.heard()
         Kinds at their limits are left out, until the instant at which they are asked for again.
         """
         kinds = [kind for kind in self._services.registry.kinds if not self.limits.is_full(kind)]
@@ -179,9 +201,8 @@ class RunningNode:
         """Stop every loop, the heartbeat last; remaining runs are cut off, and their leases run out."""
         await self._end(self.pruner.loop, self.dispatcher.loop)
         if listening := self._tasks.pop(self._listening, None):
-            self._listening.stop()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            self._listening.cut()
+            await listening
         for run in self.runs:
             run.abandon()
         self._runner.close()
@@ -201,7 +222,9 @@ class RunningNode:
             await self._thread.stop(farewell=False)
             self._thread = None
         working = [run.working for run in self.runs if run.working is not None]
-        for task in (*self._tasks.values(), *working):
+        for loop in self._tasks:
+            loop.cut()
+        for task in working:
             task.cancel()
         self._runner.close()
         await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)

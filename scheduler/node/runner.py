@@ -147,8 +147,10 @@ class Runner:
         if remains is None:
             return []
         if remains.is_at_work:
-            node, count = self._services.node, self.abandoned_of()
-            self._services.publish(RunAbandoned(node=node, slug=run.task.slug, run_id=run.lease_id, reason=reason, abandoned=count))
+            facts, count = run.facts, self.abandoned_of()
+            self._services.publish(
+                RunAbandoned(node=self._services.node, slug=facts.slug, run_id=facts.run_id, reason=reason, abandoned=count, facts=facts)
+            )
         return [remains.note]
 
     def _context(self, run: LiveRun, spawns: Spawns) -> JobContext:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from duly.jobs import RegisteredJob, Task, TimeLimitExceeded
+from duly.jobs import RegisteredJob, RunFacts, Task, TimeLimitExceeded
 from duly.scheduler.clock import Clock, Timer
 from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Stopped
 from duly.scheduler.rules.firing import NEXT_FIRE, Fire
@@ -108,6 +108,12 @@ class LiveRun:
 
     @property
     def has_begun(self) -> bool:
+    @property
+    def facts(self) -> RunFacts:
+        """Which run it is, as its log lines carry it."""
+        task = self.task
+        return RunFacts(slug=task.slug, kind=task.kind, attempt=task.attempt, fire_time=self.fire_time, run_id=self.lease_id)
+
         """Whether the job has begun."""
         return self.started_at is not None
 
