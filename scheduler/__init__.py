@@ -32,6 +32,7 @@ from duly.scheduler.context import blocking_scheduler_from_context, scheduler_co
 from duly.scheduler.cron import Cron
 from duly.scheduler.errors import (
     AlreadyAcknowledged,
+    CalledInJob,
     ExecutorFailed,
     ForkedScheduler,
     InvalidConfig,
@@ -59,8 +60,8 @@ from duly.scheduler.events.events import (
     RunReturned,
     RunStarted,
 )
-from duly.scheduler.events.stream import EventStream
 from duly.scheduler.events.loops import LoopEnded, LoopRecovered
+from duly.scheduler.events.stream import EventStream
 from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
 from duly.scheduler.from_config import blocking_scheduler_from_config, scheduler_from_config, store_from_config
 from duly.scheduler.nop import NopScheduler
@@ -87,6 +88,7 @@ __all__ = [
     "BlockingFetchedTask",
     "BlockingFetching",
     "BlockingScheduler",
+    "CalledInJob",
     "Cancel",
     "Clock",
     "ClockSkew",
@@ -123,11 +125,11 @@ __all__ = [
     "KindFetched",
     "LeaseLost",
     "LockLost",
-    "LoopFailed",
-    "MainNotGuarded",
     "LoopEnded",
-    "MissingExtra",
+    "LoopFailed",
     "LoopRecovered",
+    "MainNotGuarded",
+    "MissingExtra",
     "NaiveDatetime",
     "NewTask",
     "NoScheduler",

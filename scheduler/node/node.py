@@ -10,7 +10,8 @@ from importlib.metadata import version
 
 from attrs import evolve
 
-from duly.scheduler.events.events import NodeStarted, NodeStopped
+from duly.scheduler.errors import CalledInJob
+from duly.scheduler.events.events import NodeStarted, NodeStopped, Subscriber
 from duly.scheduler.node.dispatcher import Dispatcher
 from duly.scheduler.node.heartbeat import Heartbeat, HeartbeatThread
 from duly.scheduler.node.limits import Limits, stay
@@ -72,10 +73,9 @@ class RunningNode:
             unread=frozenset(run.lease_id for run in self.runs if run.state is RunState.WAITING),
             poll=services.config.poll if services.clock.runs else None,
             failure=self.dispatcher.loop.failure,
-        )
             ended=self._ended,
+        )
 
-    def start(self) -> None:
     @property
     def unready(self) -> str | None:
         """Why this node is not ready to run tasks, as a clause; None: it is ready.
@@ -95,17 +95,29 @@ class RunningNode:
         """Call `listener` where and when each event happens, until the returned callable is called; it must be quick."""
         return self._services.events.listen(listener)
 
+    def start(self) -> None:
         """Start the heartbeat thread and every loop; under a clock that does not run, start nothing."""
         self._services.publish(NodeStarted(node=self._services.node, kinds=self._services.registry.kinds))
         if self._thread is None:
             return
         self._thread.start()
         for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
-            self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
+            self._tasks[loop] = loop.start()
+
+    def refuse_in_job(self, call: str) -> None:
+        """Refuse to wait for this node's end inside one of its jobs.
+
+        Raises:
+            CalledInJob: the caller is a job that this node runs.
+
+        """
+        if (run := self.runs.here()) is not None:
+            raise CalledInJob(call, run.task.slug)
 
     async def _listen(self) -> timedelta:
         """Wake the dispatcher at every notification; return when the store's listening connection ends."""
         async with self._services.store.listen() as rings:
+            self._listening.recovered()
             self.dispatcher.loop.wake.ring()  # see now what changed before this connection listened
             async for _ in rings:
                 self.dispatcher.loop.wake.ring()
@@ -117,7 +129,6 @@ class RunningNode:
         Leases are extended until the end. Outcomes get what is left of the grace, and two seconds more. If the store cannot be
         reached in that time, the leases run out and other nodes take the tasks over.
         """
-            self._listening.recovered()
         self.dispatcher.is_locking = False
         self.dispatcher.loop.wake.ring()
         end = self._services.clock.monotonic() + grace.total_seconds()
@@ -178,6 +189,7 @@ class RunningNode:
             left_out = await self.dispatcher.next_left_out()
             is_more_due = left_out is not None and left_out <= self._services.clock.now()
             if not locked and not ended and not self.dispatcher.unwritten and not is_more_due:
+                await self._services.events.heard()
                 return done
             done += locked + ended
 
@@ -189,7 +201,6 @@ class RunningNode:
     async def next_run(self) -> datetime | None:
         """Return when, after now, this node may lock its next task; None: no task is known.
 
-                await self._services.events.heard()
         Kinds at their limits are left out, until the instant at which they are asked for again.
         """
         kinds = [kind for kind in self._services.registry.kinds if not self.limits.is_full(kind)]

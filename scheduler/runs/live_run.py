@@ -93,6 +93,8 @@ class LiveRun:
         self.amend: Callable[[Task, datetime], Task] = _as_it_is
         """An edit of the row that is written with the outcome; it gets the row and the end of the run."""
         self.working: asyncio.Task[Ending] | None = None
+        self.job_task: asyncio.Task[object] | None = None
+        """The asyncio task in which its job is awaited, if that is in the scheduler's event loop."""
         self._timer: Timer | None = None
         self._settled: asyncio.Future[RunState] | None = None
 
@@ -107,13 +109,13 @@ class LiveRun:
         return self.task.run_at if self.fire is None else self.fire.fire_time
 
     @property
-    def has_begun(self) -> bool:
-    @property
     def facts(self) -> RunFacts:
         """Which run it is, as its log lines carry it."""
         task = self.task
         return RunFacts(slug=task.slug, kind=task.kind, attempt=task.attempt, fire_time=self.fire_time, run_id=self.lease_id)
 
+    @property
+    def has_begun(self) -> bool:
         """Whether the job has begun."""
         return self.started_at is not None
 
