@@ -10,7 +10,7 @@ import secrets
 from datetime import timedelta
 
 from duly.jobs import JobContext, JobRegistry, PayloadKeys, Task
-from duly.scheduler import RunEnded, RunReturned, StdScheduler
+from duly.scheduler import Event, RunEnded, RunReturned, StdScheduler
 from duly.stores import JobStore, MemoryStore, TaskQuery
 
 CARD = b"4111 1111 1111 1111"
@@ -35,9 +35,14 @@ async def look_into(store: JobStore) -> None:
 
 async def run_now(store: JobStore, node: str, keys: PayloadKeys) -> None:
     """Have a node with these keys look at one of the tasks, and print why it is still there."""
-    looked = asyncio.Event()
+    looked, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RunEnded | RunReturned):
+            loop.call_soon_threadsafe(looked.set)
+
     async with StdScheduler(store, jobs=registry, node=node, keys=keys) as scheduler:
-        scheduler.subscribe(lambda event: looked.set() if isinstance(event, RunEnded | RunReturned) else None)
+        scheduler.subscribe(hear)
         await scheduler.trigger_job("pay:ada")
         await looked.wait()
         await scheduler.drain()

@@ -51,7 +51,7 @@ def stuck() -> None:
 
 async def main() -> None:
     """Run each once, and print what became of it."""
-    left, done = set(registry), asyncio.Event()
+    left, done, loop = set(registry), asyncio.Event(), asyncio.get_running_loop()
 
     def show(event: Event) -> None:
         if isinstance(event, RunEnded):
@@ -59,7 +59,7 @@ async def main() -> None:
             print(f"{event.run.kind} is {event.run.status} {reason}", flush=True)
             left.discard(event.run.kind)
             if not left:
-                done.set()
+                loop.call_soon_threadsafe(done.set)
 
     async with StdScheduler(MemoryStore(), jobs=registry) as scheduler:
         scheduler.subscribe(show)

@@ -8,7 +8,7 @@ python -P examples/fetch.py
 import asyncio
 from datetime import timedelta
 
-from duly.scheduler import FetchedTask, NewTask, RunEnded, StdScheduler
+from duly.scheduler import Event, FetchedTask, NewTask, RunEnded, StdScheduler
 from duly.stores import JobStore, MemoryStore
 
 BACKUPS = [f"disk-{number}" for number in range(6)]
@@ -39,10 +39,15 @@ async def subscribe(scheduler: StdScheduler) -> None:
 
 async def main() -> None:
     """Let the three programs, here in one process, share a store."""
-    store, ended = MemoryStore(), asyncio.Queue[RunEnded]()
+    store, ended, loop = MemoryStore(), asyncio.Queue[RunEnded](), asyncio.get_running_loop()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RunEnded) and event.removed:
+            loop.call_soon_threadsafe(ended.put_nowait, event)
+
     async with StdScheduler(store, node="one") as one, StdScheduler(store.sibling(), node="two") as two:
         for scheduler in (one, two):
-            scheduler.subscribe(lambda event: ended.put_nowait(event) if isinstance(event, RunEnded) and event.removed else None)
+            scheduler.subscribe(hear)
         subscribers = [asyncio.create_task(subscribe(scheduler)) for scheduler in (one, two)]
         await publish(store.sibling())
         for _ in BACKUPS:

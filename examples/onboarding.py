@@ -13,8 +13,9 @@ python -P examples/onboarding.py --store postgresql://postgres@localhost/postgre
 
 import argparse
 import asyncio
+import os
+import signal
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
@@ -110,16 +111,13 @@ async def on_a_store(arguments: argparse.Namespace) -> None:
     def reached(point: str) -> None:
         print(f"at {point}", flush=True)
         if point == arguments.halt:
-            threading.Event().wait()  # for ever
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def hear(event: Event) -> None:
-        """Told in the event loop's thread, when the end of the step is written.
-
-        The node then stands still between two steps.
-        """
+        """Told in a thread of its own, when the end of the step is written."""
         if isinstance(event, RunEnded) and event.run.status is RunStatus.DONE:
             reached(f"{event.run.result}:written")
-            loop.call_soon(ended.set)
+            loop.call_soon_threadsafe(ended.set)
 
     scheduler = StdScheduler(arguments.store, lease=timedelta(seconds=arguments.lease))
     scheduler.register_job(Onboarding(MailServer(arguments.mails), timedelta(seconds=arguments.day), reached))

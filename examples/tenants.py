@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from duly.jobs import Fail, JobContext, JobRegistry, PayloadKeys, Task
-from duly.scheduler import JobNotFound, RunEnded, StdScheduler
+from duly.scheduler import Event, JobNotFound, RunEnded, StdScheduler
 from duly.stores import RunQuery, RunStatus, TaskQuery, open_store
 
 TENANTS = ("acme", "globex")
@@ -50,9 +50,14 @@ def a_scheduler(url: str, tenant: str) -> StdScheduler:
 async def two_tenants(url: str) -> None:
     """Schedule the same invoices for both, and look at what each sees."""
     acme, globex = [a_scheduler(url, tenant) for tenant in TENANTS]
-    ended = asyncio.Queue[RunEnded]()
+    ended, loop = asyncio.Queue[Event](), asyncio.get_running_loop()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RunEnded):
+            loop.call_soon_threadsafe(ended.put_nowait, event)
+
     for scheduler in (acme, globex):
-        scheduler.subscribe(lambda event: ended.put_nowait(event) if isinstance(event, RunEnded) else None)
+        scheduler.subscribe(hear)
     async with acme, globex:
         for slug in INVOICES:
             await acme.schedule_job(slug, "invoice", payload=f"{slug} of Acme".encode())

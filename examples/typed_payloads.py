@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from duly.jobs import InvalidPayload, JobContext, Task, TypedJob
-from duly.scheduler import RunEnded, RunReturned, StdScheduler
+from duly.scheduler import Event, RunEnded, RunReturned, StdScheduler
 from duly.stores import MemoryStore
 
 
@@ -45,10 +45,15 @@ class Ship(TypedJob[Order]):
 
 async def main() -> None:
     """Schedule what this program, an older and a newer one would, and look at what becomes of it."""
-    ended = asyncio.Queue[object]()
+    ended, loop = asyncio.Queue[Event](), asyncio.get_running_loop()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, RunEnded | RunReturned):
+            loop.call_soon_threadsafe(ended.put_nowait, event)
+
     async with StdScheduler(MemoryStore(), node="today") as scheduler:
         scheduler.register_job(Ship())
-        scheduler.subscribe(lambda event: ended.put_nowait(event) if isinstance(event, RunEnded | RunReturned) else None)
+        scheduler.subscribe(hear)
         await scheduler.schedule_job("ship:today", Ship, payload=Order("anvil", 3))
         await scheduler.schedule_job("ship:yesterday", Ship, payload=b'{"what":"hammer"}', payload_version=1)
         await scheduler.schedule_job("ship:tomorrow", Ship, payload=b'{"item":{"sku":17}}', payload_version=3)

@@ -3,6 +3,7 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import FunctionType
 from typing import Any, Protocol
 
@@ -44,7 +45,7 @@ def check_job(job: object, *takes: str) -> None:
     """Refuse what cannot be registered as a job whose `execute` takes so many arguments.
 
     Raises:
-        InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class or a function instead of an object.
+        InvalidJob: no `kind`, no `execute` or one that takes other arguments or yields, or a class or a function instead of an object.
         InvalidValue: the kind is empty or too long.
 
     """
@@ -56,6 +57,7 @@ def check_job(job: object, *takes: str) -> None:
     if not hasattr(job, "kind"):
         raise InvalidJob(job, NO_KIND)
     check_name("kind", job.kind)
+    _refuse_generator(job, execute)
     try:
         signature = inspect.signature(execute)
     except ValueError:  # some built-in callables keep theirs to themselves
@@ -174,6 +176,7 @@ def _required(function: Callable[..., object], expected: str, *, most: int) -> i
     """Count the parameters without a default: what has one is the function's own business."""
     if not callable(function):
         raise InvalidJob(function, expected)
+    _refuse_generator(function, function)
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some built-in functions keep theirs to themselves
@@ -183,3 +186,23 @@ def _required(function: Callable[..., object], expected: str, *, most: int) -> i
     if len(named) > most or any(each.kind is each.KEYWORD_ONLY for each in named):
         raise InvalidJob(function, expected)
     return len(named)
+
+
+def _refuse_generator(job: object, function: object) -> None:
+    """Refuse a function with a `yield`: a call of it only makes a generator, and runs none of its code.
+
+    A generator that `types.coroutine` made awaitable is a coroutine.
+    """
+    called = unwrapped = _unwrapped(function)
+    if not inspect.isroutine(unwrapped) and not isinstance(unwrapped, type):
+        called = type(unwrapped).__call__
+    code = getattr(called, "__code__", None)
+    is_awaitable = code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+    if inspect.isasyncgenfunction(called) or (inspect.isgeneratorfunction(called) and not is_awaitable):
+        raise InvalidJob(job, "expected one that returns; this one has a 'yield', so a call of it would run none of its code")
+
+
+def _unwrapped(function: object) -> object:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__func__", function)

@@ -32,6 +32,7 @@ from duly.scheduler.context import blocking_scheduler_from_context, scheduler_co
 from duly.scheduler.cron import Cron
 from duly.scheduler.errors import (
     AlreadyAcknowledged,
+    CalledInJob,
     ExecutorFailed,
     ForkedScheduler,
     InvalidConfig,
@@ -61,6 +62,7 @@ from duly.scheduler.events.events import (
     RunReturned,
     RunStarted,
 )
+from duly.scheduler.events.loops import LoopEnded, LoopRecovered
 from duly.scheduler.events.stream import EventStream
 from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
 from duly.scheduler.from_config import blocking_scheduler_from_config, scheduler_from_config, store_from_config
@@ -88,6 +90,7 @@ __all__ = [
     "BlockingFetchedTask",
     "BlockingFetching",
     "BlockingScheduler",
+    "CalledInJob",
     "Cancel",
     "Clock",
     "ClockSkew",
@@ -125,7 +128,9 @@ __all__ = [
     "KindFetched",
     "LeaseLost",
     "LockLost",
+    "LoopEnded",
     "LoopFailed",
+    "LoopRecovered",
     "MainNotGuarded",
     "MissingExtra",
     "NaiveDatetime",

@@ -112,7 +112,7 @@ class BlockingScheduler(BlockingClient):
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with every event of this node; return a callable that ends this.
 
-        `subscriber` is called in the thread in which the event happens.
+        `subscriber` is called in a thread of its own.
         """
         return self._std.subscribe(subscriber)
 
@@ -141,6 +141,8 @@ class BlockingScheduler(BlockingClient):
     def drain(self, grace: timedelta | None = None) -> None:
         """Lock no more tasks, wait up to `grace` for the current runs, then stop the node."""
         if self._thread is not None:
+            self._thread.check("drain")
+            self._refuse_in_job("drain")
             self._call(lambda: self._std.drain(grace), "drain")
 
     def stop_now(self) -> None:
@@ -152,6 +154,7 @@ class BlockingScheduler(BlockingClient):
         """Stop at once, close the store, and end the thread. Safe to call twice."""
         if self._thread is not None:
             self._thread.check("close")
+            self._refuse_in_job("close")
         with self._changing:
             if self._thread is None:
                 return
@@ -162,6 +165,10 @@ class BlockingScheduler(BlockingClient):
                 thread, self._thread = self._thread, None
                 thread.end()
                 atexit.unregister(self._at_exit)
+
+    def _refuse_in_job(self, call: str) -> None:
+        with suppress(SchedulerClosed):
+            self._std.running_node.refuse_in_job(call)
 
     def _at_exit(self) -> None:
         """Drain and close when a program ends without doing so; in a forked child, do nothing.

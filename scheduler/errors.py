@@ -104,6 +104,23 @@ class WrongThread(SchedulerError):
         self.call = call
 
 
+class CalledInJob(SchedulerError):
+    """A job asked its own scheduler to stop, and would have waited for its own end."""
+
+    call: str
+    """Name of the method that was called."""
+    slug: str
+    """Task of the job."""
+
+    def __init__(self, call: str, slug: str) -> None:
+        """Name the call and the task."""
+        super().__init__(
+            f"{call}() was called by the job of task {slug!r}, for whose end it would wait: let the program stop its scheduler, "
+            "for example when the job sets an event that it waits for"
+        )
+        self.call, self.slug = call, slug
+
+
 class WrongLoop(SchedulerError):
     """A scheduler was used in another event loop than the one in which it was started.
 

@@ -5,7 +5,8 @@ from attrs import frozen
 from duly.jobs.registered import KnownJobs
 from duly.scheduler.clock import StoreClock
 from duly.scheduler.config import SchedulerConfig
-from duly.scheduler.events.events import Event, Events
+from duly.scheduler.events.events import Event
+from duly.scheduler.events.publishing import Events
 from duly.stores import JobStore
 
 

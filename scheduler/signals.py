@@ -3,12 +3,18 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from duly.scheduler.errors import NotMainThread
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+async def at_next(received: "asyncio.Queue[signal.Signals]", call: Callable[[], None]) -> None:
+    """Call `call` at the next signal."""
+    await received.get()
+    call()
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The scheduler for asyncio programs: it schedules tasks and, once started, runs one node."""
 
 import asyncio
-import signal
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -15,7 +14,8 @@ from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig, Settings, check_settings, check_wiring, store_url
 from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
-from duly.scheduler.events.events import ClockStepped, Event, Events, Subscriber
+from duly.scheduler.events.events import ClockStepped, Event, Subscriber
+from duly.scheduler.events.publishing import Events
 from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
 from duly.scheduler.executors.fetched.fetch import Fetching
 from duly.scheduler.executors.fetched.subscriptions import NodeJobs, Subscriptions
@@ -25,7 +25,7 @@ from duly.scheduler.rules.edits import STOP_REQUESTED
 from duly.scheduler.rules.endings import Stopped
 from duly.scheduler.rules.new_task import new_task
 from duly.scheduler.services import Services
-from duly.scheduler.signals import stop_signals
+from duly.scheduler.signals import at_next, stop_signals
 from duly.stores import EncryptedStore, JobStore, open_store
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -78,7 +78,7 @@ class StdScheduler(Client):
         registry = JobRegistry() if jobs is None else jobs
         followed = StoreClock(self.clock, follows=self.clock.runs, on_step=self._clock_stepped)
         known = NodeJobs(registry)
-        super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(), config=self.config), registry)
+        super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(followed), config=self.config), registry)
         self._subscriptions = Subscriptions(known, self._services)
         self._streams = Streams(self._services.events, self.config.node)
         self._running_node: RunningNode | None = None
@@ -87,9 +87,11 @@ class StdScheduler(Client):
         self._changing = asyncio.Lock()
         """Held during `start` and `drain`, so that neither begins before the other has ended."""
 
-    def _check_loop(self) -> None:
+    def _check_loop(self, *, stopping: str | None = None) -> None:
         if self._loop is not None and self._loop is not running_loop():
             raise WrongLoop
+        if stopping is not None and self._running_node is not None:
+            self._running_node.refuse_in_job(stopping)
 
     def _clock_stepped(self, step: timedelta) -> None:
         self._services.publish(ClockStepped(node=self.config.node, seconds=step.total_seconds()))
@@ -154,6 +156,9 @@ class StdScheduler(Client):
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with every event of this node; return a callable that ends this.
+
+        It is called in a thread of its own, so a slow one delays no run: up to 1000 events wait for it, an `EventsDropped`
+        counts further ones, and what it raises is logged. `drain` and `run_due` wait up to a second until it was told all.
 
         Raises:
             InvalidValue: `subscriber` is not callable.
@@ -220,10 +225,10 @@ class StdScheduler(Client):
         If the wait is cancelled, the runs go on, and `drain` or `close` may be called again.
 
         Raises:
-            InvalidValue: `grace` is not a length of time.
+            InvalidValue: `grace` is not a length of time. CalledInJob: a job of this scheduler would wait for itself.
 
         """
-        self._check_loop()
+        self._check_loop(stopping="drain")
         if grace is not None:
             require_span("grace", grace)
         async with self._changing:
@@ -241,6 +246,7 @@ class StdScheduler(Client):
         await running_node.stop()
         self._subscriptions.clear()
         self._running_node = None
+        await self._services.events.heard()
 
     def stop_now(self) -> None:
         """End the grace of the current drain; without a drain, do nothing."""
@@ -251,13 +257,15 @@ class StdScheduler(Client):
         """Stop at once and close the store. Safe to call twice.
 
         Current runs are cut short, as at the end of a drain. A drain under way loses its grace, and this call waits for it.
+        Raises `CalledInJob` as `drain` does.
         """
-        self._check_loop()
+        self._check_loop(stopping="close")
         try:
             self.stop_now()
             await self.drain(timedelta(0))
         finally:
             self._streams.end()
+            self._services.events.rest()
             await self._services.store.close()
             self._loop = None
             self._changing = asyncio.Lock()  # the lock is bound to this event loop; the next start may be in another
@@ -273,17 +281,13 @@ class StdScheduler(Client):
             try:
                 await self.start()
                 await received.get()
-                stopping_now = asyncio.create_task(self._stop_now_at(received))
+                stopping_now = asyncio.create_task(at_next(received, self.stop_now))
                 try:
                     await self.drain()
                 finally:
                     stopping_now.cancel()
             finally:
                 await self.close()
-
-    async def _stop_now_at(self, received: "asyncio.Queue[signal.Signals]") -> None:
-        await received.get()
-        self.stop_now()
 
     async def __aenter__(self) -> Self:
         """Start."""

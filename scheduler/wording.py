@@ -1,5 +1,7 @@
 """Text for people: instants, lengths of time and errors, short, on one line, and bounded. Pure."""
 
+import traceback
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 HANDED_BACK = "handed back unrun by "
@@ -8,6 +10,9 @@ _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta
 
 _LINE = 200
 """Most characters of another program's text in one of our sentences."""
+
+_HEADLINE = 1000
+"""Most characters of the line that names an error."""
 
 
 def span(length: timedelta) -> str:
@@ -33,14 +38,67 @@ def moment(instant: datetime, now: datetime) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the last line of `text`, where a traceback names its error.
+    """Return the line of `text` that says most: of a traceback the error's own, else the first.
 
-    It is printable, bounded, and has no full stop at its end.
+    An error's own line is its class with the first line of its message; notes, links and details stand below it. The result
+    is printable, bounded, and has no full stop at its end.
     """
-    last = text.rstrip().splitlines()[-1:]
-    printable = "".join(character if character.isprintable() else " " for character in "".join(last))
+    printable = "".join(character if character.isprintable() else " " for character in _telling_line(text))
     line = " ".join(printable.split())
     return f"{line[:_LINE]}…" if len(line) > _LINE else line.rstrip(".")
+
+
+def headline(error: BaseException) -> str:
+    """Return the class of an error and the first line of its message, bounded; it never raises.
+
+    An exception group also names the first of its errors.
+    """
+    return _headline(error).removeprefix(f"{type(error).__module__}." if type(error).__module__.startswith("duly.") else "")
+
+
+def traceback_of(error: BaseException, room: int) -> str:
+    """Return an error with its traceback, in about `room` characters; `one_line` finds its headline in it.
+
+    If it is too long, its beginning is kept, and a longer part of its end. Its headline comes first where `one_line` would
+    find another line: when it was cut, for an exception group, after a cause that was never raised, and when its message holds
+    a traceback itself.
+    """
+    text = ""
+    with suppress(Exception):  # such as a chain that is too deep to be formatted
+        text = "".join(traceback.format_exception(error)).rstrip()
+    if len(text) > room:
+        text = f"{text[: room // 4]}\n...[cut]...\n{text[-room // 2 :]}"
+    title = _headline(error)
+    return text if _telling_line(text).startswith(title) else f"{title}\n\n{text}".rstrip()
+
+
+def _headline(error: BaseException) -> str:
+    module, name = type(error).__module__, type(error).__qualname__
+    try:
+        message = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    except Exception:  # noqa: BLE001 - an error of somebody's own class may fail to say what it is
+        message = "<its text cannot be shown>"
+    told = name if module in ("builtins", "__main__") else f"{module}.{name}"
+    told = f"{told}: {message}" if message else told
+    if isinstance(error, BaseExceptionGroup):
+        told = f"{told}: {_headline(error.exceptions[0])}"
+    return told[:_HEADLINE]
+
+
+_TRACEBACK = "Traceback (most recent call last):"
+_LINKS = (
+    "The above exception was the direct cause of the following exception:",
+    "During handling of the above exception, another exception occurred:",
+)
+
+
+def _telling_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    if lines and lines[0] == _TRACEBACK:
+        last = max((number for number, line in enumerate(lines) if line in _LINKS), default=-1)
+        after = [line for line in lines[last + 1 :] if line.strip() and line != _TRACEBACK and not line.startswith(" ")]
+        lines = after or lines[-1:]
+    return lines[0] if lines else ""
 
 
 def counted(number: int, thing: str) -> str:

@@ -1,23 +1,14 @@
-"""What happened, as typed values, and the one seam through which they are told.
-
-Logging subscribes to it.
-
-An event is told in the thread and at the moment in which it happened. A subscriber is quick and does not raise; one that
-does is logged and not asked to leave.
-"""
+"""What happened, as typed values."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from threading import Lock
 
 from attrs import frozen
 
-from duly.jobs import Task
-from duly.scheduler.wording import counted
+from duly.jobs import RunFacts, Task
+from duly.scheduler.wording import counted, headline, one_line
 from duly.stores import LockLost, Run
-
-logger: logging.Logger = logging.getLogger("duly")
 
 
 @frozen(kw_only=True)
@@ -36,6 +27,11 @@ class Event:
     def slug(self) -> str | None:
         """The task it is about; None where it is about the node."""
         return None
+
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """What a log record of this event carries: what is known of its run, by the names that `RunLogFilter` uses."""
+        return {} if self.slug is None else {"slug": self.slug}
 
 
 @frozen(kw_only=True)
@@ -86,6 +82,12 @@ class RunStarted(Event):
         """The task."""
         return self.task.slug
 
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The run's."""
+        task = self.task
+        return _fields(task.slug, task.kind, task.attempt, self.fire_time, task.lease_id or "-")
+
     def __str__(self) -> str:
         return f"task {self.task.slug!r} ({self.task.kind}) runs for {self.fire_time.isoformat()}, attempt {self.task.attempt}"
 
@@ -103,7 +105,9 @@ class RunEnded(Event):
 
     @property
     def level(self) -> int:
-        """A run that was not done is worth a warning."""
+        """A run that failed for good is an error; another that was not done is worth a warning."""
+        if self.run.status == "failed":
+            return logging.ERROR
         return logging.INFO if self.run.status == "done" and not self.warning else logging.WARNING
 
     @property
@@ -111,11 +115,17 @@ class RunEnded(Event):
         """The task."""
         return self.run.slug
 
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The run's."""
+        run = self.run
+        return _fields(run.slug, run.kind, run.attempt, run.fire_time, run.id)
+
     def __str__(self) -> str:
         what = f"task {self.run.slug!r} ({self.run.kind}) {self.run.status} for {self.run.fire_time.isoformat()}"
         count = f", {self.run.count} fires" if self.run.count > 1 else ""
-        last_line = self.run.error.rstrip().rpartition("\n")[2] if self.run.error else ""
-        return f"{what}, attempt {self.run.attempt}{count}{last_line and ': ' + last_line}{self.warning and ' - ' + self.warning}"
+        error = one_line(self.run.error or "")
+        return f"{what}, attempt {self.run.attempt}{count}{error and ': ' + error}{self.warning and ' - ' + self.warning}"
 
 
 @frozen(kw_only=True)
@@ -129,6 +139,8 @@ class LeaseLost(Event):
     """Names the task and the lease."""
     reason: str
     """How the node knows."""
+    facts: RunFacts | None = None
+    """Which run it was; None if that is not known."""
 
     @property
     def level(self) -> int:
@@ -139,6 +151,11 @@ class LeaseLost(Event):
     def slug(self) -> str:
         """The task."""
         return self.error.slug
+
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The run's, as far as it is known."""
+        return super().log_fields if self.facts is None else self.facts.fields
 
     def __str__(self) -> str:
         return f"{self.error}: {self.reason}"
@@ -167,6 +184,11 @@ class RunLost(Event):
         """A node died, or a job killed it."""
         return logging.WARNING
 
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The task's: the run itself is only known to the node that is gone."""
+        return {"slug": self.slug, "kind": self.kind}
+
     def __str__(self) -> str:
         when = "" if self.lease_ended_at is None else f"; its lease ended at {self.lease_ended_at.isoformat()}"
         return f"task {self.slug!r} ({self.kind}) lost {counted(self.crashes, 'run')} of its fire with the node{when}"
@@ -180,11 +202,18 @@ class RunReturned(Event):
     """The task."""
     reason: str
     """Why it was not run."""
+    facts: RunFacts | None = None
+    """Which run it was; None if that is not known."""
 
     @property
     def level(self) -> int:
         """Somebody should know why it does not run."""
         return logging.WARNING
+
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The run's, as far as it is known."""
+        return super().log_fields if self.facts is None else self.facts.fields
 
     def __str__(self) -> str:
         return f"task {self.slug!r} handed back unrun: {self.reason}"
@@ -205,11 +234,18 @@ class RunAbandoned(Event):
     """Why it was given up."""
     abandoned: int
     """How many such runs take up room on this node until they end, as far as it can see."""
+    facts: RunFacts | None = None
+    """Which run it was; None if that is not known."""
 
     @property
     def level(self) -> int:
         """A possible double, and one place less."""
         return logging.WARNING
+
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The run's, as far as it is known."""
+        return super().log_fields if self.facts is None else self.facts.fields
 
     def __str__(self) -> str:
         return f"task {self.slug!r} given up at work: {self.reason} ({self.abandoned} of these take up room here)"
@@ -272,7 +308,7 @@ class LoopFailed(Event):
         return logging.ERROR
 
     def __str__(self) -> str:
-        return f"{self.loop}: {type(self.error).__name__}: {self.error}"
+        return f"{self.loop}: {headline(self.error)}"
 
 
 @frozen(kw_only=True)
@@ -294,36 +330,5 @@ class EventsDropped(Event):
 Subscriber = Callable[[Event], None]
 
 
-def log_event(event: Event) -> None:
-    """Tell an event to the logger `duly`, at its level."""
-    if logger.isEnabledFor(event.level):
-        error = event.error if isinstance(event, LoopFailed) and not getattr(event.error, "retryable", False) else None
-        logger.log(event.level, "%s: %s", event.node, event, exc_info=error)
-
-
-class Events:
-    """The subscribers of one scheduler; safe from any thread."""
-
-    def __init__(self) -> None:
-        """Begin with the logger alone."""
-        self._subscribers: tuple[Subscriber, ...] = (log_event,)
-        self._changing = Lock()
-
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell `subscriber` everything from now on, until the callable that is returned is called."""
-        with self._changing:
-            self._subscribers = (*self._subscribers, subscriber)
-
-        def leave() -> None:
-            with self._changing:
-                self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
-
-        return leave
-
-    def publish(self, event: Event) -> None:
-        """Tell everybody."""
-        for subscriber in self._subscribers:
-            try:
-                subscriber(event)
-            except Exception:
-                logger.exception("subscriber %r failed on %r", subscriber, event)
+def _fields(slug: str, kind: str, attempt: int, fire_time: datetime, run_id: str) -> Mapping[str, str | int]:
+    return RunFacts(slug=slug, kind=kind, attempt=attempt, fire_time=fire_time, run_id=run_id).fields

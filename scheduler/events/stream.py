@@ -15,7 +15,8 @@ from attrs import field, frozen
 from duly.jobs import InvalidValue
 from duly.jobs.validators import at_least
 from duly.scheduler.errors import WrongThread
-from duly.scheduler.events.events import Event, Events, EventsDropped
+from duly.scheduler.events.events import Event, EventsDropped
+from duly.scheduler.events.publishing import Events
 
 QUEUE_LIMIT = 1000
 """How many events wait for their reader, unless the reader says otherwise."""
@@ -180,7 +181,7 @@ class Streams:
         """Let a stream take what is told from now on; once."""
         with self._changing:
             if stream not in self._leaves:
-                self._leaves[stream] = self._events.subscribe(stream.take)
+                self._leaves[stream] = self._events.listen(stream.take)
 
     def remove(self, stream: EventStream) -> None:
         """Let a stream take no more."""

@@ -1,5 +1,6 @@
 """`async def` jobs, run in the scheduler's event loop."""
 
+import asyncio
 from inspect import isawaitable
 
 from duly.jobs import Job, JobContext, Task, Then
@@ -17,6 +18,7 @@ class CoroutineExecutor(Executor):
 
 
 async def _awaited(run: LiveRun, job: Job, ctx: JobContext) -> Task | Then | None:
+    run.job_task = asyncio.current_task()
     with contained():
         returned = job.execute(ctx, run.task)
         return check_returned(job.kind, await returned if isawaitable(returned) else returned)

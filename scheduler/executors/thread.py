@@ -52,6 +52,7 @@ class ThreadExecutor(Executor):
         return await run.work(self._executed(run, called, ctx))
 
     async def _executed(self, run: LiveRun, job: Job, ctx: JobContext) -> Task | Then | None:
+        run.job_task = asyncio.current_task()
         with contained():
             returned = await self._call(lambda: job.execute(ctx, run.task), ctx)
             return check_returned(job.kind, await returned if isawaitable(returned) else returned)

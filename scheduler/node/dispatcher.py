@@ -16,7 +16,7 @@ from duly.scheduler.events.events import RunLost, RunStarted
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes
-from duly.scheduler.node.runner import Runner
+from duly.scheduler.node.runner import Runner, result_of
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised
 from duly.scheduler.rules.fair_share import filled
 from duly.scheduler.rules.firing import is_suspect, plan_fire, trigger_of
@@ -24,6 +24,7 @@ from duly.scheduler.runs.lease import RunLease
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.services import Services
 from duly.scheduler.waiting import Wake
+from duly.scheduler.wording import headline
 from duly.stores import ClockSkew, Exchange, LockRequest
 from duly.triggers import DulyError
 
@@ -253,7 +254,7 @@ class Dispatcher:
             self._put_off(task, lease, f"this node cannot read its payload: {error}")
             return
         except Exception as error:  # noqa: BLE001 - a trigger may be a user's code, and the lock has other tasks
-            self._put_off(task, lease, f"this node cannot follow its trigger: {error}")
+            self._put_off(task, lease, f"this node cannot follow its trigger: {headline(error)}")
             return
         manner = self._runner.executor_of(registered).manner
         run = self._live(LiveRun(task, lease, self._clock, registered=registered, fire=fire, manner=manner, on_begin=self._begun))
@@ -278,7 +279,7 @@ class Dispatcher:
             return  # it was given up
         # If it was cancelled but not cut short, the job itself or other code of the program cancelled it: it has failed. Or the event loop
         # shuts down: then nobody writes this outcome, the lease ends, and the run is recorded as lost.
-        ending = run.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else working.result()
+        ending = run.cut_short or Raised("the task in which it ran was cancelled") if working.cancelled() else result_of(working)
         if run.has_begun:
             self._outbox.finish(run, ending)
         else:

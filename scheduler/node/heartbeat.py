@@ -24,7 +24,6 @@ from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.services import Services
 from duly.stores import Extended, Kept, LockLost, Node, StoreClosed
-from duly.triggers import DulyError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,7 +106,8 @@ class Heartbeat:
 
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.lease.lose()
-        self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
+        error = LockLost(run.task.slug, run.lease_id)
+        self._services.publish(LeaseLost(node=self._services.node, error=error, reason=reason, facts=run.facts))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def cut_untrusted(self) -> bool:
@@ -197,6 +197,12 @@ class HeartbeatThread:
         """Start the thread; the first beat opens the store."""
         self._thread.start()
 
+    @property
+    def ended(self) -> tuple[str, str] | None:
+        """The name of a loop that ended though nobody stopped it, and why; None if all of them run."""
+        ended = ((loop.name, loop.ended) for loop in self._loops if loop.ended is not None)
+        return next(ended, None if self._thread.is_alive() else ("heartbeat", "its thread ended"))
+
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await `work()` in this thread's event loop, from the scheduler's event loop.
 
@@ -237,10 +243,10 @@ class HeartbeatThread:
         self._loops = (Loop("heartbeat", self._turn, self._services), Loop("trust", self._look, self._services))
         try:
             if not self._is_stopping.is_set():
-                await asyncio.gather(*(loop.run() for loop in self._loops))
+                await asyncio.gather(*(loop.start() for loop in self._loops))
             if self._takes_leave:
                 await self._heartbeat.farewell()
-        except DulyError as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for this thread: what it raised would be lost
             self._services.publish(LoopFailed(node=self._services.node, loop="heartbeat", error=error))
         finally:
             await self._services.store.close()

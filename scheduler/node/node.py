@@ -10,7 +10,8 @@ from importlib.metadata import version
 
 from attrs import evolve
 
-from duly.scheduler.events.events import NodeStarted, NodeStopped
+from duly.scheduler.errors import CalledInJob
+from duly.scheduler.events.events import NodeStarted, NodeStopped, Subscriber
 from duly.scheduler.node.dispatcher import Dispatcher
 from duly.scheduler.node.heartbeat import Heartbeat, HeartbeatThread
 from duly.scheduler.node.limits import Limits, stay
@@ -53,7 +54,7 @@ class RunningNode:
         self.dispatcher: Dispatcher = Dispatcher(services, self._runner, self.limits, wake)
         self.pruner: Pruner = Pruner(services)
         self._listening = Loop("listen", self._listen, services)
-        self._tasks: dict[Loop, asyncio.Task[None]] = {}
+        self._tasks: dict[Loop, asyncio.Future[None]] = {}
         self._is_stopping_now = False
         self._cut_short = 0
         self.heartbeat: Heartbeat = beating if self._thread is None else Heartbeat(services, self.runs, announcement)
@@ -72,7 +73,27 @@ class RunningNode:
             unread=frozenset(run.lease_id for run in self.runs if run.state is RunState.WAITING),
             poll=services.config.poll if services.clock.runs else None,
             failure=self.dispatcher.loop.failure,
+            ended=self._ended,
         )
+
+    @property
+    def unready(self) -> str | None:
+        """Why this node is not ready to run tasks, as a clause; None: it is ready.
+
+        It is not while it stops, and while one of its loops has ended though nobody stopped it, until that loop works again.
+        """
+        return self._ended or (None if self.dispatcher.is_locking else "this node is stopping")
+
+    @property
+    def _ended(self) -> str | None:
+        ended = next(((loop.name, loop.ended) for loop in self._tasks if loop.ended is not None), None)
+        if ended is None and self._thread is not None and self._tasks:
+            ended = self._thread.ended
+        return ended and f"the loop {ended[0]!r} of this node ended unexpectedly and is started again: {ended[1]}"
+
+    def listen(self, listener: Subscriber) -> Callable[[], None]:
+        """Call `listener` where and when each event happens, until the returned callable is called; it must be quick."""
+        return self._services.events.listen(listener)
 
     def start(self) -> None:
         """Start the heartbeat thread and every loop; under a clock that does not run, start nothing."""
@@ -81,11 +102,22 @@ class RunningNode:
             return
         self._thread.start()
         for loop in (self._listening, self.dispatcher.loop, self.pruner.loop):
-            self._tasks[loop] = asyncio.create_task(loop.run(), name=f"duly {loop.name}")
+            self._tasks[loop] = loop.start()
+
+    def refuse_in_job(self, call: str) -> None:
+        """Refuse to wait for this node's end inside one of its jobs.
+
+        Raises:
+            CalledInJob: the caller is a job that this node runs.
+
+        """
+        if (run := self.runs.here()) is not None:
+            raise CalledInJob(call, run.task.slug)
 
     async def _listen(self) -> timedelta:
         """Wake the dispatcher at every notification; return when the store's listening connection ends."""
         async with self._services.store.listen() as rings:
+            self._listening.recovered()
             self.dispatcher.loop.wake.ring()  # see now what changed before this connection listened
             async for _ in rings:
                 self.dispatcher.loop.wake.ring()
@@ -157,6 +189,7 @@ class RunningNode:
             left_out = await self.dispatcher.next_left_out()
             is_more_due = left_out is not None and left_out <= self._services.clock.now()
             if not locked and not ended and not self.dispatcher.unwritten and not is_more_due:
+                await self._services.events.heard()
                 return done
             done += locked + ended
 
@@ -179,9 +212,8 @@ class RunningNode:
         """Stop every loop, the heartbeat last; remaining runs are cut off, and their leases run out."""
         await self._end(self.pruner.loop, self.dispatcher.loop)
         if listening := self._tasks.pop(self._listening, None):
-            self._listening.stop()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            self._listening.cut()
+            await listening
         for run in self.runs:
             run.abandon()
         self._runner.close()
@@ -201,7 +233,9 @@ class RunningNode:
             await self._thread.stop(farewell=False)
             self._thread = None
         working = [run.working for run in self.runs if run.working is not None]
-        for task in (*self._tasks.values(), *working):
+        for loop in self._tasks:
+            loop.cut()
+        for task in working:
             task.cancel()
         self._runner.close()
         await asyncio.gather(*self._tasks.values(), *working, return_exceptions=True)

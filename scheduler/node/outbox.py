@@ -14,7 +14,7 @@ from duly.scheduler.rules.outcomes import outcome_of, without_next
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.services import Services
-from duly.scheduler.wording import handed_back_note
+from duly.scheduler.wording import handed_back_note, headline
 from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed
 from duly.stores.rules import transitions
 from duly.triggers import DulyError
@@ -100,11 +100,11 @@ class Outbox:
             outcome = outcome_of(amended, ended, trigger_of(amended, run.registered))
             return outcome if amended is row else evolve(outcome, task=row)
         except Exception as error:  # noqa: BLE001 - another version may have written a trigger that this one cannot read
-            return without_next(row, ended, f"this node cannot follow its trigger: {error}")
+            return without_next(row, ended, f"this node cannot follow its trigger: {headline(error)}")
 
     def hand_back(self, run: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         """Hand a task back unrun; it is due again after `pause` (None: at the same instant as before)."""
-        self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, reason=reason))
+        self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, reason=reason, facts=run.facts))
 
         def decide(row: Task) -> Outcome:
             return self._back(row, reason, pause)
@@ -193,4 +193,5 @@ class Outbox:
     def _lost(self, run: LiveRun, reason: str) -> None:
         self._runs.remove(run, is_written=False)
         if run.lease.lose():
-            self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
+            error = LockLost(run.task.slug, run.lease_id)
+            self._services.publish(LeaseLost(node=self._services.node, error=error, reason=reason, facts=run.facts))

@@ -17,12 +17,14 @@ from duly.scheduler import waiting
 from duly.scheduler.clock import Clock
 from duly.scheduler.events.events import RunAbandoned
 from duly.scheduler.executors import CoroutineExecutor, Executor, FetchedExecutor, PoolExecutor, ProcessExecutor, ThreadExecutor
+from duly.scheduler.executors.base import as_error
 from duly.scheduler.rules.endings import Cancelled, CancelledRemotely, Ending, Interrupted, Raised, Returned, describe, ending_of
 from duly.scheduler.rules.new_task import NewTask, to_task
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.runs.spawns import Spawns
 from duly.scheduler.services import Services
+from duly.scheduler.wording import one_line
 from duly.triggers import TICK
 
 T = TypeVar("T")
@@ -125,6 +127,8 @@ class Runner:
             return self._cut_short(run, cancelled)
         except CancelledRemotely as cancelled:
             return run.cut_short or Raised(str(cancelled))
+        except GeneratorExit as raised:  # by the job; or the event loop discards this coroutine, and nobody hears what it returns
+            return _failed(run, ending_of(as_error(raised)))
         except Exception as error:  # noqa: BLE001 - every error of the job belongs to its run
             return _failed(run, ending_of(error))
 
@@ -143,8 +147,10 @@ class Runner:
         if remains is None:
             return []
         if remains.is_at_work:
-            node, count = self._services.node, self.abandoned_of()
-            self._services.publish(RunAbandoned(node=node, slug=run.task.slug, run_id=run.lease_id, reason=reason, abandoned=count))
+            facts, count = run.facts, self.abandoned_of()
+            self._services.publish(
+                RunAbandoned(node=self._services.node, slug=facts.slug, run_id=facts.run_id, reason=reason, abandoned=count, facts=facts)
+            )
         return [remains.note]
 
     def _context(self, run: LiveRun, spawns: Spawns) -> JobContext:
@@ -203,4 +209,11 @@ def _failed(run: LiveRun, ending: Raised | Cancelled) -> Ending:
     if run.cut_short is None:
         return ending
     told = ending.error if isinstance(ending, Raised) else ending.reason
-    return evolve(run.cut_short, reason=f"{run.cut_short.reason}; on being told so, the job failed: {told}")
+    reason = f"{run.cut_short.reason}; on being told so, the job failed: {one_line(told)}"
+    return evolve(run.cut_short, reason=reason if "\n" not in told else f"{reason}\n{told}")
+
+
+def result_of(working: "asyncio.Task[Ending]") -> Ending:
+    """Return how a run has ended, also if `Runner.run` itself failed: every run that began ends."""
+    error = working.exception()
+    return working.result() if error is None else ending_of(as_error(error))

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from duly.scheduler.events.events import LoopFailed
+from duly.scheduler.events.loops import LoopRecovered
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.services import Services
 from duly.stores import ClockSkew, StoreError
@@ -38,6 +39,7 @@ class Slots:
         self._held: dict[str, int] = {}
         """The number that the last answer granted, per kind; less, if some were to be given back since."""
         self._unsure: set[str] = set()
+        self._is_failing = False
         """Kinds whose last request had no answer: the store may count more slots than this node knows."""
         self._latest: dict[str, datetime] = {}
         """The latest `now` sent for each kind, so that the end of a slot never moves back."""
@@ -124,8 +126,12 @@ class Slots:
         except StoreError as error:
             if isinstance(error, ClockSkew):
                 del self._latest[kind]  # a clock was set: the former instant may stay in the future for long
+            self._is_failing = True
             services.publish(LoopFailed(node=services.node, loop="slots", error=error))
             return 0
+        if self._is_failing:
+            self._is_failing = False
+            services.publish(LoopRecovered(node=services.node, loop="slots"))
         self._unsure.discard(kind)
         self._held[kind] = granted
         return granted

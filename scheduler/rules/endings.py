@@ -1,6 +1,5 @@
 """How a run ended, and what a raised error means for it."""
 
-import traceback
 from datetime import datetime, timedelta
 
 from attrs import frozen
@@ -9,6 +8,7 @@ from duly.jobs import Task, Then
 from duly.jobs.ending import Cancel, Fail, Retry
 from duly.jobs.retry import class_names
 from duly.jobs.storable import TEXT_LIMIT
+from duly.scheduler.wording import traceback_of
 
 
 @frozen
@@ -119,7 +119,5 @@ def ending_of(error: BaseException) -> Raised | Cancelled:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error with its traceback; if it is too long, its beginning and a longer part of its end."""
-    text = "".join(traceback.format_exception(error)).rstrip()
-    room = TEXT_LIMIT // 4  # characters, of at most four bytes each
-    return text if len(text) <= room else f"{text[: room // 4]}\n...[cut]...\n{text[-room // 2 :]}"
+    """Return an error with its traceback, bounded so that every store keeps it whole."""
+    return traceback_of(error, TEXT_LIMIT // 4)  # characters, of at most four bytes each

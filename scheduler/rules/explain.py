@@ -32,6 +32,8 @@ class Here:
     """The longest time between two requests to the store; None: on a clock that stands still."""
     failure: str | None = None
     """The error of the last turn of the dispatcher's loop; None if it succeeded."""
+    ended: str | None = None
+    """Which loop of this node ended though nobody stopped it, as a clause; None: none."""
 
 
 @frozen(kw_only=True)
@@ -65,7 +67,7 @@ class Surroundings:
 def explain(task: Task, around: Surroundings) -> str:
     """Say in one sentence why `task` is not running, or where it runs.
 
-    The sentence ends with a full stop and has no line break. Instants are in UTC. Of an error only the last line is shown.
+    The sentence ends with a full stop and has no line break. Instants are in UTC. Of an error only its class and first line are shown.
     """
     return f"Task {task.slug!r} {_predicate(task, around)}."
 
@@ -187,6 +189,8 @@ def _obstacle(task: Task, around: Surroundings) -> str | None:
 def _unavailable(here: Here) -> str | None:
     if here.is_stopping:
         return "this node is stopping"
+    if here.ended is not None:
+        return one_line(here.ended)
     if here.taken >= here.slots:
         return f"this node is full: {here.taken} of {counted(here.slots, 'slot')} {'is' if here.taken == 1 else 'are'} taken"
     if here.failure is not None:

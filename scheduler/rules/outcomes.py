@@ -16,6 +16,7 @@ from duly.scheduler.rules.endings import Cancelled, EndedRun, Interrupted, Misse
 from duly.scheduler.rules.firing import CRASH_LIMIT, NEXT_FIRE, cancel_at
 from duly.scheduler.rules.records import run_of, skipped_of
 from duly.scheduler.rules.spawned_fires import spawned_task
+from duly.scheduler.wording import headline
 from duly.stores import Outcome, Run, RunStatus
 from duly.stores.rules import transitions
 from duly.stores.rules.misfires import LIMIT, Dropped, Due, fires_due, first_locked, is_owed
@@ -32,7 +33,7 @@ def outcome_of(row: Task, ended: EndedRun, trigger: Trigger | None) -> Outcome:
     try:
         return Settlement(row, ended, trigger).outcome
     except Exception as error:  # noqa: BLE001 - a trigger may be a user's code
-        return without_next(row, ended, f"its trigger failed: {error!r}")
+        return without_next(row, ended, f"its trigger failed: {headline(error)}")
 
 
 def without_next(row: Task, ended: EndedRun, error: str) -> Outcome:

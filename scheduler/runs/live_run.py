@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from duly.jobs import RegisteredJob, Task, TimeLimitExceeded
+from duly.jobs import RegisteredJob, RunFacts, Task, TimeLimitExceeded
 from duly.scheduler.clock import Clock, Timer
 from duly.scheduler.rules.endings import EndedRun, Ending, Interrupted, Stopped
 from duly.scheduler.rules.firing import NEXT_FIRE, Fire
@@ -93,6 +93,8 @@ class LiveRun:
         self.amend: Callable[[Task, datetime], Task] = _as_it_is
         """An edit of the row that is written with the outcome; it gets the row and the end of the run."""
         self.working: asyncio.Task[Ending] | None = None
+        self.job_task: asyncio.Task[object] | None = None
+        """The asyncio task in which its job is awaited, if that is in the scheduler's event loop."""
         self._timer: Timer | None = None
         self._settled: asyncio.Future[RunState] | None = None
 
@@ -105,6 +107,12 @@ class LiveRun:
     def fire_time(self) -> datetime:
         """The nominal instant of the fire."""
         return self.task.run_at if self.fire is None else self.fire.fire_time
+
+    @property
+    def facts(self) -> RunFacts:
+        """Which run it is, as its log lines carry it."""
+        task = self.task
+        return RunFacts(slug=task.slug, kind=task.kind, attempt=task.attempt, fire_time=self.fire_time, run_id=self.lease_id)
 
     @property
     def has_begun(self) -> bool:

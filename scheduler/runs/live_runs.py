@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
+from duly.jobs import current_run
 from duly.scheduler.clock import Clock
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.waiting import Wake
@@ -17,6 +19,7 @@ class LiveRuns:
     def __init__(self, clock: Clock) -> None:
         """Begin with no runs."""
         self._runs: dict[str, LiveRun] = {}
+        self._home = asyncio.get_running_loop()
         self.changed: Wake = Wake(clock)
         """Set when a run ended, was written, or fell asleep."""
 
@@ -35,6 +38,20 @@ class LiveRuns:
 
     def __iter__(self) -> Iterator[LiveRun]:
         return iter(list(self._runs.values()))
+
+    def here(self) -> LiveRun | None:
+        """Return the run whose job is the calling code; None outside of these runs' jobs.
+
+        In the node's event loop only the asyncio task of the job itself counts: tasks that it started may outlive it.
+        """
+        facts = current_run()
+        run = None if facts is None else self._runs.get(facts.run_id)
+        if run is None or run.has_ended:
+            return None
+        with suppress(RuntimeError):  # a thread without an event loop
+            if asyncio.get_running_loop() is self._home and asyncio.current_task() is not run.job_task:
+                return None
+        return run
 
     async def rest(self) -> None:
         """Wait until no run is working: each has ended, or sleeps on the clock."""

@@ -33,7 +33,7 @@ async def run_due(scheduler: StdScheduler, *, until: datetime | None = None) -> 
         nonlocal ended
         ended += isinstance(event, RunEnded) and event.run.status is not RunStatus.SKIPPED
 
-    leave = scheduler.subscribe(count)
+    leave = scheduler.running_node.listen(count)
     try:
         await scheduler.running_node.turn_by_hand()
         while until is not None and clock.now() < until:

@@ -1,13 +1,15 @@
 """Functions as jobs."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 from attrs import evolve
 
-from duly.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, Task, Then
+from duly.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, JobRegistry, Task, Then
 from duly.jobs.base import Job, check_returned, is_async
 from support.contexts import context, task_with
 
@@ -163,3 +165,54 @@ def test_what_is_async_runs_in_the_loop(job: Job, *, expected: bool) -> None:
 def test_a_plain_function_is_not_called_in_the_loop() -> None:
     """Its job's `execute` is no coroutine."""
     assert not inspect.isawaitable(FunctionJob.of("kind", Recorder().none).execute(CONTEXT, TASK))
+
+
+def _yields() -> Iterator[None]:
+    yield
+
+
+async def _yields_async() -> AsyncIterator[None]:
+    yield
+
+
+class _Yields:
+    def __call__(self) -> Iterator[None]:
+        yield
+
+    def method(self) -> Iterator[None]:
+        yield
+
+    @staticmethod
+    def plain() -> Iterator[None]:
+        yield
+
+
+class _YieldingJob(Job):
+    kind = "yielding"
+
+    def execute(self, ctx: JobContext, task: Task, /) -> Iterator[None]:  # type: ignore[override]  # the mistake
+        yield
+
+
+@pytest.mark.parametrize("function", [_yields, _yields_async, _Yields(), _Yields().method, _Yields.plain, partial(_yields)])
+@pytest.mark.parametrize("settings", [{}, {"payload_type": Task}])
+def test_a_function_that_yields_is_refused_at_registration(function: Callable[..., object], settings: dict[str, Any]) -> None:
+    """Each of its runs would only make a generator, and fail; it may be wrapped, a method, or an object's call."""
+    with pytest.raises(InvalidJob, match="this one has a 'yield', so a call of it would run none of its code"):
+        JobRegistry().job("k", **settings)(function)
+
+
+def test_a_job_whose_execute_yields_is_refused_at_registration() -> None:
+    """As a function is."""
+    with pytest.raises(InvalidJob, match="has a 'yield'"):
+        JobRegistry().register_job(_YieldingJob())
+
+
+def test_a_generator_that_is_a_coroutine_is_taken() -> None:
+    """`types.coroutine` makes one of it."""
+
+    @types.coroutine
+    def old_style() -> Iterator[None]:
+        yield
+
+    assert FunctionJob.of("k", old_style).arity == 0

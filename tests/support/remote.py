@@ -41,7 +41,7 @@ class Remote:
         self.jobs = JobRegistry()
         self.jobs.job("kind")(_nothing)
         services = some_services(self.clock, MemoryStore(), jobs=self.jobs, node="n", payload_limit=PAYLOAD_MAX)
-        services.events.subscribe(self.events.append)
+        services.events.listen(self.events.append)
         self.runner = Runner(services, self.runs)
         self._numbers = count()
 

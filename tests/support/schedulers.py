@@ -16,7 +16,7 @@ from duly.jobs import JobRegistry, Task
 from duly.scheduler import Event, StdScheduler, SystemClock
 from duly.scheduler.clock import Clock, StoreClock
 from duly.scheduler.config import SchedulerConfig, Settings
-from duly.scheduler.events.events import Events
+from duly.scheduler.events.publishing import Events
 from duly.scheduler.services import Services
 from duly.stores import Exchange, Extended, Held, JobStore, LockRequest, MemoryStore, Outcome, Refused, StoreUnavailable
 
@@ -170,19 +170,20 @@ def some_services(
     clock: Clock, store: JobStore | None = None, *, jobs: JobRegistry | None = None, **settings: Unpack[Settings]
 ) -> Services:
     """Return what a loop is built from."""
+    followed = StoreClock(clock)
     return Services(
         store=MemoryStore() if store is None else store,
         registry=JobRegistry() if jobs is None else jobs,
-        clock=StoreClock(clock),
-        events=Events(),
+        clock=followed,
+        events=Events(followed),
         config=SchedulerConfig(**settings),
     )
 
 
 def heard(scheduler: StdScheduler) -> list[Event]:
-    """Return a list that grows with every event of the scheduler."""
+    """Return a list that grows with every event of the scheduler, where and when it happens."""
     events: list[Event] = []
-    scheduler.subscribe(events.append)
+    scheduler._services.events.listen(events.append)
     return events
 
 

@@ -6,17 +6,18 @@ It is said in words, by the run or at the call.
 import asyncio
 import concurrent.futures
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from attrs import evolve
 
 from duly.jobs import InvalidValue, JobContext, JobRegistry, RetryPolicy, Task
-from duly.scheduler import AlreadyAcknowledged, NaiveDatetime, StdScheduler, TriggerError, WrongLoop
+from duly.scheduler import AlreadyAcknowledged, BlockingScheduler, CalledInJob, NaiveDatetime, StdScheduler, TriggerError, WrongLoop
 from duly.scheduler.testing import ManualClock, run_due
 from duly.stores import InvalidStoreURL, MemoryStore, RunQuery, open_store
 from duly.triggers import fire_times, first_delay
+from support.waiting import wait_until, wait_until_async
 
 NAIVE = datetime(2030, 1, 1)  # noqa: DTZ001 - the mistake
 Anything = Any
@@ -104,3 +105,86 @@ def test_a_plain_mistake_is_named(call: Callable[[], object], error: type[Except
     """With what was given, and what is expected there."""
     with pytest.raises(error, match=message):
         call()
+
+
+# -- a job that stops its own scheduler
+
+
+@pytest.mark.parametrize("limit", [None, timedelta(hours=1)])
+@pytest.mark.parametrize("call", ["close", "drain"])
+async def test_a_job_that_awaits_the_end_of_its_own_scheduler_is_refused(call: str, limit: timedelta | None) -> None:
+    """It would wait for itself; the node goes on."""
+    jobs, errors = JobRegistry(), list[CalledInJob]()
+    scheduler = StdScheduler(MemoryStore(), jobs=jobs)
+
+    @jobs.job("stopping", time_limit=limit)
+    async def stop() -> None:
+        try:
+            await getattr(scheduler, call)()
+        except CalledInJob as error:
+            errors.append(error)
+
+    async with scheduler:
+        await scheduler.schedule_job("a", "stopping")
+        await wait_until_async(lambda: bool(errors))
+        await scheduler.schedule_job("b", "stopping")
+        await wait_until_async(lambda: len(errors) == 2)
+    assert [(error.call, error.slug) for error in errors] == [(call, "a"), (call, "b")]
+    assert str(errors[0]).startswith(f"{call}() was called by the job of task 'a', for whose end it would wait: let the program")
+
+
+async def test_a_task_that_a_job_starts_may_stop_the_scheduler() -> None:
+    """The job does not wait for it."""
+    jobs, stopping = JobRegistry(), list[asyncio.Task[None]]()
+    scheduler = StdScheduler(MemoryStore(), jobs=jobs)
+
+    @jobs.job("stopping")
+    async def stop() -> None:
+        stopping.append(asyncio.create_task(scheduler.drain()))
+
+    await scheduler.start()
+    await scheduler.schedule_job("a", "stopping")
+    await wait_until_async(lambda: bool(stopping) and stopping[0].done())
+    await stopping[0]
+    assert await scheduler.get_job_slugs() == []
+    await scheduler.close()
+
+
+@pytest.mark.parametrize("executor", ["thread", "pool", "loop"])
+@pytest.mark.parametrize("call", ["close", "drain"])
+def test_a_job_that_waits_for_the_end_of_its_own_blocking_scheduler_is_refused(call: str, executor: str) -> None:
+    """In a thread, in a pool of the user's, and through a thread that a coroutine waits for."""
+    jobs, errors = JobRegistry(), list[CalledInJob]()
+    scheduler = BlockingScheduler(MemoryStore(), jobs=jobs)
+
+    def stop() -> None:
+        try:
+            getattr(scheduler, call)()
+        except CalledInJob as error:
+            errors.append(error)
+
+    async def stop_and_wait() -> None:
+        await asyncio.to_thread(stop)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        jobs.job("stopping", executor=pool if executor == "pool" else "auto")(stop_and_wait if executor == "loop" else stop)
+        with scheduler:
+            scheduler.schedule_job("a", "stopping")
+            wait_until(lambda: bool(errors))
+    assert [(error.call, error.slug) for error in errors] == [(call, "a")]
+
+
+async def test_a_job_may_stop_another_scheduler() -> None:
+    """It waits for other jobs than itself."""
+    jobs, closed = JobRegistry(), list[str]()
+    other = StdScheduler(MemoryStore())
+
+    @jobs.job("stopping")
+    async def stop() -> None:
+        await other.close()
+        closed.append("other")
+
+    async with StdScheduler(MemoryStore(), jobs=jobs) as scheduler:
+        await other.start()
+        await scheduler.schedule_job("a", "stopping")
+        await wait_until_async(lambda: bool(closed))

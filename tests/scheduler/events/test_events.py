@@ -55,13 +55,13 @@ async def test_a_subscriber_that_fails_is_logged_and_stays(work: Work, caplog: p
         await scheduler.schedule_job("u", "work")
         await wait_until_async(lambda: len(events) == 5)
     assert [type(event) for event in events] == [NodeStarted, *[RunStarted, RunEnded] * 2, NodeStopped]
-    assert told == events[:3]
+    assert told == events[:3], "what happened before it left was still told"
     failures = [record for record in caplog.records if record.exc_info and record.exc_info[0] is ZeroDivisionError]
     assert len(failures) == 3
 
 
 async def test_what_happens_is_logged_as_loud_as_it_matters(caplog: pytest.LogCaptureFixture) -> None:
-    """A start is detail, a good end news, a bad one a warning, a loop's fault an error with its traceback."""
+    """A start is detail, a good end news; a failure for good and a loop's fault are errors, with their tracebacks."""
     jobs = JobRegistry()
     jobs.job("good")(lambda: None)
 
@@ -84,10 +84,15 @@ async def test_what_happens_is_logged_as_loud_as_it_matters(caplog: pytest.LogCa
     levels = {message.split(" for ")[0]: level for level, message in told}
     assert levels["task 'g' (good) runs"] == "DEBUG"
     assert levels["task 'g' (good) done"] == "INFO"
-    assert levels["task 'b' (bad) failed"] == "WARNING"
-    assert any(level == "WARNING" and message.endswith("ValueError: no luck") for level, message in told)
+    assert levels["task 'b' (bad) failed"] == "ERROR"
+    (failed,) = [message for level, message in told if level == "ERROR" and message.startswith("task 'b'")]
+    first, _, rest = failed.partition("\n")
+    assert first.endswith("attempt 1: ValueError: no luck")
+    assert rest.startswith("Traceback")
+    (end,) = [record for record in caplog.records if record.getMessage().endswith(rest)]
+    assert (end.__dict__["slug"], end.__dict__["kind"], end.__dict__["attempt"]) == ("b", "bad", 1)
     assert levels["dispatch: StoreUnavailable: the question was lost"] == "ERROR"
     assert levels["dispatch: RuntimeError: a fault of the store"] == "ERROR"
-    tracebacks = [record.getMessage() for record in caplog.records if record.exc_info]
-    assert len(tracebacks) == 1, "an outage is told without a traceback, a fault with one"
+    tracebacks = [record.levelname for record in caplog.records if record.exc_info]
+    assert tracebacks == ["DEBUG", "ERROR"], "the traceback of an outage is detail, that of a fault is not"
     assert [event.loop for event in events if isinstance(event, LoopFailed)] == ["dispatch", "dispatch"]

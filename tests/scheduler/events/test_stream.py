@@ -21,9 +21,10 @@ from duly.scheduler import (
     RunReturned,
     RunStarted,
     StdScheduler,
+    SystemClock,
     WrongThread,
 )
-from duly.scheduler.events.events import Events
+from duly.scheduler.events.publishing import Events
 from duly.scheduler.events.stream import EventStream, Streams
 from duly.stores import MemoryStore
 from support.contexts import NOON, task_with
@@ -40,7 +41,7 @@ class Told:
     """A seam, and the streams that hang on it."""
 
     def __init__(self) -> None:
-        self.events = Events()
+        self.events = Events(SystemClock())
         self.streams = Streams(self.events, "n")
 
     def stream(self, *types: type[Event], slug: str | None = None, limit: int = 1000) -> EventStream:
@@ -273,7 +274,7 @@ def test_a_stream_that_was_left_takes_nothing_more() -> None:
         told.tell(1)
     told.tell(2)
     assert shown(list(events)) == ["1"]
-    assert len(told.events._subscribers) == 1
+    assert len(told.events._listeners) == 1
 
 
 async def test_streams_opened_after_a_restart_are_new() -> None:

@@ -251,7 +251,7 @@ class Beating:
         self.services = some_services(self.clock, self.store, lease=30 * SECOND, grace=20 * SECOND)
         self.runs = LiveRuns(self.clock)
         self.events: list[Event] = []
-        self.services.events.subscribe(self.events.append)
+        self.services.events.listen(self.events.append)
         self.heartbeat = Heartbeat(self.services, self.runs, Node(name="n", started_at=NOON, seen_at=NOON, until=NOON))
 
     async def lock(self, slug: str, *, limit: timedelta | None = None, started: bool = True) -> LiveRun:

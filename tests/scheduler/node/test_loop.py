@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from duly.scheduler import Event, LoopFailed
+from duly.jobs import JobRegistry
+from duly.scheduler import Event, LoopEnded, LoopFailed, LoopRecovered, RunEnded, StdScheduler
 from duly.scheduler.node.loop import Loop, backoff, jittered
 from duly.scheduler.testing import ManualClock
-from duly.stores import StoreUnavailable
-from support.schedulers import HOUR, SECOND, some_services
+from duly.stores import MemoryStore, StoreUnavailable
+from support.schedulers import HOUR, LEASE, SECOND, heard, some_services
 from support.waiting import wait_until_async
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -19,19 +20,19 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 class Turning:
     """A loop on a manual clock whose turns answer from a list, and then with an hour."""
 
-    def __init__(self, *answers: timedelta | Exception) -> None:
+    def __init__(self, *answers: timedelta | BaseException) -> None:
         self.clock = ManualClock(NOON)
         services = some_services(self.clock)
         self.events: list[Event] = []
-        services.events.subscribe(self.events.append)
+        services.events.listen(self.events.append)
         self.answers, self.turns = deque(answers), 0
         self.loop = Loop("test", self._turn, services)
-        self.running = asyncio.create_task(self.loop.run())
+        self.running = self.loop.start()
 
     async def _turn(self) -> timedelta:
         self.turns += 1
         answer = self.answers.popleft() if self.answers else HOUR
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -104,6 +105,7 @@ async def test_a_turn_that_fails_is_told_and_tried_again_after_a_backoff() -> No
     turning.clock.advance(backoff(1) * 2)
     await turning.rest()
     assert turning.turns == 2
+    assert turning.events == [event, LoopRecovered(node=event.node, loop="test")]
     await turning.end()
 
 
@@ -196,3 +198,91 @@ async def test_a_retry_ends_one_backoff_and_no_other() -> None:
     await turning.rest()
     assert turning.turns == 2
     await turning.end()
+
+
+# -- loops that end though nobody stopped them
+
+
+@pytest.mark.parametrize("error", [GeneratorExit("out"), None])
+async def test_a_loop_that_ends_unexpectedly_is_told_and_started_again(error: BaseException | None) -> None:
+    """Because something ended its coroutine, or somebody cancelled its task; after a backoff, and until a turn succeeds it is marked."""
+    turning = Turning(*([] if error is None else [error]))
+    await turning.rest()
+    if error is None:
+        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "duly test"]
+        task.cancel()
+        await turning.rest()
+    (ended,) = turning.events
+    assert isinstance(ended, LoopEnded)
+    assert (ended.loop, ended.error) == ("test", error)
+    assert turning.loop.ended == ("it was cancelled" if error is None else "GeneratorExit: out")
+    turns = turning.turns
+    await turning.rest()
+    assert turning.turns == turns, "not before the backoff is over"
+    turning.clock.advance(backoff(1) * 2)
+    await turning.rest()
+    assert turning.turns == turns + 1
+    assert turning.loop.ended is None
+    assert isinstance(turning.events[-1], LoopRecovered)
+    await turning.end()
+
+
+async def test_what_a_turn_awaited_may_be_cancelled_and_the_loop_goes_on() -> None:
+    """It is a failure of the turn like any other."""
+    turning = Turning(asyncio.CancelledError())
+    await turning.rest()
+    assert [type(event) for event in turning.events] == [LoopFailed]
+    turning.clock.advance(backoff(1) * 2)
+    await turning.rest()
+    assert turning.turns == 2
+    await turning.end()
+
+
+async def test_a_loop_may_be_stopped_while_it_waits_to_be_started_again() -> None:
+    """It is not started any more."""
+    turning = Turning(GeneratorExit())
+    await turning.rest()
+    assert turning.loop.ended is not None
+    await turning.end()
+    turning.clock.advance(HOUR)
+    await turning.rest()
+    assert turning.turns == 1
+
+
+async def test_a_node_whose_loop_ended_is_not_ready_and_says_so_until_it_works_again() -> None:
+    """A program that cancels whatever runs in its event loop does not stop its node for good."""
+    jobs = JobRegistry()
+    jobs.job("work")(lambda: None)
+    async with StdScheduler(MemoryStore(), jobs=jobs, lease=LEASE, poll=HOUR) as scheduler:
+        events, node = heard(scheduler), scheduler.running_node
+        assert node.unready is None
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await wait_until_async(lambda: sum(isinstance(event, LoopEnded) for event in events) == 3)
+        assert node.unready == "the loop 'listen' of this node ended unexpectedly and is started again: it was cancelled"
+        await scheduler.schedule_job("a", "work")
+        assert "but the loop 'listen' of this node ended unexpectedly" in await scheduler.why("a")
+        await wait_until_async(lambda: any(isinstance(event, RunEnded) for event in events))
+        await wait_until_async(lambda: node.unready is None)
+
+
+async def test_a_heartbeat_that_ended_is_started_again_in_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile the node is not ready."""
+    failing = [GeneratorExit("out"), GeneratorExit("out")]
+
+    async with StdScheduler(MemoryStore(), lease=LEASE, poll=HOUR) as scheduler:
+        events, node, reasons = heard(scheduler), scheduler.running_node, list[str | None]()
+        assert node._thread is not None
+        heartbeat = node._thread._heartbeat
+        turn = heartbeat.turn
+
+        async def fail() -> timedelta:
+            if failing:
+                raise failing.pop()
+            return await turn()
+
+        monkeypatch.setattr(heartbeat, "turn", fail)
+        node.listen(lambda event: reasons.append(node.unready) if isinstance(event, LoopEnded) else None)
+        await wait_until_async(lambda: any(isinstance(event, LoopRecovered) and event.loop == "heartbeat" for event in events))
+        await wait_until_async(lambda: node.unready is None)
+    assert reasons == ["the loop 'heartbeat' of this node ended unexpectedly and is started again: GeneratorExit: out"] * 2

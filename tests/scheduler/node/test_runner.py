@@ -11,7 +11,7 @@ from attrs import evolve
 from duly.jobs import FunctionJob, Job, JobContext, Task, TaskOptions
 from duly.jobs.registered import RegisteredJob
 from duly.jobs.storable import TEXT_LIMIT
-from duly.scheduler.node.runner import Runner
+from duly.scheduler.node.runner import Runner, result_of
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised, Returned, Stopped, describe
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.testing import ManualClock
@@ -263,6 +263,37 @@ async def test_a_run_that_is_cancelled_with_its_event_loop_has_no_ending(running
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
+
+
+@pytest.mark.parametrize("limit", [None, HOUR])
+@pytest.mark.parametrize("kind", ["coroutine", "thread", "awaitable"])
+async def test_a_generator_exit_out_of_a_job_is_its_runs_failure(running: Running, kind: str, limit: timedelta | None) -> None:
+    """It ends the run, and no coroutine of the library; with and without a time limit."""
+
+    async def leave() -> None:
+        await asyncio.sleep(0)
+        raise GeneratorExit("out of here")
+
+    def leave_thread() -> None:
+        raise GeneratorExit("out of here")
+
+    jobs: dict[str, Callable[..., object]] = {"coroutine": leave, "thread": leave_thread, "awaitable": lambda: leave()}  # noqa: PLW0108 - a `def`
+    ending = await running.start(jobs[kind], limit=limit)
+    assert isinstance(ending, Raised)
+    assert "the job raised GeneratorExit('out of here')" in ending.error
+
+
+async def test_a_run_ends_even_if_the_runner_itself_fails(running: Running) -> None:
+    """Its outcome says what happened."""
+
+    async def fail() -> Ending:
+        raise GeneratorExit
+
+    working = asyncio.create_task(fail())
+    await asyncio.wait([working])
+    ending = result_of(working)
+    assert isinstance(ending, Raised)
+    assert "GeneratorExit" in ending.error
 
 
 async def test_a_run_whose_lease_cannot_be_trusted_does_not_start(running: Running) -> None:
