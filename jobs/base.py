@@ -10,8 +10,10 @@ from attrs import field, frozen
 
 from duly.jobs.context import JobContext
 from duly.jobs.errors import InvalidJob, InvalidResult
+from duly.jobs.results import result_text
 from duly.jobs.task import Task, Then
 from duly.jobs.validators import check_name
+from duly.jobs.with_changes import with_changes
 
 NO_KIND = 'expected a class that says kind = "..."'
 
@@ -72,6 +74,17 @@ def is_async(job: Job) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
+def carried_on(kind: str, returned: object, task: Task) -> Task | Then | None:
+    """Return how a task goes on whose function returned this.
+
+    A task that is returned says so itself; anything else is the result of `task`. Returning nothing leaves no result: that of the run before does not belong to this one.
+    """
+    if isinstance(returned, Task | Then):
+        return check_returned(kind, returned)
+    text = result_text(returned)
+    return task if text == task.result else with_changes(task, result=text)
+
+
 def check_returned(kind: str, returned: object) -> Task | Then | None:
     """Pass on what a job returned, if it may return that.
 
@@ -88,8 +101,9 @@ def check_returned(kind: str, returned: object) -> Task | Then | None:
 class FunctionJob(Job):
     """A function as a job: it may take nothing, the context, or the context and the task.
 
-    Returning nothing means "carry on" (the task is handed back as it came), because a function without a `return` must
-    not remove its schedule; a task that is returned counts as it does for any job.
+    What it returns is its result: text as it is, what `json` takes as JSON text, anything else as the name of its class, at
+    most 64 KiB. Its task goes on, also when it returns nothing: a function without a `return` must not remove its schedule.
+    A task that is returned counts as it does for any job.
     """
 
     kind: str
@@ -114,11 +128,10 @@ class FunctionJob(Job):
         returned = self.function(*(ctx, task)[: self.arity])
         if inspect.isawaitable(returned):
             return self._finish(returned, task)
-        return task if returned is None else check_returned(self.kind, returned)
+        return carried_on(self.kind, returned, task)
 
     async def _finish(self, running: Awaitable[Any], task: Task) -> Task | Then | None:
-        returned = await running
-        return task if returned is None else check_returned(self.kind, returned)
+        return carried_on(self.kind, await running, task)
 
 
 @frozen(eq=False, kw_only=True)
@@ -134,7 +147,7 @@ class TypedCall(Job):
     function: Callable[..., object]
     takes_task: bool = True
     carries_on: bool = False
-    """Whether returning nothing means to go on, as it does for functions."""
+    """Whether what it returns is its result, and its task goes on, as it is for functions."""
     value: object = field(default=None, repr=False)
     """The payload; None before it is decoded."""
 
@@ -163,7 +176,7 @@ class TypedCall(Job):
         return self._checked(await running, task)
 
     def _checked(self, returned: object, task: Task) -> Task | Then | None:
-        return task if returned is None and self.carries_on else check_returned(self.kind, returned)
+        return carried_on(self.kind, returned, task) if self.carries_on else check_returned(self.kind, returned)
 
 
 def _arity(function: Callable[..., object]) -> int:
@@ -174,6 +187,8 @@ def _required(function: Callable[..., object], expected: str, *, most: int) -> i
     """Count the parameters without a default: what has one is the function's own business."""
     if not callable(function):
         raise InvalidJob(function, expected)
+    if _is_generator(function):
+        raise InvalidJob(function, f"{expected} without yield: nobody would run a generator")
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # some built-in functions keep theirs to themselves
@@ -183,3 +198,11 @@ def _required(function: Callable[..., object], expected: str, *, most: int) -> i
     if len(named) > most or any(each.kind is each.KEYWORD_ONLY for each in named):
         raise InvalidJob(function, expected)
     return len(named)
+
+
+def _is_generator(function: Callable[..., object]) -> bool:
+    return any(map(_yields, (function, type(function).__call__)))
+
+
+def _yields(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

@@ -141,7 +141,8 @@ class JobRegistry(KnownJobs):
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as the job `kind`.
 
-        The function itself stays as it is, for plain calls.
+        The function itself stays as it is, for plain calls. What it returns is the result of its run, and its task goes on:
+        `FunctionJob` says how.
 
         With a `payload_type`, an attrs class or a dataclass, the function takes `(ctx, payload)` or `(ctx, task, payload)`; with it go
         `payload_version` and `upgrade`, as a `TypedJob` has them.
