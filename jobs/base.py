@@ -38,6 +38,7 @@ class Job(Protocol):
         Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant, as
         `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload and result are
         kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
+        A class that can return nothing but None gets no recurring trigger, unless it says `removes_itself = True`.
         An exception is recorded and retried by the task's `RetryPolicy`.
         """
 
@@ -55,6 +56,8 @@ def check_job(job: object, *takes: str) -> None:
     execute = getattr(job, "execute", None)
     if isinstance(job, type) or not callable(execute):
         raise InvalidJob(job, f"expected an object{' of it' if isinstance(job, type) else ''} with a method execute(ctx, task)")
+    if _is_generator(execute):
+        raise InvalidJob(job, "expected an execute without yield: nobody would run a generator")
     if not hasattr(job, "kind"):
         raise InvalidJob(job, NO_KIND)
     check_name("kind", job.kind)
@@ -77,7 +80,8 @@ def is_async(job: Job) -> bool:
 def carried_on(kind: str, returned: object, task: Task) -> Task | Then | None:
     """Return how a task goes on whose function returned this.
 
-    A task that is returned says so itself; anything else is the result of `task`. Returning nothing leaves no result: that of the run before does not belong to this one.
+    A task that is returned says so itself; anything else is the result of `task`. Returning nothing leaves no result:
+    that of the run before does not belong to this one.
     """
     if isinstance(returned, Task | Then):
         return check_returned(kind, returned)

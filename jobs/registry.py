@@ -12,6 +12,7 @@ from duly.jobs.keywords import check_keywords
 from duly.jobs.kinds import Payload
 from duly.jobs.options import OptionValues, TaskOptions
 from duly.jobs.registered import DeclaredTask, FunctionSettings, JobSettings, KnownJobs, RegisteredJob
+from duly.jobs.returning import FORGOTTEN, is_forgetful, removes_itself
 from duly.jobs.typed import AnyJob, TypedFunction, TypedJob, call_of, codec_of, encode_payload
 from duly.jobs.validators import check_name
 from duly.triggers import Trigger, require_trigger, validate_trigger
@@ -55,7 +56,8 @@ class JobRegistry(KnownJobs):
         an event loop of its own.
 
         Raises:
-            InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class instead of an object.
+            InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class instead of an object; or its class
+                forgets to return the task, which would remove the schedule that `trigger` makes.
             InvalidValue: the kind is empty or too long, or an option or a limit is out of range.
             JobNotPicklable: it is to run in a process of its own, and can be seen not to get there; what cannot be seen fails its run.
             JobAlreadyRegistered: the kind is taken.
@@ -80,8 +82,12 @@ class JobRegistry(KnownJobs):
             max_concurrency=max_concurrency,
             global_limit=global_limit,
             executor=executor,
+            removes_itself=removes_itself(job),
+            is_forgetful=not isinstance(job, FunctionJob | TypedFunction) and is_forgetful(job),
             codec=codec,
         )
+        if registered.loses(registered.trigger_for(job.kind), registered.options):
+            raise InvalidJob(job, f"expected one that returns its task; {FORGOTTEN}")
         with self._lock:
             if job.kind in self._jobs:
                 raise JobAlreadyRegistered(job.kind)

@@ -10,7 +10,8 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 def result_text(value: object) -> str | None:
     """Return `value` as the text of a result.
 
-    Text stays as it is, what has a JSON form becomes JSON, and anything else is told by the name of its class. None is no result. The text is cut to 64 KiB of UTF-8, like every result.
+    Text stays as it is, what has a JSON form becomes JSON, and anything else is told by the name of its class. None is
+    no result. The text is cut to 64 KiB of UTF-8, like every result.
     """
     if value is None:
         return None

@@ -225,8 +225,7 @@ class Client(Registering):
 
         def update(task: Task) -> Task | None:
             registered = self._services.registry.find(task.kind)
-            codec = None if registered is None else registered.codec
-            return edits.update(task, changes, now=self._services.clock.now(), payload_limit=limit, codec=codec)
+            return edits.update(task, changes, now=self._services.clock.now(), payload_limit=limit, registered=registered)
 
         return await self._edit(slug, update)
 

@@ -40,8 +40,8 @@ class PendingWrite:
     def warning(self) -> str:
         """The warning of the `RunEnded` event; empty if there is none."""
         match self.ended:
-            case EndedRun(task=Task(recurring=True), ending=Returned(task=None)):
-                return "removed with its trigger, because the job returned None"
+            case EndedRun(task=Task(recurring=True), ending=Returned(task=None)) if not _is_meant(self.run):
+                return "removed with its trigger, because the job returned None; `return task` goes on, `removes_itself = True` means it"
         return ""
 
 
@@ -51,6 +51,10 @@ def is_about_outcomes(error: DulyError) -> bool:
     On any other error the outcomes stay in the outbox.
     """
     return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
+
+
+def _is_meant(run: LiveRun) -> bool:
+    return run.registered is not None and run.registered.removes_itself
 
 
 class Outbox:

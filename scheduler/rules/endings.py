@@ -10,7 +10,6 @@ from duly.jobs.ending import Cancel, Fail, Retry
 from duly.jobs.retry import class_name, class_names
 from duly.jobs.storable import TEXT_LIMIT
 
-
 _INVALID_RESULT = class_name(InvalidResult)
 """A job that returned what it may not return would do so again: its run is not retried."""
 
