@@ -8,7 +8,7 @@ from typing import TypeVar, Unpack
 from duly.jobs.base import FunctionJob, check_job
 from duly.jobs.errors import InvalidJob, InvalidSlug, InvalidValue, JobAlreadyRegistered, JobNotRegistered, KindFetched
 from duly.jobs.executor_choice import ExecutorChoice, check_executor
-from duly.jobs.keywords import check_keywords
+from duly.jobs.keywords import check_keywords, explicit
 from duly.jobs.kinds import Payload
 from duly.jobs.options import OptionValues, TaskOptions
 from duly.jobs.registered import DeclaredTask, FunctionSettings, JobSettings, KnownJobs, RegisteredJob
@@ -36,6 +36,7 @@ class JobRegistry(KnownJobs):
         """Kinds whose tasks schedulers of this registry hand to subscribers, and how many do."""
         self._lock = Lock()
 
+    @explicit(OptionValues, TaskOptions)
     def register_job(
         self,
         job: AnyJob,
@@ -144,6 +145,7 @@ class JobRegistry(KnownJobs):
         """Return what is registered under `kind` at this moment, None if nothing is."""
         return self._jobs.get(kind)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as the job `kind`.
 
@@ -166,6 +168,7 @@ class JobRegistry(KnownJobs):
 
         return register
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:

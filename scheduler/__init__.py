@@ -58,6 +58,7 @@ from duly.scheduler.events.events import (
     RunLost,
     RunReturned,
     RunStarted,
+    ScheduleGoesOn,
 )
 from duly.scheduler.events.stream import EventStream
 from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
@@ -140,6 +141,7 @@ __all__ = [
     "RunLost",
     "RunReturned",
     "RunStarted",
+    "ScheduleGoesOn",
     "SchedulerClosed",
     "SchedulerConfig",
     "SchedulerError",

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from duly.triggers import Trigger, describe
+
 HANDED_BACK = "handed back unrun by "
 
 _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)), ("s", timedelta(seconds=1)))
@@ -41,6 +43,14 @@ def one_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in "".join(last))
     line = " ".join(printable.split())
     return f"{line[:_LINE]}…" if len(line) > _LINE else line.rstrip(".")
+
+
+def described(trigger: Trigger) -> str:
+    """Return when a trigger fires, in English; of one that cannot be described, its class."""
+    try:
+        return one_line(describe(trigger))
+    except Exception:  # noqa: BLE001 - a trigger may be a user's code, and its description is not essential
+        return f"a {type(trigger).__name__}"
 
 
 def counted(number: int, thing: str) -> str:

@@ -14,8 +14,9 @@ from threading import Lock
 from attrs import frozen
 
 from duly.jobs import Task
-from duly.scheduler.wording import counted
+from duly.scheduler.wording import counted, described
 from duly.stores import LockLost, Run
+from duly.triggers import Trigger
 
 logger: logging.Logger = logging.getLogger("duly")
 
@@ -65,6 +66,24 @@ class NodeStopped(Event):
 
     def __str__(self) -> str:
         return f"stopped; {counted(self.cut_short, 'run')} cut short, {counted(self.left, 'task')} left to the leases"
+
+
+@frozen(kw_only=True)
+class ScheduleGoesOn(Event):
+    """Somebody scheduled a task with a first fire of its own, after which the trigger of its kind goes on.
+
+    Told by `schedule_job`, because many expect a single fire there; `once=True` asks for that.
+    """
+
+    slug: str
+    """The task."""
+    kind: str
+    """Kind of the task."""
+    trigger: Trigger
+    """The trigger of that kind."""
+
+    def __str__(self) -> str:
+        return f"task {self.slug!r} ({self.kind}) is scheduled, then {described(self.trigger)}, by its kind; once=True leaves that out"
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,7 @@ from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
 from duly.jobs.registered import DeclaredTask, KnownJobs, RegisteredJob
-from duly.jobs.returning import FORGOTTEN
+from duly.jobs.returning import FORGOTTEN, recurs
 from duly.jobs.spawning import When
 from duly.jobs.task import RunAtSource
 from duly.jobs.typed import encode_payload
@@ -130,6 +130,18 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
     )
     check_spawning(task)
     return task
+
+
+def goes_on_by(new: NewTask, registry: KnownJobs) -> Trigger | None:
+    """Return the trigger of the kind that goes on after a first fire of the task's own.
+
+    None: the task has no such fire, or its kind no such trigger.
+    """
+    registered = registry.find(kind_of(new.job))
+    if new.trigger is not None or (new.at is None and new.delay is None) or registered is None:
+        return None
+    trigger, _ = _plain_trigger(new, registered)
+    return trigger if trigger is not None and recurs(trigger) else None
 
 
 def check_spawning(task: Task) -> None:
