@@ -36,8 +36,8 @@ class Job(Protocol):
         `async def` runs in the event loop, `def` in a thread, unless it is registered to run elsewhere.
 
         Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant, as
-        `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload and result are
-        kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
+        `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload, result and
+        trigger are kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
         A class that can return nothing but None gets no recurring trigger, unless it says `removes_itself = True`.
         An exception is recorded and retried by the task's `RetryPolicy`.
         """

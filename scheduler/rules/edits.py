@@ -14,8 +14,10 @@ from duly.jobs.payload import check_payload
 from duly.jobs.registered import RegisteredJob
 from duly.jobs.task import RunAtSource
 from duly.jobs.typed import encode_payload
+from duly.jobs.validators import PAYLOAD_MAX
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.errors import InvalidSchedule
+from duly.scheduler.rules.endings import EndedRun, Returned
 from duly.scheduler.rules.new_task import check_returning, check_spawning, first_fire, own_trigger
 from duly.stores.rules import definitions, transitions
 from duly.stores.rules.misfires import is_owed
@@ -96,6 +98,24 @@ def move(task: Task, at: datetime) -> Task:
         return with_changes(task, run_at=at, run_at_from=RunAtSource.CALLER, owed=owed)
     free = with_changes(transitions.restart(task), first_run_at=None, idle_since=None, request=Request.NONE)
     return with_changes(free, run_at=_step(task, at), run_at_from=RunAtSource.CALLER, owed=owed)
+
+
+def take_trigger(row: Task, ended: EndedRun, registered: RegisteredJob | None) -> Task:
+    """Return the row with the trigger of the task that a job returned, if the job changed it.
+
+    It counts as an `update` made just before the end of the run, and wins over an edit made during the run, as a payload does.
+    None makes the task a one-off.
+
+    Raises:
+        DulyError: `update` refuses the trigger.
+
+    """
+    match ended.ending:
+        case Returned(Task(trigger=text)) if text != ended.task.trigger:
+            if text is None:
+                return with_changes(row, trigger=None, trigger_from=TriggerSource.TASK)
+            return update(row, Changes(trigger=text), now=ended.ended_at, payload_limit=PAYLOAD_MAX, registered=registered) or row
+    return row
 
 
 def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, registered: RegisteredJob | None = None) -> Task | None:
