@@ -11,8 +11,10 @@ from attrs import field, frozen
 
 from duly.jobs.context import JobContext
 from duly.jobs.errors import InvalidJob, InvalidResult
+from duly.jobs.results import result_text
 from duly.jobs.task import Task, Then
 from duly.jobs.validators import check_name
+from duly.jobs.with_changes import with_changes
 
 NO_KIND = 'expected a class that says kind = "..."'
 
@@ -35,8 +37,9 @@ class Job(Protocol):
         `async def` runs in the event loop, `def` in a thread, unless it is registered to run elsewhere.
 
         Return the task to go on: with a trigger it runs at its next fire time, with a moved `run_at` at that instant, as
-        `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload and result are
-        kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
+        `task.then(...)` at that long from now, and without any of these it is finished and removed. Its payload, result and
+        trigger are kept as returned, every other field is ignored. Return None to have the task removed, its trigger notwithstanding.
+        A class that can return nothing but None gets no recurring trigger, unless it says `removes_itself = True`.
         An exception is recorded and retried by the task's `RetryPolicy`.
         """
 
@@ -54,6 +57,8 @@ def check_job(job: object, *takes: str) -> None:
     execute = getattr(job, "execute", None)
     if isinstance(job, type) or not callable(execute):
         raise InvalidJob(job, f"expected an object{' of it' if isinstance(job, type) else ''} with a method execute(ctx, task)")
+    if _is_generator(execute):
+        raise InvalidJob(job, "expected an execute without yield: nobody would run a generator")
     if not hasattr(job, "kind"):
         raise InvalidJob(job, NO_KIND)
     check_name("kind", job.kind)
@@ -74,6 +79,18 @@ def is_async(job: Job) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
+def carried_on(kind: str, returned: object, task: Task) -> Task | Then | None:
+    """Return how a task goes on whose function returned this.
+
+    A task that is returned says so itself; anything else is the result of `task`. Returning nothing leaves no result:
+    that of the run before does not belong to this one.
+    """
+    if isinstance(returned, Task | Then):
+        return check_returned(kind, returned)
+    text = result_text(returned)
+    return task if text == task.result else with_changes(task, result=text)
+
+
 def check_returned(kind: str, returned: object) -> Task | Then | None:
     """Pass on what a job returned, if it may return that.
 
@@ -90,8 +107,9 @@ def check_returned(kind: str, returned: object) -> Task | Then | None:
 class FunctionJob(Job):
     """A function as a job: it may take nothing, the context, or the context and the task.
 
-    Returning nothing means "carry on" (the task is handed back as it came), because a function without a `return` must
-    not remove its schedule; a task that is returned counts as it does for any job.
+    What it returns is its result: text as it is, what `json` takes as JSON text, anything else as the name of its class, at
+    most 64 KiB. Its task goes on, also when it returns nothing: a function without a `return` must not remove its schedule.
+    A task that is returned counts as it does for any job.
     """
 
     kind: str
@@ -116,11 +134,10 @@ class FunctionJob(Job):
         returned = self.function(*(ctx, task)[: self.arity])
         if inspect.isawaitable(returned):
             return self._finish(returned, task)
-        return task if returned is None else check_returned(self.kind, returned)
+        return carried_on(self.kind, returned, task)
 
     async def _finish(self, running: Awaitable[Any], task: Task) -> Task | Then | None:
-        returned = await running
-        return task if returned is None else check_returned(self.kind, returned)
+        return carried_on(self.kind, await running, task)
 
 
 @frozen(eq=False, kw_only=True)
@@ -136,7 +153,7 @@ class TypedCall(Job):
     function: Callable[..., object]
     takes_task: bool = True
     carries_on: bool = False
-    """Whether returning nothing means to go on, as it does for functions."""
+    """Whether what it returns is its result, and its task goes on, as it is for functions."""
     value: object = field(default=None, repr=False)
     """The payload; None before it is decoded."""
 
@@ -165,7 +182,7 @@ class TypedCall(Job):
         return self._checked(await running, task)
 
     def _checked(self, returned: object, task: Task) -> Task | Then | None:
-        return task if returned is None and self.carries_on else check_returned(self.kind, returned)
+        return carried_on(self.kind, returned, task) if self.carries_on else check_returned(self.kind, returned)
 
 
 def _arity(function: Callable[..., object]) -> int:

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar, Unpack
 
 from attrs import field, frozen
 
+from duly.jobs.keywords import explicit
 from duly.jobs.kinds import KindOrJob
 from duly.jobs.logs import RunFacts, RunLogger
 from duly.jobs.spawning import Spawning, When
@@ -106,6 +107,7 @@ class JobContext:
         """
         return self._lease_valid()
 
+    @explicit(When)
     def spawn(self, slug: str, job: KindOrJob, **when: Unpack[When]) -> None:
         """Have a task created in the very write that records this run as done: with it, or not at all.
 

@@ -11,6 +11,7 @@ from duly.jobs.cipher import sealed_problem
 from duly.jobs.errors import JobNotRegistered, UnreadablePayload
 from duly.jobs.executor_choice import ExecutorChoice
 from duly.jobs.options import OptionValues, TaskOptions
+from duly.jobs.returning import recurs
 from duly.jobs.task import Task
 from duly.jobs.typed import PayloadCodec, Upgrade
 from duly.jobs.validators import at_least, or_none
@@ -60,6 +61,11 @@ class RegisteredJob:
     executor: ExecutorChoice | Literal["fetched"] = "auto"
     """Where it runs; no store keeps it, because another process may run the same kind elsewhere."""
 
+    removes_itself: bool = False
+    """Whether its class says that a task is meant to be removed when it returns None."""
+    is_forgetful: bool = False
+    """Whether it can return nothing but None, although its class does not say so: no recurring trigger is for it."""
+
     codec: PayloadCodec | None = field(default=None, eq=False)
     """How its payloads are written and read; None = they are bytes."""
 
@@ -75,6 +81,10 @@ class RegisteredJob:
         if self.codec is None or not isinstance(self.job, TypedCall):
             return self
         return evolve(self, job=evolve(self.job, value=self.codec.decode(task.payload, task.payload_version)))
+
+    def loses(self, trigger: Trigger | None, options: TaskOptions) -> bool:
+        """Tell whether the job would remove a task with that trigger, because it forgets to return it."""
+        return self.is_forgetful and trigger is not None and recurs(trigger) and options.max_fires != 1
 
     def trigger_for(self, slug: str) -> Trigger | None:
         """Return the trigger of the task with that slug.

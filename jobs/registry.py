@@ -8,10 +8,11 @@ from typing import TypeVar, Unpack
 from duly.jobs.base import FunctionJob, check_job
 from duly.jobs.errors import InvalidJob, InvalidSlug, InvalidValue, JobAlreadyRegistered, JobNotRegistered, KindFetched
 from duly.jobs.executor_choice import ExecutorChoice, check_executor
-from duly.jobs.keywords import check_keywords
+from duly.jobs.keywords import check_keywords, explicit
 from duly.jobs.kinds import Payload
 from duly.jobs.options import OptionValues, TaskOptions
 from duly.jobs.registered import DeclaredTask, FunctionSettings, JobSettings, KnownJobs, RegisteredJob
+from duly.jobs.returning import FORGOTTEN, is_forgetful, removes_itself
 from duly.jobs.typed import AnyJob, TypedFunction, TypedJob, call_of, codec_of, encode_payload
 from duly.jobs.validators import check_name
 from duly.triggers import Trigger, require_trigger, validate_trigger
@@ -35,6 +36,7 @@ class JobRegistry(KnownJobs):
         """Kinds whose tasks schedulers of this registry hand to subscribers, and how many do."""
         self._lock = Lock()
 
+    @explicit(OptionValues, TaskOptions)
     def register_job(
         self,
         job: AnyJob,
@@ -55,7 +57,8 @@ class JobRegistry(KnownJobs):
         an event loop of its own.
 
         Raises:
-            InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class instead of an object.
+            InvalidJob: no `kind`, no `execute` or one that takes other arguments, or a class instead of an object; or its class
+                forgets to return the task, which would remove the schedule that `trigger` makes.
             InvalidValue: the kind is empty or too long, or an option or a limit is out of range.
             JobNotPicklable: it is to run in a process of its own, and can be seen not to get there; what cannot be seen fails its run.
             JobAlreadyRegistered: the kind is taken.
@@ -80,8 +83,12 @@ class JobRegistry(KnownJobs):
             max_concurrency=max_concurrency,
             global_limit=global_limit,
             executor=executor,
+            removes_itself=removes_itself(job),
+            is_forgetful=not isinstance(job, FunctionJob | TypedFunction) and is_forgetful(job),
             codec=codec,
         )
+        if registered.loses(registered.trigger_for(job.kind), registered.options):
+            raise InvalidJob(job, f"expected one that returns its task; {FORGOTTEN}")
         with self._lock:
             if job.kind in self._jobs:
                 raise JobAlreadyRegistered(job.kind)
@@ -138,10 +145,12 @@ class JobRegistry(KnownJobs):
         """Return what is registered under `kind` at this moment, None if nothing is."""
         return self._jobs.get(kind)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as the job `kind`.
 
-        The function itself stays as it is, for plain calls.
+        The function itself stays as it is, for plain calls. What it returns is the result of its run, and its task goes on:
+        `FunctionJob` says how.
 
         With a `payload_type`, an attrs class or a dataclass, the function takes `(ctx, payload)` or `(ctx, task, payload)`; with it go
         `payload_version` and `upgrade`, as a `TypedJob` has them.
@@ -159,6 +168,7 @@ class JobRegistry(KnownJobs):
 
         return register
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:

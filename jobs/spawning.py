@@ -26,6 +26,7 @@ class When(TypedDict, total=False):
     options: TaskOptions | None
     metadata: Mapping[str, str]
     remote: bool
+    once: bool
 
 
 class Spawning(Protocol):

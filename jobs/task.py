@@ -16,6 +16,7 @@ from duly.jobs.validators import (
     payload,
     slug,
     text_map,
+    text_of_trigger,
     texts,
     trigger_text,
     utc,
@@ -96,8 +97,8 @@ class Task:
     """Argument of the job, at most 512 KiB; the scheduler's `payload_limit` is lower."""
     payload_version: int = field(default=1, validator=at_least(1))
     """The format of the payload, for the job to tell old from new."""
-    trigger: str | None = field(default=None, validator=trigger_text)
-    """Text form of the trigger, if it has one."""
+    trigger: str | None = field(default=None, converter=text_of_trigger, validator=trigger_text)
+    """Text form of the trigger, if it has one; a trigger that is given is kept as its text."""
     trigger_from: TriggerSource = field(default=TriggerSource.TASK, converter=TriggerSource)
     """Whether the trigger is the task's own or its job's."""
     options: TaskOptions = field(default=DEFAULT_OPTIONS, validator=instance_of(TaskOptions))

@@ -101,7 +101,7 @@ class TypedJob(ABC, Generic[P]):
 class TypedFunction(TypedJob[Any]):
     """A function as a job with a class of payloads: of `(ctx, payload)` or `(ctx, task, payload)`.
 
-    Returning nothing means "carry on".
+    What it returns is its result, and its task goes on, as for any function.
     """
 
     kind: str

@@ -13,7 +13,7 @@ from attrs import Attribute
 
 from duly.jobs.errors import InvalidSlug, InvalidValue, PayloadTooLarge
 from duly.jobs.storable import UNSTORABLE
-from duly.triggers import require_aware
+from duly.triggers import Trigger, require_aware
 
 NAME_LIMIT = 255
 """Longest slug, kind, namespace or node name, in characters."""
@@ -66,6 +66,16 @@ def trigger_text(_: object, attribute: "Attribute[Any]", value: str | None) -> N
             raise InvalidValue(attribute.name, value, f"text of 1 to {TRIGGER_MAX} characters")
         if UNSTORABLE.search(value):
             raise InvalidValue(attribute.name, value, "text without NUL and lone surrogates")
+
+
+def text_of_trigger(value: Trigger | str | None) -> str | None:
+    """Convert a trigger to its text, and leave everything else to `trigger_text`."""
+    if value is None or isinstance(value, str) or not isinstance(value, Trigger):
+        return value
+    text = value.to_text()
+    if text is None:
+        raise InvalidValue("trigger", value, "a trigger with a text form, or its text")
+    return text
 
 
 def payload(_: object, attribute: "Attribute[Any]", value: object) -> None:

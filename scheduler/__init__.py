@@ -61,6 +61,7 @@ from duly.scheduler.events.events import (
     RunLost,
     RunReturned,
     RunStarted,
+    ScheduleGoesOn,
 )
 from duly.scheduler.events.loops import LoopEnded, LoopRecovered
 from duly.scheduler.events.stream import EventStream
@@ -149,6 +150,7 @@ __all__ = [
     "RunLost",
     "RunReturned",
     "RunStarted",
+    "ScheduleGoesOn",
     "SchedulerClosed",
     "SchedulerConfig",
     "SchedulerError",

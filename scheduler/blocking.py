@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import Any, Self, TypeVar, Unpack
 
 from duly.jobs import JobRegistry
+from duly.jobs.keywords import explicit
 from duly.scheduler.client.blocking import BlockingClient
 from duly.scheduler.clock import Clock
 from duly.scheduler.config import SchedulerConfig, Settings
@@ -47,6 +48,7 @@ class BlockingScheduler(BlockingClient):
     `close`, the scheduler drains, within its grace, when the interpreter exits.
     """
 
+    @explicit(Settings, SchedulerConfig)
     def __init__(
         self,
         store: JobStore | str | None = None,

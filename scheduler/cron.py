@@ -10,10 +10,11 @@
 from collections.abc import Callable
 from typing import Self, Unpack
 
-from duly.jobs import FunctionJob, JobRegistry
+from duly.jobs import FunctionJob, JobRegistry, RegisteredJob, TaskOptions
+from duly.jobs.keywords import explicit
 from duly.jobs.registered import JobSettings
 from duly.scheduler.blocking import BlockingScheduler
-from duly.scheduler.config import Settings
+from duly.scheduler.config import SchedulerConfig, Settings
 from duly.stores import JobStore
 from duly.triggers import CronTrigger
 
@@ -26,11 +27,13 @@ class Cron:
     runs it again within two leases: less than a minute with the default lease. `scheduler` has all other methods.
     """
 
+    @explicit(Settings, SchedulerConfig)
     def __init__(self, store: JobStore | str | None = None, *, jobs: JobRegistry | None = None, **settings: Unpack[Settings]) -> None:
         """Take a store or a URL, as `StdScheduler` does; it does not connect yet."""
         self.scheduler: BlockingScheduler = BlockingScheduler(store, jobs=jobs, **settings)
         """The scheduler that runs the functions."""
 
+    @explicit(JobSettings, RegisteredJob, TaskOptions)
     def go(self, name: str, expression: str | CronTrigger, function: Callable[..., object], **settings: Unpack[JobSettings]) -> Self:
         """Run `function` at every fire of `expression` from the next one on; start the scheduler if needed.
 

@@ -4,10 +4,12 @@ from datetime import timedelta
 from typing import Unpack
 
 from duly.jobs import JobRegistry
+from duly.jobs.keywords import explicit
 from duly.scheduler.clock import Clock
-from duly.scheduler.config import Settings
+from duly.scheduler.config import SchedulerConfig, Settings
 from duly.scheduler.errors import SchedulerClosed
 from duly.scheduler.executors.fetched.fetch import Fetching
+from duly.scheduler.rules.new_task import NewTask
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.std import StdScheduler
 from duly.stores import JobStore, NopStore
@@ -21,6 +23,7 @@ class NopScheduler(StdScheduler):
     A program without asyncio uses `BlockingScheduler(NopStore())`.
     """
 
+    @explicit(Settings, SchedulerConfig)
     def __init__(
         self,
         store: JobStore | str | None = None,
@@ -43,6 +46,9 @@ class NopScheduler(StdScheduler):
         """
         await self._declare()
         self._is_started = True
+
+    def _tell_of(self, new: NewTask) -> None:
+        """Publish nothing."""
 
     def fetch(self, kind: str, *, max_in_flight: int = 10) -> Fetching:
         """Return a stream without tasks; it ends when the scheduler is drained or closed.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Self, TypeVar, Unpack
 
 from duly.jobs import InvalidValue, JobRegistry
+from duly.jobs.keywords import explicit
 from duly.jobs.validators import require_span
 from duly.scheduler.client.client import Client
 from duly.scheduler.client.why import ask_why
@@ -47,6 +48,7 @@ class StdScheduler(Client):
     Programs without an event loop use `duly.scheduler.BlockingScheduler`.
     """
 
+    @explicit(Settings, SchedulerConfig)
     def __init__(
         self,
         store: JobStore | str | None = None,

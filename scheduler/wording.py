@@ -4,6 +4,8 @@ import traceback
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from duly.triggers import Trigger, describe
+
 HANDED_BACK = "handed back unrun by "
 
 _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)), ("s", timedelta(seconds=1)))
@@ -99,6 +101,14 @@ def _telling_line(text: str) -> str:
         after = [line for line in lines[last + 1 :] if line.strip() and line != _TRACEBACK and not line.startswith(" ")]
         lines = after or lines[-1:]
     return lines[0] if lines else ""
+
+
+def described(trigger: Trigger) -> str:
+    """Return when a trigger fires, in English; of one that cannot be described, its class."""
+    try:
+        return one_line(describe(trigger))
+    except Exception:  # noqa: BLE001 - a trigger may be a user's code, and its description is not essential
+        return f"a {type(trigger).__name__}"
 
 
 def counted(number: int, thing: str) -> str:

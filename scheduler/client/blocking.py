@@ -8,9 +8,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
-from duly.jobs import JobRegistry, Task
+from duly.jobs import JobRegistry, Task, TaskOptions
+from duly.jobs.keywords import explicit
 from duly.jobs.kinds import KindOrJob, Payload
-from duly.jobs.registered import FunctionSettings, JobSettings
+from duly.jobs.registered import FunctionSettings, JobSettings, RegisteredJob
 from duly.jobs.spawning import When
 from duly.jobs.typed import AnyJob
 from duly.scheduler.client.client import Client
@@ -46,34 +47,41 @@ class BlockingClient:
 
     # -- jobs
 
+    @explicit(JobSettings, RegisteredJob, TaskOptions)
     def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
         """Register a job under its kind; it schedules nothing."""
         self._std.register_job(job, trigger=trigger, **settings)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as a job."""
         return self._std.job(kind, trigger=trigger, **settings)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
         """Register the decorated function, and declare its task for the next `start`."""
         return self._std.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
         """Let `fn` run the tasks of the kind `target` from now on; return a callable that removes it."""
         return self._std.handle(target, fn, **settings)
 
     # -- tasks
 
+    @explicit(OneOff, TaskOptions)
     def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a one-off task for `time`; return its slug, by default a new unique one."""
         return self._call(lambda: self._std.at(time, target, data, **options), "at")
 
+    @explicit(OneOff, TaskOptions)
     def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a one-off after `delay`; otherwise like `at`."""
         return self._call(lambda: self._std.in_(delay, target, data, **options), "in_")
 
+    @explicit(When, NewTask)
     def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
         """Schedule one task; return whether the store wrote it."""
         return self._call(lambda: self._std.schedule_job(slug, job, if_exists=if_exists, **when), "schedule_job")
@@ -132,6 +140,7 @@ class BlockingClient:
         """Give a failed task, or one that waits for a retry, new attempts; it is due at once."""
         return self._call(lambda: self._std.restart_job(slug), "restart_job")
 
+    @explicit(Changes)
     def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
         """Change payload, trigger, options or metadata; what is not given stays."""
         return self._call(lambda: self._std.update_job(slug, **changes), "update_job")

@@ -4,16 +4,18 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TypeVar, Unpack
 
-from duly.jobs import JobRegistry, Task
+from duly.jobs import JobRegistry, Task, TaskOptions
+from duly.jobs.keywords import explicit
 from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.spawning import When
 from duly.scheduler.client.checks import check_if_exists, checked_query
 from duly.scheduler.client.paging import walk
 from duly.scheduler.client.registering import Registering
+from duly.scheduler.events.events import ScheduleGoesOn
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of
-from duly.scheduler.rules.new_task import NewTask, check_new, check_when, moment, to_task
+from duly.scheduler.rules.new_task import NewTask, check_new, check_when, goes_on_by, kind_of, moment, to_task
 from duly.scheduler.rules.one_off import OneOff, one_off
 from duly.scheduler.services import Services
 from duly.stores import Conflict, IfExists, JobStore, Node, Page, Reencryption, Run, RunQuery, TaskQuery
@@ -53,6 +55,7 @@ class Client(Registering):
     def _asked_to_stop(self, slug: str) -> None:
         """Called after a stop request; a run on this node then stops without waiting for the heartbeat."""
 
+    @explicit(OneOff, TaskOptions)
     async def at(self, time: datetime, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a one-off task for `time`; return its slug.
 
@@ -68,19 +71,30 @@ class Client(Registering):
         await self.schedule_jobs([new])
         return new.slug
 
+    @explicit(OneOff, TaskOptions)
     async def in_(self, delay: timedelta, target: KindOrJob, data: Payload = b"", **options: Unpack[OneOff]) -> str:
         """Schedule a one-off after `delay`; otherwise like `at`."""
         new = one_off(NewTask("", target, delay=delay, payload=data), options, self.jobs, self._services.clock.now())
         await self.schedule_jobs([new])
         return new.slug
 
+    @explicit(When, NewTask)
     async def schedule_job(self, slug: str, job: KindOrJob, *, if_exists: IfExists = "error", **when: Unpack[When]) -> bool:
         """Schedule one task; return whether the store wrote it.
 
-        False: an existing task was kept, or it had exactly this definition already. `when` are the fields of `NewTask`:
-        `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`. `if_exists` says what happens if the slug
-        exists: `"error"` raises, `"keep"` leaves that task as it is, `"replace"` changes its definition only.
-        A failed task counts as absent for `"error"` and `"keep"`: the new task replaces it. With `"replace"` it stays failed.
+        False: an existing task was kept, or it had exactly this definition already.
+
+        - `trigger`: when it fires, as a trigger or its text, such as `@every 5m`; None: by the trigger of its kind.
+        - `at`, `delay`: its first fire, as an aware datetime or as so long from now. After it the trigger goes on, also that of
+          the kind. Neither: the trigger says; without a trigger it fires at once.
+        - `once`: leave the trigger of the kind out, so that the task fires only once.
+        - `start_at`, `end_at`, `jitter`: the trigger's fires before and after are left out; each is up to so much late.
+        - `payload`, `payload_version`: bytes for the job and their version, or an object of the kind's class.
+        - `options`: how it runs; None: as its kind says. `metadata`: labels, text to text.
+        - `remote`: allow a kind that only other nodes have registered.
+        - `if_exists`: if the slug exists, `"error"` raises, `"keep"` leaves that task as it is, and `"replace"` changes its
+          definition only. A failed task counts as absent for `"error"` and `"keep"`: the new task replaces it. With `"replace"`
+          it stays failed.
 
         Raises:
             JobAlreadyScheduled: the slug exists, its task has not failed, and `if_exists` is `"error"`.
@@ -88,7 +102,16 @@ class Client(Registering):
 
         """
         check_when("schedule_job()", when)
-        return bool(await self.schedule_jobs([NewTask(slug, job, **when)], if_exists=if_exists))
+        new = NewTask(slug, job, **when)
+        is_written = bool(await self.schedule_jobs([new], if_exists=if_exists))
+        if is_written:
+            self._tell_of(new)
+        return is_written
+
+    def _tell_of(self, new: NewTask) -> None:
+        """Publish that the trigger of its kind goes on after the first fire, which is easily overlooked."""
+        if (trigger := goes_on_by(new, self._services.registry)) is not None:
+            self._services.publish(ScheduleGoesOn(node=self._services.node, slug=new.slug, kind=kind_of(new.job), trigger=trigger))
 
     async def schedule_jobs(self, tasks: Iterable[NewTask], *, if_exists: IfExists = "error") -> list[str]:
         """Schedule one task or thousands in one write; return the slugs that were written.
@@ -211,6 +234,7 @@ class Client(Registering):
         """
         return await self._edit(slug, transitions.restart)
 
+    @explicit(Changes)
     async def update_job(self, slug: str, **changes: Unpack[Changes]) -> Task:
         """Change payload, trigger, options or metadata; what is not given stays. Return the task.
 
@@ -225,8 +249,7 @@ class Client(Registering):
 
         def update(task: Task) -> Task | None:
             registered = self._services.registry.find(task.kind)
-            codec = None if registered is None else registered.codec
-            return edits.update(task, changes, now=self._services.clock.now(), payload_limit=limit, codec=codec)
+            return edits.update(task, changes, now=self._services.clock.now(), payload_limit=limit, registered=registered)
 
         return await self._edit(slug, update)
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import TypeVar, Unpack
 
-from duly.jobs import JobRegistry
+from duly.jobs import JobRegistry, TaskOptions
+from duly.jobs.keywords import explicit
 from duly.jobs.kinds import Payload
-from duly.jobs.registered import FunctionSettings, JobSettings
+from duly.jobs.registered import FunctionSettings, JobSettings, RegisteredJob
 from duly.jobs.typed import AnyJob
 from duly.triggers import Trigger
 
@@ -24,14 +25,17 @@ class Registering:
         """The registry of this scheduler."""
         return self._jobs
 
+    @explicit(JobSettings, RegisteredJob, TaskOptions)
     def register_job(self, job: AnyJob, *, trigger: Trigger | str | None = None, **settings: Unpack[JobSettings]) -> None:
         """Register a job under its kind; it schedules nothing. See `JobRegistry.register_job`."""
         self.jobs.register_job(job, trigger=trigger, **settings)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def job(self, kind: str, *, trigger: Trigger | str | None = None, **settings: Unpack[FunctionSettings]) -> Callable[[F], F]:
         """Register the decorated function as a job. See `JobRegistry.job`."""
         return self.jobs.job(kind, trigger=trigger, **settings)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def scheduled(
         self, kind: str, *, trigger: Trigger | str, slug: str | None = None, payload: Payload = b"", **settings: Unpack[FunctionSettings]
     ) -> Callable[[F], F]:
@@ -41,6 +45,7 @@ class Registering:
         """
         return self.jobs.scheduled(kind, trigger=trigger, slug=slug, payload=payload, **settings)
 
+    @explicit(FunctionSettings, RegisteredJob, TaskOptions)
     def handle(self, target: str, fn: Callable[..., object], **settings: Unpack[FunctionSettings]) -> Callable[[], None]:
         """Let `fn` run the tasks of the kind `target` from now on; return a callable that removes it.
 

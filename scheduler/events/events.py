@@ -7,8 +7,9 @@ from datetime import datetime
 from attrs import frozen
 
 from duly.jobs import RunFacts, Task
-from duly.scheduler.wording import counted, headline, one_line
+from duly.scheduler.wording import counted, described, headline, one_line
 from duly.stores import LockLost, Run
+from duly.triggers import Trigger
 
 
 @frozen(kw_only=True)
@@ -61,6 +62,24 @@ class NodeStopped(Event):
 
     def __str__(self) -> str:
         return f"stopped; {counted(self.cut_short, 'run')} cut short, {counted(self.left, 'task')} left to the leases"
+
+
+@frozen(kw_only=True)
+class ScheduleGoesOn(Event):
+    """Somebody scheduled a task with a first fire of its own, after which the trigger of its kind goes on.
+
+    Told by `schedule_job`, because many expect a single fire there; `once=True` asks for that.
+    """
+
+    slug: str
+    """The task."""
+    kind: str
+    """Kind of the task."""
+    trigger: Trigger
+    """The trigger of that kind."""
+
+    def __str__(self) -> str:
+        return f"task {self.slug!r} ({self.kind}) is scheduled, then {described(self.trigger)}, by its kind; once=True leaves that out"
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 from duly.jobs import Task
 from duly.jobs.cipher import sealed_problem
 from duly.scheduler.events.events import LeaseLost, RunEnded, RunReturned
+from duly.scheduler.rules.edits import take_trigger
 from duly.scheduler.rules.endings import EndedRun, Ending, Raised, Returned, Spawned
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.rules.outcomes import outcome_of, without_next
@@ -40,8 +41,8 @@ class PendingWrite:
     def warning(self) -> str:
         """The warning of the `RunEnded` event; empty if there is none."""
         match self.ended:
-            case EndedRun(task=Task(recurring=True), ending=Returned(task=None)):
-                return "removed with its trigger, because the job returned None"
+            case EndedRun(task=Task(recurring=True), ending=Returned(task=None)) if not _is_meant(self.run):
+                return "removed with its trigger, because the job returned None; `return task` goes on, `removes_itself = True` means it"
         return ""
 
 
@@ -51,6 +52,10 @@ def is_about_outcomes(error: DulyError) -> bool:
     On any other error the outcomes stay in the outbox.
     """
     return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
+
+
+def _is_meant(run: LiveRun) -> bool:
+    return run.registered is not None and run.registered.removes_itself
 
 
 class Outbox:
@@ -96,7 +101,7 @@ class Outbox:
         if ended.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # a node with other keys edited it
             return self._back(row, f"this node cannot copy its payload: {problem}", self._unreadable_pause(row))
         try:
-            amended = run.amend(row, ended.ended_at)
+            amended = take_trigger(run.amend(row, ended.ended_at), ended, run.registered)
             outcome = outcome_of(amended, ended, trigger_of(amended, run.registered))
             return outcome if amended is row else evolve(outcome, task=row)
         except Exception as error:  # noqa: BLE001 - another version may have written a trigger that this one cannot read

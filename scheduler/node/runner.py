@@ -19,7 +19,7 @@ from duly.scheduler.events.events import RunAbandoned
 from duly.scheduler.executors import CoroutineExecutor, Executor, FetchedExecutor, PoolExecutor, ProcessExecutor, ThreadExecutor
 from duly.scheduler.executors.base import as_error
 from duly.scheduler.rules.endings import Cancelled, CancelledRemotely, Ending, Interrupted, Raised, Returned, describe, ending_of
-from duly.scheduler.rules.new_task import NewTask, to_task
+from duly.scheduler.rules.new_task import NewTask, first_fire, own_trigger, to_task
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.runs.live_runs import LiveRuns
 from duly.scheduler.runs.spawns import Spawns
@@ -188,6 +188,8 @@ class Runner:
                 raise InvalidResult(task.kind, returned, f"task {returned.slug!r} in a run of {task.slug!r}")
             if returned.payload != task.payload:  # an unchanged payload may be larger than this node's limit
                 check_payload(returned.payload, self._services.config.payload_limit)
+        if isinstance(returned, Task) and returned.trigger not in (task.trigger, None):
+            first_fire(own_trigger(returned.trigger, task.slug)[0], task.slug, self._clock.now())  # or this run has failed
         return returned
 
     def close(self) -> None:

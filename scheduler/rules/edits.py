@@ -11,11 +11,14 @@ from duly.jobs import Request, Task, TaskOptions, TaskState, TriggerSource
 from duly.jobs.kinds import Payload
 from duly.jobs.options import FIRES_MAX
 from duly.jobs.payload import check_payload
+from duly.jobs.registered import RegisteredJob
 from duly.jobs.task import RunAtSource
-from duly.jobs.typed import PayloadCodec, encode_payload
+from duly.jobs.typed import encode_payload
+from duly.jobs.validators import PAYLOAD_MAX
 from duly.jobs.with_changes import with_changes
 from duly.scheduler.errors import InvalidSchedule
-from duly.scheduler.rules.new_task import check_spawning, first_fire, own_trigger
+from duly.scheduler.rules.endings import EndedRun, Returned
+from duly.scheduler.rules.new_task import check_returning, check_spawning, first_fire, own_trigger
 from duly.stores.rules import definitions, transitions
 from duly.stores.rules.misfires import is_owed
 from duly.triggers import TICK, Trigger, next_fire_after
@@ -97,16 +100,34 @@ def move(task: Task, at: datetime) -> Task:
     return with_changes(free, run_at=_step(task, at), run_at_from=RunAtSource.CALLER, owed=owed)
 
 
-def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, codec: PayloadCodec | None = None) -> Task | None:
+def take_trigger(row: Task, ended: EndedRun, registered: RegisteredJob | None) -> Task:
+    """Return the row with the trigger of the task that a job returned, if the job changed it.
+
+    It counts as an `update` made just before the end of the run, and wins over an edit made during the run, as a payload does.
+    None makes the task a one-off.
+
+    Raises:
+        DulyError: `update` refuses the trigger.
+
+    """
+    match ended.ending:
+        case Returned(Task(trigger=text)) if text != ended.task.trigger:
+            if text is None:
+                return with_changes(row, trigger=None, trigger_from=TriggerSource.TASK)
+            return update(row, Changes(trigger=text), now=ended.ended_at, payload_limit=PAYLOAD_MAX, registered=registered) or row
+    return row
+
+
+def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, registered: RegisteredJob | None = None) -> Task | None:
     """Change a task's definition; None: it has this definition already.
 
-    `codec` is that of the kind, if its payloads have a class; None: they have none. If the trigger's text changes, the next
+    `registered` is the job of the kind; None: this node does not know it, or its tasks are fetched. If the trigger's text changes, the next
     fire is the first one of the new trigger after `now`. A fire that is past, runs or waits for a retry stays; the new
     trigger applies after it.
 
     Raises:
         TriggerError: this is no trigger, or its text cannot be parsed. TriggerNeverFires: it has no fire time after now.
-        InvalidSchedule: the trigger has no text form.
+        InvalidSchedule: the trigger has no text form, or the job's class forgets to return its task.
         InvalidValue, PayloadTooLarge: a value cannot be stored. InvalidPayload: the payload has another class than the kind's.
         TypeError: there is no such change.
 
@@ -116,11 +137,13 @@ def update(task: Task, changes: Changes, *, now: datetime, payload_limit: int, c
     plain: dict[str, Any] = {name: value for name, value in changes.items() if name != "trigger"}
     if "payload" in changes:
         version = changes.get("payload_version", task.payload_version)
+        codec = None if registered is None else registered.codec
         payload, plain["payload_version"] = encode_payload(changes["payload"], version, task.kind, codec)
         plain["payload"] = check_payload(payload, payload_limit)
     new = with_changes(task, **plain)
     if "trigger" in changes:
         trigger, text = own_trigger(changes["trigger"], task.slug)
+        check_returning(task.slug, registered, trigger, new.options)
         run_at = first_fire(trigger, task.slug, now)
         new = with_changes(new, trigger=text, trigger_from=TriggerSource.TASK, anchor=now, run_at=run_at, run_at_from=RunAtSource.TRIGGER)
     check_spawning(new)

@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from duly.jobs import Task, Then
+from duly.jobs import InvalidResult, Task, Then
 from duly.jobs.ending import Cancel, Fail, Retry
-from duly.jobs.retry import class_names
+from duly.jobs.retry import class_name, class_names
 from duly.jobs.storable import TEXT_LIMIT
 from duly.scheduler.wording import traceback_of
+
+_INVALID_RESULT = class_name(InvalidResult)
+"""A job that returned what it may not return would do so again: its run is not retried."""
 
 
 @frozen
@@ -105,7 +108,10 @@ class CancelledRemotely(Exception):
 
 
 def ending_of(error: BaseException) -> Raised | Cancelled:
-    """Return what an error means for its run: what `Retry`, `Fail` or `Cancel` says, else a failure."""
+    """Return what an error means for its run: what `Retry`, `Fail` or `Cancel` says, else a failure.
+
+    `InvalidResult` is final.
+    """
     match error:
         case Retry(after=after, reason=reason):
             return Raised(reason, after=after)
@@ -114,8 +120,9 @@ def ending_of(error: BaseException) -> Raised | Cancelled:
         case Cancel(reason=reason):
             return Cancelled(reason)
         case RemoteError(text=text, names=names):
-            return Raised(text, names)
-    return Raised(describe(error), class_names(type(error)))
+            return Raised(text, names, is_final=_INVALID_RESULT in names)
+    names = class_names(type(error))
+    return Raised(describe(error), names, is_final=_INVALID_RESULT in names)
 
 
 def describe(error: BaseException) -> str:

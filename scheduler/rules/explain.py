@@ -10,9 +10,9 @@ from attrs import frozen
 from duly.jobs import Request, Task, TaskState
 from duly.scheduler.rules.endings import Moved
 from duly.scheduler.rules.firing import plan_fire
-from duly.scheduler.wording import HANDED_BACK, counted, moment, one_line, span
+from duly.scheduler.wording import HANDED_BACK, counted, described, moment, one_line, span
 from duly.stores import Node
-from duly.triggers import Trigger, describe
+from duly.triggers import Trigger
 
 
 @frozen(kw_only=True)
@@ -154,10 +154,7 @@ def _rule(task: Task, trigger: Trigger | None) -> str:
     if trigger is None:
         unknown = "the trigger in its job's code" if task.trigger is None else f"its trigger {one_line(task.trigger)!r}"
         return f"by {unknown}, which this node cannot follow"
-    try:
-        return f"by its trigger: {one_line(describe(trigger))}"
-    except Exception:  # noqa: BLE001 - a trigger may be a user's code, and its description is not essential here
-        return f"by its trigger, a {type(trigger).__name__}"
+    return f"by its trigger: {described(trigger)}"
 
 
 # -- due

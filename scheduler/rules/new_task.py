@@ -13,6 +13,7 @@ from duly.jobs.kinds import KindOrJob, Payload
 from duly.jobs.options import OptionValues
 from duly.jobs.payload import check_payload
 from duly.jobs.registered import DeclaredTask, KnownJobs, RegisteredJob
+from duly.jobs.returning import FORGOTTEN, recurs
 from duly.jobs.spawning import When
 from duly.jobs.task import RunAtSource
 from duly.jobs.typed import encode_payload
@@ -99,6 +100,7 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
     Raises:
         InvalidJob, JobNotRegistered: the job has no kind, or one that is not registered here, and `remote` was not said.
         InvalidSchedule, InvalidDelay, NaiveDatetime: `at` and `delay` do not say one instant from now on.
+        InvalidSchedule: the job's class forgets to return its task, and the trigger would be removed with it.
         TriggerError: the trigger is none, or its text cannot be parsed. TriggerNeverFires: it has no fire time from now on.
         InvalidSlug, InvalidValue, PayloadTooLarge: a value cannot be kept.
         InvalidPayload: the payload is of another class than the kind's.
@@ -108,6 +110,8 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
     registered = None if new.remote and kind not in registry else registry.get(kind)
     payload, version = encode_payload(new.payload, new.payload_version, kind, None if registered is None else registered.codec)
     trigger, source = _trigger(new, registered)
+    options = new.options or (registered.options if registered else TaskOptions())
+    check_returning(new.slug, registered, trigger, options)
     first = _own_first_fire(new, now)
     if trigger is not None and trigger.counts_from is CountsFrom.SCHEDULING:
         first = _delayed(new, trigger, first, now)
@@ -118,7 +122,7 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
         payload_version=version,
         trigger=None if trigger is None else _text(trigger, source, new.slug),
         trigger_from=source,
-        options=new.options or (registered.options if registered else TaskOptions()),
+        options=options,
         metadata=new.metadata,
         anchor=first or now,
         run_at=first or first_fire(trigger, new.slug, now),
@@ -126,6 +130,18 @@ def to_task(new: NewTask, registry: KnownJobs, *, now: datetime, payload_limit: 
     )
     check_spawning(task)
     return task
+
+
+def goes_on_by(new: NewTask, registry: KnownJobs) -> Trigger | None:
+    """Return the trigger of the kind that goes on after a first fire of the task's own.
+
+    None: the task has no such fire, or its kind no such trigger.
+    """
+    registered = registry.find(kind_of(new.job))
+    if new.trigger is not None or (new.at is None and new.delay is None) or registered is None:
+        return None
+    trigger, _ = _plain_trigger(new, registered)
+    return trigger if trigger is not None and recurs(trigger) else None
 
 
 def check_spawning(task: Task) -> None:
@@ -138,6 +154,17 @@ def check_spawning(task: Task) -> None:
     most = NAME_LIMIT - len(spawned_slug("", END_OF_TIME))
     if task.options.overlap is Overlap.ALLOW and task.recurring and len(task.slug) > most:
         raise InvalidSlug("slug", task.slug, f"text of at most {most} characters, because overlap='allow' adds the fire time")
+
+
+def check_returning(slug: str, registered: RegisteredJob | None, trigger: Trigger | None, options: TaskOptions) -> None:
+    """Refuse a recurring trigger for a job class that forgets to return its task.
+
+    Raises:
+        InvalidSchedule: the first fire would remove the task with its trigger.
+
+    """
+    if registered is not None and registered.loses(trigger, options):
+        raise InvalidSchedule(slug, f"its job {registered.job.kind!r} would run once: {FORGOTTEN}")
 
 
 def own_trigger(trigger: Trigger | str, slug: str) -> tuple[Trigger, str]:

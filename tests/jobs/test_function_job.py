@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from duly.jobs import FunctionJob, InvalidJob, InvalidResult, JobContext, JobRegistry, Task, Then
-from duly.jobs.base import Job, check_returned, is_async
+from duly.jobs import FunctionJob, InvalidJob, JobContext, JobRegistry, Task, Then
+from duly.jobs.base import Job, TypedCall, check_returned, is_async
 from support.contexts import context, task_with
 
 TASK = task_with(b"payload")
@@ -99,17 +99,51 @@ async def test_a_task_that_is_returned_counts() -> None:
     assert await outcome(in_the_loop) is changed
 
 
-@pytest.mark.parametrize("returned", [1, "done", False, [TASK]])
-async def test_returning_anything_else_is_an_error(returned: object) -> None:
-    """In the loop as in a thread; the error names the kind and what came."""
+@pytest.mark.parametrize(
+    ("returned", "result"), [(1, "1"), ("done", "done"), (False, "false"), ([TASK], "list")], ids=["number", "text", "false", "list"]
+)
+async def test_anything_else_that_a_function_returns_is_its_result(returned: object, result: str) -> None:
+    """In the loop as in a thread; the task goes on as it came."""
 
     async def in_the_loop() -> object:
         return returned
 
     for function in (lambda: returned, in_the_loop):
-        with pytest.raises(InvalidResult, match=r"'kind' returned \w+") as caught:
-            await outcome(function)
-        assert caught.value.returned is returned
+        assert await outcome(function) == evolve(TASK, result=result)
+
+
+async def test_a_function_that_returns_nothing_leaves_no_result() -> None:
+    """That of the run before is not its own."""
+    ran_before = evolve(TASK, result="yesterday's")
+
+    def nothing() -> None: ...
+
+    assert FunctionJob.of("kind", nothing).execute(CONTEXT, ran_before) == TASK
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+async def _async_generator() -> AsyncIterator[int]:
+    yield 1
+
+
+class GeneratorCallable:
+    """An object whose call is a generator."""
+
+    def __call__(self) -> Iterator[int]:
+        """Yield once."""
+        yield 1
+
+
+@pytest.mark.parametrize("function", [_generator, _async_generator, partial(_generator), GeneratorCallable()])
+def test_a_generator_function_is_refused(function: Callable[..., object]) -> None:
+    """Nobody would run it, and its run would be recorded as done."""
+    with pytest.raises(InvalidJob, match="without yield"):
+        FunctionJob.of("kind", function)
+    with pytest.raises(InvalidJob, match="without yield"):
+        TypedCall.of_function("kind", function)
 
 
 def test_what_a_job_returns_is_a_task_or_none() -> None:

@@ -76,10 +76,11 @@ def cancel() -> Cancel:
     return Cancel("a holiday")
 
 
+@frozen
 class Wrong(Job):
     """Returns what no job may."""
 
-    kind = "kind"
+    kind: str = "kind"
 
     def execute(self, ctx: JobContext, task: Task, /) -> Task:
         """Return a text."""
@@ -115,6 +116,11 @@ class Unloadable(Job):
 
 def nothing() -> None:
     """Do nothing."""
+
+
+def unsendable_value() -> object:
+    """Return what no pickle takes."""
+    return threading.Lock()
 
 
 def report(ctx: JobContext, task: Task) -> Task:

@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from duly.jobs import Fail, Retry, Task
+from duly.jobs.keywords import explicit
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
 from duly.scheduler.executors.fetched.delivery import Ack, Delivery
 from duly.scheduler.executors.fetched.delivery_queue import Subscription
@@ -140,10 +141,12 @@ class FetchedTask(_Fetched):
         self._loop, lease_id = asyncio.get_running_loop(), self.run_id
         _when_collected(self, self._loop, lambda: subscription.drop(lease_id))
 
+    @explicit(Acknowledged)
     async def commit(self, **changes: Unpack[Acknowledged]) -> None:
         """End the run as done: a schedule waits for its next fire, a one-off is removed."""
         await self._acknowledge(None, changes)
 
+    @explicit(Acknowledged)
     async def retry(self, after: timedelta | None = None, reason: str = "", **changes: Unpack[Acknowledged]) -> None:
         """End the run as failed and try again after `after`; None: when the task's retry policy says.
 
@@ -151,6 +154,7 @@ class FetchedTask(_Fetched):
         """
         await self._acknowledge(Retry(after, reason), changes)
 
+    @explicit(Acknowledged)
     async def fail(self, reason: str, **changes: Unpack[Acknowledged]) -> None:
         """End the run as failed, without a retry: a schedule waits for its next fire, a one-off is set aside."""
         await self._acknowledge(Fail(reason), changes)
@@ -217,14 +221,17 @@ class BlockingFetchedTask(_Fetched):
         super().__init__(fetched._delivery)  # noqa: SLF001 - the same task, for other callers
         self._fetched, self._submit = fetched, submit
 
+    @explicit(Acknowledged)
     def commit(self, **changes: Unpack[Acknowledged]) -> None:
         """End the run as done: a schedule waits for its next fire, a one-off is removed."""
         self._submit(lambda: self._fetched.commit(**changes), "commit").result()
 
+    @explicit(Acknowledged)
     def retry(self, after: timedelta | None = None, reason: str = "", **changes: Unpack[Acknowledged]) -> None:
         """End the run as failed and try again after `after`; None: when the task's retry policy says."""
         self._submit(lambda: self._fetched.retry(after, reason, **changes), "retry").result()
 
+    @explicit(Acknowledged)
     def fail(self, reason: str, **changes: Unpack[Acknowledged]) -> None:
         """End the run as failed, without a retry: a schedule waits for its next fire, a one-off is set aside."""
         self._submit(lambda: self._fetched.fail(reason, **changes), "fail").result()

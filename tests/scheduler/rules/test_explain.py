@@ -316,4 +316,4 @@ def test_a_trigger_that_cannot_be_described_is_named() -> None:
             raise ZeroDivisionError
 
     sentence = explain(HOURLY, Surroundings(now=NOON, trigger=Moon()))
-    assert sentence == "Task 'r' is not due until 2030-01-01T15:05:00+00:00 (in 3 h 5 min), by its trigger, a Moon."
+    assert sentence == "Task 'r' is not due until 2030-01-01T15:05:00+00:00 (in 3 h 5 min), by its trigger: a Moon."

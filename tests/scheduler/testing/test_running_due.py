@@ -216,6 +216,7 @@ async def test_a_job_that_returns_none_is_removed_even_with_a_trigger() -> None:
 
     class Once(Job):
         kind = "once"
+        removes_itself = True
 
         async def execute(self, ctx: JobContext, task: Task, /) -> None:
             return None
