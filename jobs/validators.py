@@ -27,6 +27,9 @@ METADATA_MAX = 16 * 1024
 TRIGGER_MAX = 8 * 1024
 """Longest text of a trigger, in characters."""
 
+TALLY_MAX = 2**62
+"""No count reaches it: a number of 64 bits has room to count on."""
+
 LONGEST = timedelta(days=36_500)
 """Longest span of time in an option: a hundred years, which seconds as a float still tell to the microsecond."""
 
@@ -142,6 +145,12 @@ def boolean(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Accept True or False."""
     if not isinstance(value, bool):
         raise InvalidValue(attribute.name, value, "True or False")
+
+
+def tally(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept a whole number of 0 or more that every store can keep."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < TALLY_MAX:
+        raise InvalidValue(attribute.name, value, f"a whole number from 0 to {TALLY_MAX - 1}")
 
 
 def text(_: object, attribute: "Attribute[Any]", value: object) -> None:

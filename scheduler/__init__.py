@@ -76,6 +76,7 @@ from duly.stores import (
     StoreClosed,
     StoreError,
     StoreUnavailable,
+    UnreadableTask,
     Unsupported,
 )
 from duly.triggers import DulyError, NaiveDatetime, TriggerError
@@ -155,6 +156,7 @@ __all__ = [
     "TriggerError",
     "TriggerNeverFires",
     "UnreadablePayload",
+    "UnreadableTask",
     "Unsupported",
     "WrongLoop",
     "WrongThread",
