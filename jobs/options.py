@@ -7,7 +7,7 @@ from typing import TypedDict
 from attrs import field, frozen
 
 from duly.jobs.retry import RetryPolicy
-from duly.jobs.validators import at_least, boolean, choice, instance_of, or_none, positive, up_to
+from duly.jobs.validators import at_least, boolean, choice, instance_of, or_none, positive, text, up_to
 
 FIRES_MAX = 1000
 """Most fires that may wait for their turn: they stand in the task's own record."""
@@ -95,13 +95,15 @@ class TaskOptions:
     """The schedule ends after so many fires that were run; None = never. What was dropped does not count."""
     pause_on_failure: bool = field(default=False, validator=boolean)
     """Whether a fire that failed for good pauses the task, until somebody resumes it."""
+    unknown: str = field(default="", validator=text, repr=False)
+    """JSON text of the fields that a later version wrote: kept, and not read. Stores set it; empty: there are none."""
 
 
 DEFAULT_OPTIONS = TaskOptions()
 
 
 class OptionValues(TypedDict, total=False):
-    """The fields of `TaskOptions`, as keywords."""
+    """The fields of `TaskOptions`, as keywords; `unknown` is for stores alone."""
 
     retry: RetryPolicy
     consistency: Consistency | str

@@ -7,7 +7,7 @@ from typing import Any
 from attrs import Attribute, field, frozen
 
 from duly.jobs.errors import InvalidValue
-from duly.jobs.validators import at_least, check_name, fraction, or_none, positive
+from duly.jobs.validators import at_least, check_name, fraction, or_none, positive, text
 
 _MOST = 100
 """Most delays, and most classes of exceptions: they stand in the record of every task."""
@@ -87,6 +87,8 @@ class RetryPolicy:
     """Time from the start of the first run after which there is no retry; None: no limit by age."""
     never: tuple[str, ...] = field(default=(), converter=_names, validator=_exceptions)
     """Qualified names of exceptions that are not retried, such as `builtins.ValueError`; classes are converted."""
+    unknown: str = field(default="", validator=text, repr=False)
+    """JSON text of the fields that a later version wrote: kept, and not read. Stores set it; empty: there are none."""
 
     def allows(self, *, failures: int, age: timedelta) -> bool:
         """Tell whether a run that has now failed `failures` times (at least 1) may be retried.

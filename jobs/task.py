@@ -10,11 +10,15 @@ from duly.jobs.options import DEFAULT_OPTIONS, TaskOptions
 from duly.jobs.storable import storable
 from duly.jobs.validators import (
     at_least,
+    boolean,
     instance_of,
     instants,
     name,
+    or_none,
     payload,
     slug,
+    tally,
+    text,
     text_map,
     text_of_trigger,
     texts,
@@ -23,6 +27,8 @@ from duly.jobs.validators import (
     utc_each,
     utc_or_none,
 )
+
+_text_or_none = or_none(text)
 
 
 class TaskState(StrEnum):
@@ -105,14 +111,14 @@ class Task:
     """How it is run."""
     metadata: Mapping[str, str] = field(factory=dict, converter=text_map, validator=texts)
     """Labels for people and searches, text to text; no job reads them."""
-    declared: str | None = None
+    declared: str | None = field(default=None, validator=_text_or_none)
     """Digest of the declaration in code that this definition came from; None: no code declared it."""
     needs: int = field(default=1, validator=at_least(1))
     """Lowest `RECORD_VERSION` that a node must have to run the task; nodes of older versions pass it over."""
 
     state: TaskState = field(default=TaskState.SCHEDULED, converter=TaskState)
     """Where it is on its way."""
-    paused: bool = False
+    paused: bool = field(default=False, validator=boolean)
     """Whether no new run starts until it is resumed."""
     due_at: datetime | None = field(default=None, converter=utc_or_none)
     """Earliest instant at which the task may be locked: its fire time, its retry time or the end of its lease; None = never."""
@@ -120,13 +126,13 @@ class Task:
     """When the failed or handed-back run of the current fire is tried again."""
     owed: tuple[datetime, ...] = field(default=(), converter=utc_each, validator=instants)
     """Fires that were decided to be run, and wait, the oldest first and next: `run_at` is the first, unless the next run was moved."""
-    attempt: int = 0
+    attempt: int = field(default=0, validator=tally)
     """Runs of the current fire that were started and not refunded."""
     first_run_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the current fire was first locked: the start of the retry policy's age."""
-    crashes: int = 0
+    crashes: int = field(default=0, validator=tally)
     """Runs of the current fire that were lost with their lease."""
-    fires: int = 0
+    fires: int = field(default=0, validator=tally)
     """Fires of this task that were brought to an end, for schedules of at most so many."""
     ended_at: datetime | None = field(default=None, converter=utc_or_none)
     """When the last run ended, or its lease did; None while one waits for its retry, which has not ended."""
@@ -136,13 +142,13 @@ class Task:
     None: the current fire had no such gap, or is not yet begun.
     """
 
-    lease_id: str | None = None
+    lease_id: str | None = field(default=None, validator=_text_or_none)
     """Fences every write of the holder; new at every lock, never reused."""
-    last_lease: str | None = None
+    last_lease: str | None = field(default=None, validator=_text_or_none)
     """The lease of the last write of a holder: how a repeated write is known as done."""
-    node: str | None = None
+    node: str | None = field(default=None, validator=_text_or_none)
     """Name of the node that holds the lease; None: nobody does."""
-    instance: str | None = None
+    instance: str | None = field(default=None, validator=_text_or_none)
     """Instance id of that node, which tells two nodes of one name apart; None: nobody holds the lease, or the node has no such id."""
     locked_at: datetime | None = field(default=None, converter=utc_or_none)
     """When it was locked; None while nobody holds it."""
@@ -154,7 +160,7 @@ class Task:
     last_error: str | None = field(default=None, converter=storable, repr=False)
     """Error of the last run that failed, with its traceback, bounded; None after a run that did not."""
 
-    version: int = 1
+    version: int = field(default=1, validator=tally)
     """Grows with every write but a heartbeat; an edit names the version it was made on."""
     created_at: datetime | None = field(default=None, converter=utc_or_none)
     """When it was created; None before a store has it."""

@@ -27,6 +27,9 @@ METADATA_MAX = 16 * 1024
 TRIGGER_MAX = 8 * 1024
 """Longest text of a trigger, in characters."""
 
+TALLY_MAX = 2**62
+"""No count reaches it: a number of 64 bits has room to count on."""
+
 LONGEST = timedelta(days=36_500)
 """Longest span of time in an option: a hundred years, which seconds as a float still tell to the microsecond."""
 
@@ -100,13 +103,13 @@ def utc_or_none(value: datetime | None) -> datetime | None:
 
 def texts(_: object, attribute: "Attribute[Any]", value: Mapping[str, str]) -> None:
     """Accept a mapping of storable names to storable texts, as metadata is."""
-    for key, text in value.items():
+    for key, label in value.items():
         check_name(f"{attribute.name} key", key)
-        if not isinstance(text, str):
-            raise InvalidValue(f"{attribute.name}[{key!r}]", text, "text")
-        if UNSTORABLE.search(text):
-            raise InvalidValue(f"{attribute.name}[{key!r}]", text, "text without NUL and lone surrogates")
-    if sum(len(key) + len(text) for key, text in value.items()) > METADATA_MAX:
+        if not isinstance(label, str):
+            raise InvalidValue(f"{attribute.name}[{key!r}]", label, "text")
+        if UNSTORABLE.search(label):
+            raise InvalidValue(f"{attribute.name}[{key!r}]", label, "text without NUL and lone surrogates")
+    if sum(len(key) + len(label) for key, label in value.items()) > METADATA_MAX:
         raise InvalidValue(attribute.name, value, f"at most {METADATA_MAX} characters in all")
 
 
@@ -152,6 +155,18 @@ def boolean(_: object, attribute: "Attribute[Any]", value: object) -> None:
     """Accept True or False."""
     if not isinstance(value, bool):
         raise InvalidValue(attribute.name, value, "True or False")
+
+
+def tally(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept a whole number of 0 or more that every store can keep."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < TALLY_MAX:
+        raise InvalidValue(attribute.name, value, f"a whole number from 0 to {TALLY_MAX - 1}")
+
+
+def text(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    """Accept text."""
+    if not isinstance(value, str):
+        raise InvalidValue(attribute.name, value, "text")
 
 
 def choice(kind: type[E], field: str, value: E | str) -> E:

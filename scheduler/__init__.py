@@ -81,6 +81,7 @@ from duly.stores import (
     StoreClosed,
     StoreError,
     StoreUnavailable,
+    UnreadableTask,
     Unsupported,
 )
 from duly.triggers import DulyError, NaiveDatetime, TriggerError
@@ -166,6 +167,7 @@ __all__ = [
     "TriggerError",
     "TriggerNeverFires",
     "UnreadablePayload",
+    "UnreadableTask",
     "Unsupported",
     "WrongLoop",
     "WrongThread",

@@ -13,6 +13,7 @@ from duly.stores.errors import (
     StoreClosed,
     StoreError,
     StoreUnavailable,
+    UnreadableTask,
     Unsupported,
 )
 from duly.stores.memory.store import MemoryStore
@@ -30,6 +31,7 @@ from duly.stores.records import (
     Refused,
     Run,
     RunStatus,
+    Unreadable,
 )
 from duly.stores.url import open_store
 from duly.stores.wrapped import WrappedStore
@@ -66,6 +68,8 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "TaskQuery",
+    "Unreadable",
+    "UnreadableTask",
     "Unsupported",
     "WrappedStore",
     "open_store",

@@ -2,19 +2,24 @@
 
 They are plain, readable, and open to later fields.
 
-Spans of time are seconds. What has its default value is left out, so that a row stays narrow; what this version does
-not know is ignored, so that an older node can read what a newer one wrote.
+Spans of time are seconds. What has its default value is left out, so that a row stays narrow. A field that this version does
+not know is kept as it is, so that an older node can read what a newer one wrote, and write it back whole. A later version whose
+field must be understood says so by `Task.needs`.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from attrs import fields
+from attrs import evolve, fields
 
 from duly.jobs import InvalidValue, RetryPolicy, TaskOptions
 
 JSON = dict[str, Any]
+
+_UNKNOWN = "unknown"
+"""The attribute that holds what a later version wrote; no field of the stored object."""
 
 _SPANS = frozenset({"time_limit", "misfire_grace_time", "min_backoff", "max_backoff", "age_limit", "delays"})
 
@@ -28,25 +33,36 @@ def load_options(value: Mapping[str, Any]) -> TaskOptions:
     """Return what `dump_options` was given.
 
     Raises:
-        InvalidValue: a value is out of its range.
+        InvalidValue: it is no such object, or a value is out of its range.
 
     """
-    known = _load(TaskOptions, value)
-    if "retry" in known:
-        known["retry"] = RetryPolicy(**_load(RetryPolicy, known["retry"]))
     try:
+        known = _load(TaskOptions, "options", value)
+        if "retry" in known:
+            known["retry"] = RetryPolicy(**_load(RetryPolicy, "retry", known["retry"]))
         return TaskOptions(**known)
     except InvalidValue:
         raise
-    except ValueError as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise InvalidValue("options", value, str(error)) from error
 
 
+def with_unknown(options: TaskOptions, former: TaskOptions) -> TaskOptions:
+    """Return `options` that take the place of `former` ones, with the fields of a later version that these have.
+
+    Who gives a task new options with this version says nothing of what only a later one knows.
+    """
+    if not former.unknown and not former.retry.unknown:
+        return options
+    retry = evolve(options.retry, unknown=options.retry.unknown or former.retry.unknown)
+    return evolve(options, retry=retry, unknown=options.unknown or former.unknown)
+
+
 def _dump(value: TaskOptions | RetryPolicy) -> JSON:
-    kept: JSON = {}
+    kept: JSON = json.loads(value.unknown) if value.unknown else {}
     for each in fields(type(value)):
         part = getattr(value, each.name)
-        if part != each.default:
+        if part != each.default and each.name != _UNKNOWN:
             kept[each.name] = _plain(part)
     return kept
 
@@ -59,9 +75,13 @@ def _plain(part: object) -> object:
     return _dump(part) if isinstance(part, RetryPolicy) else part
 
 
-def _load(kind: type[TaskOptions | RetryPolicy], value: Mapping[str, Any]) -> JSON:
-    known = {each.name for each in fields(kind)}
-    return {name: _span(part) if name in _SPANS else part for name, part in value.items() if name in known}
+def _load(kind: type[TaskOptions | RetryPolicy], field: str, value: Mapping[str, Any]) -> JSON:
+    if not isinstance(value, Mapping):
+        raise InvalidValue(field, value, "a JSON object")
+    known = {each.name for each in fields(kind)} - {_UNKNOWN}
+    loaded = {name: _span(part) if name in _SPANS else part for name, part in value.items() if name in known}
+    unknown = {name: part for name, part in value.items() if name not in known}
+    return {**loaded, _UNKNOWN: json.dumps(unknown, ensure_ascii=False, sort_keys=True)} if unknown else loaded
 
 
 def _span(seconds: Any) -> Any:  # noqa: ANN401 - as JSON has it: a number, some of them, or none

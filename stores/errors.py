@@ -23,6 +23,23 @@ class JobNotFound(StoreError, LookupError):
         self.slug, self.namespace = slug, namespace
 
 
+class UnreadableTask(StoreError):
+    """The task is there, but this version of duly cannot read its row: a later version or a person wrote it.
+
+    It is left as it is, for a node that can read it. To be rid of it, delete it by its slug.
+    """
+
+    slug: str
+    """Slug of the task."""
+    reason: str
+    """What cannot be read, and why."""
+
+    def __init__(self, slug: str, reason: str) -> None:
+        """Name the task, and what cannot be read."""
+        super().__init__(f"task {slug!r} cannot be read by this version of duly: {reason}")
+        self.slug, self.reason = slug, reason
+
+
 class JobAlreadyScheduled(StoreError, ValueError):
     """Tasks with these slugs exist, and are under way; nothing was written."""
 

@@ -11,7 +11,7 @@ from attrs import Attribute, field, frozen
 
 from duly.jobs import InvalidValue, TaskState
 from duly.jobs.validators import NAME_LIMIT, Validator, check_name, instance_of, name, or_none, slug, text_map, texts, utc_or_none
-from duly.stores.records import Run, RunStatus
+from duly.stores.records import Run, RunStatus, Unreadable
 from duly.triggers import require_aware
 
 T = TypeVar("T")
@@ -130,11 +130,28 @@ class Page(Generic[T]):
     """At most `limit`. Fewer, or none, does not mean that there are no more: `next` does."""
     next: str | None
     """Give it back as `after` for the page that follows; None when this is the last."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """What belongs on this page, but cannot be read by this version; it counts towards `limit`."""
+
+
+def task_cursor(slug: str) -> str:
+    """Return where the task with this slug stands in slug order, as `TaskQuery.after` takes it.
+
+    A slug of no legal length, which somebody wrote by hand, is stood in for by the nearest legal one after it.
+    """
+    if not slug:
+        return "\x01"
+    return slug if len(slug) <= NAME_LIMIT else slug[: NAME_LIMIT - 1] + "\U0010ffff"
 
 
 def run_cursor(run: Run) -> str:
     """Return where `run` stands in the order of the history, as `RunQuery.after` takes it."""
-    return f"{run.finished_at.isoformat()} {run.id}"
+    return run_cursor_at(run.finished_at, run.id)
+
+
+def run_cursor_at(finished_at: datetime, run_id: str) -> str:
+    """Return the same for a run of which no more is known."""
+    return f"{finished_at.isoformat()} {run_id}"
 
 
 def parse_run_cursor(cursor: str) -> tuple[datetime, str]:

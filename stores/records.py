@@ -157,6 +157,16 @@ class LockRequest:
         return f"{self.token}.{number}"
 
 
+@frozen
+class Unreadable:
+    """What is in a store, and cannot be read by this version of duly: a later version or a person wrote it."""
+
+    slug: str
+    """Slug of the task; of a run, that of its task."""
+    reason: str
+    """What cannot be read, and why."""
+
+
 @frozen(kw_only=True)
 class Exchange:
     """What one round trip brought."""
@@ -169,6 +179,8 @@ class Exchange:
     """When to ask again: the earliest due instant of the request's kinds; not later than `now` if more is due already."""
     store_now: datetime | None
     """The store's clock, read while it served this; None where the store has no clock of its own."""
+    unreadable: tuple[Unreadable, ...] = ()
+    """Due tasks that this version cannot read: not locked but put off, for a node that can."""
 
 
 @frozen

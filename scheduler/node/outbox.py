@@ -18,13 +18,8 @@ from duly.scheduler.services import Services
 from duly.scheduler.wording import handed_back_note, headline
 from duly.stores import ClockSkew, LockLost, Outcome, Refused, StoreClosed
 from duly.stores.rules import transitions
+from duly.stores.rules.unreadable import unreadable_pause
 from duly.triggers import DulyError
-
-UNREADABLE_PAUSE = timedelta(minutes=1)
-"""The first pause of a task that this node cannot read: meanwhile another node may run it."""
-
-UNREADABLE_PAUSE_MAX = timedelta(minutes=15)
-"""The longest such pause: it spares a fleet that cannot read many tasks; a node that can comes soon."""
 
 
 @frozen(eq=False)
@@ -132,11 +127,8 @@ class Outbox:
         return Outcome(task=row, next=transitions.hand_back(noted, now=now, until=None if pause is None else now + pause))
 
     def _unreadable_pause(self, task: Task) -> timedelta:
-        """Return how long to leave a task to other nodes: as long as it is late, within the two bounds.
-
-        So the time between tries doubles.
-        """
-        return min(max(UNREADABLE_PAUSE, self._clock.now() - task.run_at), UNREADABLE_PAUSE_MAX)
+        """Return how long to leave a task to other nodes."""
+        return unreadable_pause(self._clock.now() - task.run_at)
 
     # -- out
 

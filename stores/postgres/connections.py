@@ -15,12 +15,13 @@ from math import ceil
 from typing import Final
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg.adapt import Transformer
+from psycopg.pq import Format, TransactionStatus
 
 from duly.stores.errors import StoreClosed, StoreUnavailable
 from duly.stores.postgres.address import Address
 from duly.stores.postgres.failures import is_of_no_more_use, one_line, translated
-from duly.stores.postgres.rows import Row
+from duly.stores.postgres.rows import Broken, BrokenRow, Row
 from duly.stores.postgres.statements import Step
 
 Connection = psycopg.AsyncConnection[Row]
@@ -147,11 +148,44 @@ class Connections:
 
 async def _run(connection: Connection, steps: Sequence[Step]) -> list[list[Row]]:
     if len(steps) == 1:
-        return [await (await _execute(connection, steps[0])).fetchall()]
+        return [await _fetched(await _execute(connection, steps[0]))]
     # Between the pipeline's begin and its end all statements are one transaction, as the protocol has it: without BEGIN and COMMIT.
     async with connection.pipeline():
         cursors = [await _execute(connection, step) for step in steps]
-    return [await cursor.fetchall() for cursor in cursors]
+    return [await _fetched(cursor) for cursor in cursors]
+
+
+async def _fetched(cursor: psycopg.AsyncCursor[Row]) -> list[Row]:
+    """Return the rows; of those with a value that Python cannot hold, the other values.
+
+    The driver reads a batch whole or not at all.
+    """
+    try:
+        return await cursor.fetchall()
+    except (psycopg.DataError, ValueError, OverflowError):
+        result = cursor.pgresult
+        if result is None:
+            raise
+        loaders = [_Loader(cursor, result.ftype(column), result.fformat(column)) for column in range(result.nfields)]
+        return [_row(loader.load(result.get_value(row, column)) for column, loader in enumerate(loaders)) for row in range(result.ntuples)]
+
+
+class _Loader:
+    """Reads the values of one column one by one."""
+
+    def __init__(self, cursor: psycopg.AsyncCursor[Row], oid: int, format: int) -> None:  # noqa: A002 - the driver's word
+        self._load = Transformer(cursor).get_loader(oid, Format(format)).load
+
+    def load(self, value: bytes | None) -> object:
+        try:
+            return None if value is None else self._load(value)
+        except (psycopg.DataError, ValueError, OverflowError) as error:
+            return Broken(one_line(error))
+
+
+def _row(values: Iterator[object]) -> Row:
+    row = tuple(values)
+    return BrokenRow(row) if any(isinstance(value, Broken) for value in row) else row
 
 
 async def _execute(connection: Connection, step: Step) -> psycopg.AsyncCursor[Row]:

@@ -1,5 +1,6 @@
 """What holders do: take what is due, keep it, and give it back; all of it fenced by the statements."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -9,15 +10,19 @@ from attrs import evolve
 from duly.jobs import Task
 from duly.jobs.task import RECORD_VERSION
 from duly.stores.codec import JSON
-from duly.stores.errors import StoreError
+from duly.stores.errors import StoreError, UnreadableTask
 from duly.stores.postgres.failures import about_a_row, waited_in_vain
 from duly.stores.postgres.portions import portions
-from duly.stores.postgres.rows import Row, batch, definition, read_task, record, released
+from duly.stores.postgres.rows import Row, batch, definition, part_of, read_task, record, released, task_cell
 from duly.stores.postgres.session import Session
 from duly.stores.postgres.statements import Step
-from duly.stores.records import Exchange, Extended, Held, Kept, LockRequest, Outcome, Refused
-from duly.stores.rules.refusals import judge
+from duly.stores.reading import sorted_out
+from duly.stores.records import Exchange, Extended, Held, Kept, LockRequest, Outcome, Refused, Unreadable
+from duly.stores.rules.refusals import judge, judge_unreadable
 from duly.stores.rules.transitions import lost_reason
+from duly.stores.rules.unreadable import put_off_until
+
+_logger = logging.getLogger(__name__)
 
 _LOST_REASON: Final = lost_reason("%s")
 """As SQL's `format` takes it."""
@@ -40,8 +45,10 @@ async def exchange(session: Session, now: datetime, outcomes: Sequence[Outcome],
         return evolve(await exchange(session, now, (), request), refused=refused)
     del answers[: len(aside)]
     refused = await _refused(session, outcomes, answers[: len(writing)])
-    tasks, next_run = ([], None) if request is None else (_locked(session, answers[-2]), answers[-1][0][0])
-    return Exchange(tasks=tasks, refused=refused, next_run=next_run, store_now=store_now)
+    if request is None:
+        return Exchange(tasks=[], refused=refused, next_run=None, store_now=store_now)
+    tasks, unreadable = await _locked(session, now, answers[-2])
+    return Exchange(tasks=tasks, refused=refused, next_run=answers[-1][0][0], store_now=store_now, unreadable=unreadable)
 
 
 async def next_run(session: Session, kinds: Sequence[str]) -> datetime | None:
@@ -95,10 +102,29 @@ def _lock(session: Session, now: datetime, request: LockRequest) -> Step:
     return session.step(session.sql.lock, values)
 
 
-def _locked(session: Session, rows: Sequence[Row]) -> list[Task]:
-    """Return the locked tasks in the order in which they were picked, which is that of their lease ids."""
-    tasks = [read_task(row, session.namespace) for row in rows]
-    return sorted(tasks, key=lambda task: int((task.lease_id or "").rpartition(".")[2]))
+async def _locked(session: Session, now: datetime, rows: Sequence[Row]) -> tuple[list[Task], tuple[Unreadable, ...]]:
+    """Return the locked tasks in the order in which they were picked, which is that of their lease ids.
+
+    Those that this version cannot read are put off, and are returned apart.
+    """
+    tasks, unreadable = sorted_out(rows, lambda row: read_task(row, session.namespace))
+    if unreadable:
+        await _put_off(session, now, [row for row, _ in unreadable])
+    in_order = sorted(tasks, key=lambda task: int((task.lease_id or "").rpartition(".")[2]))
+    return in_order, tuple(each for _, each in unreadable)
+
+
+async def _put_off(session: Session, now: datetime, rows: Sequence[Row]) -> None:
+    """Give back what was just locked and cannot be read, to be locked again after a pause: one write for all of them."""
+    values = {
+        "slugs": [task_cell(row, "slug") for row in rows],
+        "leases": [task_cell(row, "lease_id") for row in rows],
+        "untils": [put_off_until(now, (task_cell(row, "run_at"), task_cell(row, "created_at"))) for row in rows],
+    }
+    try:
+        await session.ask_at(now, session.sql.put_off, **values)
+    except StoreError as error:  # the other tasks are locked, and must be run; these wait for the end of the lease
+        _logger.warning("not put off, though they cannot be read: %s: %s", ", ".join(map(repr, values["slugs"])), error)
 
 
 def _next_run(session: Session, request: LockRequest) -> Step:
@@ -148,17 +174,20 @@ async def _refused(session: Session, outcomes: Sequence[Outcome], written: Seque
         return []
     slugs, leases = [outcome.task.slug for outcome in unwritten], [outcome.task.lease_id or "" for outcome in unwritten]
     rows = await session.ask_afresh(session.sql.judge, slugs=slugs, leases=leases)
-    judged = [_judged(session, unwritten[ordinal], columns, recorded=recorded) for ordinal, recorded, *columns in rows]
+    judged = [_judged(session, unwritten[row[0]], part_of(row, 2), recorded=row[1]) for row in rows]
     return [refused for refused in judged if refused is not None]
 
 
-def _judged(session: Session, outcome: Outcome, columns: Sequence[object], *, recorded: bool) -> Refused | None:
+def _judged(session: Session, outcome: Outcome, columns: Row, *, recorded: bool) -> Refused | None:
     """Judge by the row as it is now.
 
     Where lease and version stand, the row was just in somebody else's hands.
     """
-    row = None if columns[0] is None else read_task(tuple(columns), session.namespace)
-    verdict = judge(row, outcome, recorded=recorded)
+    try:
+        row = None if columns[0] is None else read_task(columns, session.namespace)
+        verdict = judge(row, outcome, recorded=recorded)
+    except UnreadableTask:
+        row, verdict = None, judge_unreadable(task_cell(columns, "last_lease"), outcome, recorded=recorded)
     return None if verdict == "done" else Refused(outcome=outcome, reason=verdict or "busy", task=row if verdict == "edited" else None)
 
 

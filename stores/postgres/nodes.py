@@ -28,7 +28,7 @@ async def announce(session: Session, node: Node) -> None:
 
 async def nodes(session: Session) -> list[Node]:
     """Return the announced nodes."""
-    return [read_node(row) for row in await session.ask(session.sql.nodes)]
+    return [node for row in await session.ask(session.sql.nodes) if (node := read_node(row)) is not None]
 
 
 async def slots(session: Session, now: datetime, node: str, kind: str, numbers: tuple[int, int], lease: timedelta) -> int:

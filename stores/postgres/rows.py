@@ -1,21 +1,29 @@
 """Rows of the tables as values, and values as JSON for the statements.
 
 This is a hot path. What comes from a row was checked when it was written, by the validators or by the table's own constraints, so
-tasks and runs are filled in without being checked again. A batch goes to the server as one JSON text, which `json_to_recordset`
-unfolds: for batches of whole tasks that takes half the time of one array a column.
+tasks and runs are filled in without being checked again. Only what neither of them forbids is looked at: a row that somebody else wrote
+may hold it. Such a row is read once more, field by field, and is an `UnreadableTask` if it is none of ours. A batch goes to the server
+as one JSON text, which `json_to_recordset` unfolds: for batches of whole tasks that takes half the time of one array a column.
 """
 
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
+
+from attrs import frozen
 
 from duly.jobs import Request, Task, TaskOptions, TaskState
 from duly.jobs.options import DEFAULT_OPTIONS
 from duly.jobs.task import RunAtSource, TriggerSource
+from duly.jobs.validators import TALLY_MAX
 from duly.stores.codec import JSON, dump_options, load_options
+from duly.stores.errors import UnreadableTask
+from duly.stores.reading import reading
 from duly.stores.records import Node, Run, RunStatus
+from duly.triggers import DulyError
 
 Row = tuple[Any, ...]
 
@@ -62,8 +70,47 @@ _REQUESTS: Final = {request.value: request for request in Request}
 _STATUSES: Final = {status.value: status for status in RunStatus}
 
 
+@frozen
+class Broken:
+    """What stands in a row for a value that Python cannot hold, such as an instant of the year 20000."""
+
+    reason: str
+
+
+class BrokenRow(tuple[Any, ...]):
+    """A row with a `Broken` value."""
+
+    __slots__ = ()
+
+
+def part_of(row: Row, start: int) -> Row:
+    """Return the columns from `start` on, as a row of the same class."""
+    return type(row)(row[start:])
+
+
+def task_cell(row: Row, name: str) -> Any:  # noqa: ANN401 - of any column
+    """Return the value of a field of the task in a row of `TASK_COLUMNS`, as the server sent it."""
+    return row[_TASK_FIELDS.index(name)]
+
+
 def read_task(row: Row, namespace: str) -> Task:
-    """Return the task in a row of `TASK_COLUMNS`."""
+    """Return the task in a row of `TASK_COLUMNS`.
+
+    Raises:
+        UnreadableTask: this version cannot read it.
+
+    """
+    if not isinstance(row, BrokenRow):
+        try:
+            task = _filled_task(row, namespace)
+            if _is_plausible(task):
+                return task
+        except Exception:  # noqa: BLE001, S110 - whatever it is, the reading below says it in words
+            pass
+    return reading(row[0], lambda: _checked_task(row, namespace))
+
+
+def _filled_task(row: Row, namespace: str) -> Task:
     slug, kind, state, source, setter, request, options, metadata, owed, *rest = row
     values = (
         *(slug, kind, _STATES[state], _SOURCES[source], _SETTERS[setter], _REQUESTS[request]),
@@ -79,20 +126,68 @@ def read_task(row: Row, namespace: str) -> Task:
     return task
 
 
+def _is_plausible(task: Task) -> bool:
+    """Tell whether the task holds nothing that the table would keep, and no task of ours has."""
+    return (
+        (int(task.lease_id is not None) <= task.attempt < TALLY_MAX)
+        and (0 <= task.crashes < TALLY_MAX and 0 <= task.fires < TALLY_MAX and task.version < TALLY_MAX)
+        and (not task.owed or (all(type(each) is datetime for each in task.owed) and all(a < b for a, b in pairwise(task.owed))))
+        and (type(task.metadata) is dict and all(type(each) is str for each in task.metadata.values()))
+    )
+
+
+def _checked_task(row: Row, namespace: str) -> Task:
+    values = dict(zip(_TASK_FIELDS, row, strict=True))
+    _refuse_broken(values, values["slug"])
+    values |= {"options": load_options(json.loads(values["options"])), "metadata": json.loads(values["metadata"])}
+    task = Task(**values, namespace=namespace)
+    if task.lease_id is not None and not task.attempt:
+        raise UnreadableTask(task.slug, "attempt 0: expected at least 1 of a task that is held")
+    return task
+
+
+def _refuse_broken(values: JSON, slug: str) -> None:
+    for name, value in values.items():
+        if isinstance(value, Broken):
+            raise UnreadableTask(slug, f"{name}: {value.reason}")
+
+
 def read_run(row: Row, namespace: str) -> Run:
-    """Return the run in a row of `RUN_COLUMNS`."""
+    """Return the run in a row of `RUN_COLUMNS`.
+
+    Raises:
+        UnreadableTask: this version cannot read it.
+
+    """
     status, *rest = row
+    if isinstance(row, BrokenRow) or status not in _STATUSES:
+        return reading(run_cell(row, "slug"), lambda: _checked_run(row, namespace))
     run = object.__new__(Run)
     for put, value in zip(_SET_RUN, (_STATUSES[status], *rest, namespace), strict=True):
         put(run, value)
     return run
 
 
-def read_node(row: Row) -> Node:
-    """Return the node in a row of `nodes.sql`."""
+def run_cell(row: Row, name: str) -> Any:  # noqa: ANN401 - of any column
+    """Return the value of a field of the run in a row of `RUN_COLUMNS`, as the server sent it."""
+    return row[_RUN_FIELDS.index(name)]
+
+
+def _checked_run(row: Row, namespace: str) -> Run:
+    values = dict(zip(_RUN_FIELDS, row, strict=True))
+    _refuse_broken(values, values["slug"])
+    return Run(**values, namespace=namespace)
+
+
+def read_node(row: Row) -> Node | None:
+    """Return the node in a row of `nodes.sql`; None: this version cannot read it, and it tells nobody anything."""
     name, kinds, started_at, seen_at, until, info, instance = row
-    info = json.loads(info)
-    return Node(name=name, kinds=tuple(kinds), started_at=started_at, seen_at=seen_at, until=until, info=info, instance=instance)
+    try:
+        return Node(
+            name=name, kinds=tuple(kinds), started_at=started_at, seen_at=seen_at, until=until, info=json.loads(info), instance=instance
+        )
+    except (DulyError, TypeError, ValueError):
+        return None
 
 
 @lru_cache(maxsize=1024)

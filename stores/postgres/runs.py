@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import cast
 
-from duly.stores.postgres.rows import read_run
+from duly.stores.postgres.rows import Row, read_run, run_cell
 from duly.stores.postgres.session import Session
 from duly.stores.postgres.slug_range import slug_range
-from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor
+from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor_at
+from duly.stores.reading import sorted_out
 from duly.stores.records import Run
 
 
@@ -14,8 +15,15 @@ async def runs(session: Session, query: RunQuery) -> Page[Run]:
     """Return the runs that match, newest first."""
     sql = session.sql.runs if query.slug is None else session.sql.runs_of_task
     rows = await session.ask_by_values(sql, runs_values(query))
-    items = [read_run(row, session.namespace) for row in rows[: query.limit]]
-    return Page(items, run_cursor(items[-1]) if len(rows) > query.limit else None)
+    items, unreadable = sorted_out(rows[: query.limit], lambda row: read_run(row, session.namespace))
+    following = _cursor(rows[query.limit - 1]) if len(rows) > query.limit else None
+    return Page(items, following, tuple(each for _, each in unreadable))
+
+
+def _cursor(row: Row) -> str | None:
+    """Return where a row stands in the history; None: before all time, as everything after it."""
+    finished_at = run_cell(row, "finished_at")
+    return run_cursor_at(finished_at, run_cell(row, "id")) if isinstance(finished_at, datetime) else None
 
 
 def runs_values(query: RunQuery) -> dict[str, object]:

@@ -53,6 +53,7 @@ class Statements:
     now: bytes
     slots: bytes
     prune: bytes
+    put_off: bytes
     reschedule: bytes
     runs: bytes
     runs_of_task: bytes

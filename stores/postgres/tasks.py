@@ -11,10 +11,11 @@ from duly.jobs import Task
 from duly.stores.errors import Conflict, JobAlreadyScheduled, JobNotFound, StoreError
 from duly.stores.matching import check_batch
 from duly.stores.postgres.portions import portions
-from duly.stores.postgres.rows import batch, definition, edited, read_task
+from duly.stores.postgres.rows import batch, definition, edited, read_task, task_cell
 from duly.stores.postgres.session import Session
 from duly.stores.postgres.slug_range import slug_range
-from duly.stores.queries import Page, TaskQuery
+from duly.stores.queries import Page, TaskQuery, task_cursor
+from duly.stores.reading import sorted_out
 from duly.stores.records import IfExists
 from duly.stores.rules.definitions import replace
 from duly.stores.rules.transitions import gives_way
@@ -49,7 +50,7 @@ async def _create_all(session: Session, now: datetime, tasks: Sequence[Task]) ->
         except StoreError as error:
             if not isinstance(error.__cause__, psycopg.errors.UniqueViolation):
                 raise
-            taken = {slug for slug, row in (await _existing(session, tasks)).items() if not gives_way(row)}
+            taken = {slug for slug, row in (await _existing(session, tasks)).items() if row is None or not gives_way(row)}
             if taken:
                 raise JobAlreadyScheduled(tuple(task.slug for task in tasks if task.slug in taken)) from None
             # Whoever was in the way is gone by now, or gives way.
@@ -62,7 +63,8 @@ async def _written_at(session: Session, now: datetime, tasks: Sequence[Task]) ->
 
     That is the call's own work, if its answer was lost.
     """
-    return {slug for slug, row in (await _existing(session, tasks)).items() if now in (row.created_at, row.updated_at)}
+    rows = await _existing(session, tasks)
+    return {slug for slug, row in rows.items() if row is not None and now in (row.created_at, row.updated_at)}
 
 
 async def _create_missing(session: Session, now: datetime, tasks: Sequence[Task]) -> set[str]:
@@ -79,13 +81,15 @@ async def _create_missing(session: Session, now: datetime, tasks: Sequence[Task]
 async def _replace(session: Session, now: datetime, tasks: Sequence[Task]) -> set[str]:
     """Change the definitions of what exists and create the rest.
 
-    Nothing is locked between reading and writing: what somebody else changed in the meantime is read and decided again.
+    Nothing is locked between reading and writing: what somebody else changed in the meantime is read and decided again. What this
+    version cannot read is left as it is.
     """
     written: set[str] = set()
     undecided = {task.slug: task for task in tasks}
     while undecided:
-        rows = await _existing(session, tuple(undecided.values()))
-        missing = [task for slug, task in undecided.items() if slug not in rows]
+        there = await _existing(session, tuple(undecided.values()))
+        rows = {slug: row for slug, row in there.items() if row is not None}
+        missing = [task for slug, task in undecided.items() if slug not in there]
         changed = {slug: task for slug, row in rows.items() if (task := replace(row, undecided[slug], now=now)) is not None}
         done = await _create_missing(session, now, missing)
         done |= await _edit(session, now, [(task, rows[slug].version) for slug, task in changed.items()])
@@ -94,11 +98,14 @@ async def _replace(session: Session, now: datetime, tasks: Sequence[Task]) -> se
     return written
 
 
-async def _existing(session: Session, tasks: Sequence[Task]) -> dict[str, Task]:
-    found: dict[str, Task] = {}
+async def _existing(session: Session, tasks: Sequence[Task]) -> dict[str, Task | None]:
+    """Return those that exist by slug; None for one that this version cannot read."""
+    found: dict[str, Task | None] = {}
     for portion in portions(tasks, _size):
         rows = await session.ask(session.sql.get, slugs=[task.slug for task in portion])
-        found.update((task.slug, task) for task in (read_task(row, session.namespace) for row in rows))
+        readable, unreadable = sorted_out(rows, lambda row: read_task(row, session.namespace))
+        found |= {task.slug: task for task in readable}
+        found |= {each.slug: None for _, each in unreadable}
     return found
 
 
@@ -107,7 +114,7 @@ async def _edit(session: Session, now: datetime, edits: Sequence[tuple[Task, int
     done: set[str] = set()
     for portion in portions(sorted(edits, key=lambda edit: edit[0].slug), lambda edit: _size(edit[0])):
         rows = await session.ask_at(now, session.sql.edit, tasks=batch([edited(*edit) for edit in portion]))
-        done.update(read_task(row, session.namespace).slug for row in rows)
+        done.update(task_cell(row, "slug") for row in rows)
     return done
 
 
@@ -143,8 +150,9 @@ async def get_slugs(session: Session, prefix: str, limit: int, after: str | None
 async def search(session: Session, query: TaskQuery) -> Page[Task]:
     """Return the tasks that match."""
     rows = await session.ask_by_values(session.sql.search, search_values(query))
-    items = [read_task(row, session.namespace) for row in rows[: query.limit]]
-    return Page(items, items[-1].slug if len(rows) > query.limit else None)
+    items, unreadable = sorted_out(rows[: query.limit], lambda row: read_task(row, session.namespace))
+    following = task_cursor(task_cell(rows[query.limit - 1], "slug")) if len(rows) > query.limit else None
+    return Page(items, following, tuple(each for _, each in unreadable))
 
 
 def search_values(query: TaskQuery) -> dict[str, object]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from duly.jobs import Task
 from duly.jobs.task import RunAtSource
 from duly.jobs.with_changes import with_changes
+from duly.stores.codec import with_unknown
 from duly.stores.rules.misfires import fires_due, first_locked, is_owed
 from duly.stores.rules.transitions import edit
 from duly.triggers import CountsFrom, TriggerError, missed, parse_trigger
@@ -26,6 +27,7 @@ def redefine(row: Task, new: Task, *, now: datetime) -> Task | None:
     trigger's first after `now`, counted from the anchor, unless fires are owed: one that runs or waits for its retry, and what
     the misfire policy would run of those that passed. These stay, and the new trigger rules from then on.
     """
+    new = with_changes(new, options=with_unknown(new.options, row.options))
     fields = ("kind", "payload", "payload_version", "trigger", "trigger_from", "options", "metadata")
     changes = {name: getattr(new, name) for name in fields if getattr(new, name) != getattr(row, name)}
     if new.declared not in (None, row.declared):  # who replaces it by hand leaves the digest of the code's declaration

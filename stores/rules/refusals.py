@@ -22,6 +22,14 @@ def judge(row: Task | None, outcome: Outcome, *, recorded: bool) -> Refusal | Li
     return None if row.version == outcome.task.version else "edited"
 
 
+def judge_unreadable(last_lease: object, outcome: Outcome, *, recorded: bool) -> Literal["done", "lost"]:
+    """Say what became of an outcome whose row this version can no longer read.
+
+    Also where the lease stands, nobody here can decide on that row: it is left to a node that can, when the lease has ended.
+    """
+    return "done" if recorded or last_lease == outcome.task.lease_id else "lost"
+
+
 def taken_over(refused: Sequence[Refused], locked: Iterable[Task]) -> list[Refused]:
     """Say of each refusal what it is once `locked` were locked in the same call.
 

@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 
 from duly.jobs import Consistency, InvalidValue, RetryPolicy, TaskOptions
-from duly.stores.codec import dump_options, load_options
+from duly.stores.codec import dump_options, load_options, with_unknown
 from support.tasks import options
 
 TABLE: list[tuple[TaskOptions, dict[str, Any]]] = [
@@ -43,15 +44,53 @@ def test_what_was_stored_comes_back_equal(value: TaskOptions) -> None:
     assert load_options(json.loads(text)) == value
 
 
+NEWER = {"colour": "green", "time_limit": 5, "retry": {"limit": 1, "colour": ["green"]}}
+
+
 def test_what_a_newer_version_wrote_is_read_without_what_is_not_known_here() -> None:
     """An older node goes on working."""
-    newer = {"colour": "green", "time_limit": 5, "retry": {"limit": 1, "colour": ["green"]}}
+    loaded = load_options(NEWER)
 
-    assert load_options(newer) == TaskOptions(time_limit=timedelta(seconds=5), retry=RetryPolicy(limit=1))
+    assert evolve(loaded, unknown="", retry=RetryPolicy(limit=1)) == TaskOptions(
+        time_limit=timedelta(seconds=5), retry=RetryPolicy(limit=1)
+    )
 
 
-@pytest.mark.parametrize("stored", [{"time_limit": -1}, {"retry": {"limit": -1}}, {"retry": {"min_backoff": 7200}}])
-def test_a_stored_value_out_of_range_is_refused(stored: dict[str, Any]) -> None:
+def test_what_a_newer_version_wrote_survives_when_an_older_one_writes_it_back() -> None:
+    """Also beside a change of what this version knows."""
+    changed = evolve(load_options(NEWER), time_limit=timedelta(seconds=9))
+
+    assert dump_options(changed) == {**NEWER, "time_limit": 9}
+
+
+def test_new_options_keep_what_only_a_newer_version_knows() -> None:
+    """Who gives them with this version says nothing of it."""
+    new = TaskOptions(time_limit=timedelta(seconds=9), retry=RetryPolicy(limit=2))
+
+    assert dump_options(with_unknown(new, load_options(NEWER))) == {
+        "colour": "green",
+        "time_limit": 9,
+        "retry": {"limit": 2, "colour": ["green"]},
+    }
+    assert with_unknown(new, TaskOptions()) is new
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"time_limit": -1},
+        {"time_limit": "soon"},
+        {"time_limit": 1e300},
+        {"overlap": "someday"},
+        {"retry": {"limit": -1}},
+        {"retry": {"min_backoff": 7200}},
+        {"retry": [1]},
+        [1],
+        None,
+        "text",
+    ],
+)
+def test_a_stored_value_out_of_range_is_refused(stored: Any) -> None:  # noqa: ANN401 - whatever somebody wrote
     """Somebody wrote it by hand."""
     with pytest.raises(InvalidValue):
         load_options(stored)

@@ -5,7 +5,8 @@
 -- range and an order, which only the index on due instants gives.
 -- The pick is a MATERIALIZED step, and the UPDATE goes to the rows that it locked by their ctid: in the shapes
 -- `IN (SELECT ... LIMIT)` and `FROM (SELECT ... LIMIT)` a planner with stale statistics may repeat the pick, and lock far more than
--- the limit. A row that changed just before it was locked has another one and is passed over this time.
+-- the limit. No row makes the statement fail, so that none keeps its neighbours from being locked: the counts of a row that somebody
+-- wrote by hand stop at the greatest bigint. A row that changed just before it was locked has another one and is passed over this time.
 WITH again AS MATERIALIZED (
   SELECT t.tid
     FROM unnest(%(kinds)s::text[], %(rooms)s::bigint[]) AS asked (kind, room)
@@ -39,12 +40,12 @@ WITH again AS MATERIALIZED (
          locked_at = %(now)s,
          due_at = %(until)s,
          retry_at = NULL,
-         attempt = t.attempt + 1,
+         attempt = least(t.attempt, 9223372036854775806) + 1,
          first_run_at = coalesce(t.first_run_at, %(now)s),
-         crashes = t.crashes + (t.lease_id IS NOT NULL)::int,
+         crashes = least(t.crashes, 9223372036854775806) + (t.lease_id IS NOT NULL)::int,
          ended_at = CASE WHEN t.lease_id IS NULL THEN t.ended_at ELSE t.due_at END,
          idle_since = CASE WHEN t.lease_id IS NULL THEN t.idle_since ELSE t.due_at END,
-         version = t.version + 1,
+         version = least(t.version, 9223372036854775806) + 1,
          updated_at = %(now)s
     FROM numbered
    WHERE t.ctid = ANY (ARRAY (SELECT tid FROM due)) AND t.slug = numbered.slug

@@ -10,9 +10,9 @@ import pytest
 from duly.jobs import JobContext, JobRegistry, Task
 from duly.scheduler import NewTask, RunReturned, RunStarted, StdScheduler
 from duly.scheduler.node.dispatcher import SUSPECT_PAUSE, SUSPECT_STEP
-from duly.scheduler.node.outbox import UNREADABLE_PAUSE
 from duly.stores import LockRequest
 from duly.stores.base import JobStore
+from duly.stores.rules.unreadable import UNREADABLE_PAUSE
 from duly.triggers import CountsFrom, Trigger
 from support.driven import NOON, Driven, Noting, driven
 from support.schedulers import HOUR, SECOND, ScriptedStore, a_scheduler, after, always_due

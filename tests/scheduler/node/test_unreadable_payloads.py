@@ -13,9 +13,9 @@ from attrs import frozen
 
 from duly.jobs import JobContext, JobRegistry, PayloadKeys
 from duly.scheduler import InvalidPayload, RunReturned, StdScheduler
-from duly.scheduler.node.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from duly.scheduler.testing import ManualClock
 from duly.stores import JobStore, MemoryStore, RunQuery, RunStatus
+from duly.stores.rules.unreadable import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from support.schedulers import heard
 from support.typed_jobs import Order, Shipping, ship_later
 

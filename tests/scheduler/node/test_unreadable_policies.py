@@ -13,9 +13,9 @@ from attrs import frozen
 
 from duly.jobs import JobContext, JobRegistry, Task
 from duly.scheduler import NewTask, RunReturned, StdScheduler
-from duly.scheduler.node.outbox import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from duly.scheduler.testing import ManualClock
 from duly.stores import JobNotFound, JobStore, MemoryStore, RunQuery
+from duly.stores.rules.unreadable import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
 from support.schedulers import heard
 from support.typed_jobs import Order
 

@@ -199,7 +199,7 @@ async def test_an_outcome_that_cannot_be_kept_never_fails_its_neighbours(store: 
     """It raises an error that says no use in repeating; the others are written, and nothing is locked."""
     await store.create(NOON, [a_schedule("a"), a_schedule("b"), a_task("c", run_at=NOON + SECOND)])
     a, b = await store.lock(NOON, request())
-    bad = advanced(evolve(a, fires=2**70), run_at=NOON + LEASE)
+    bad = evolve(advanced(a, run_at=NOON + LEASE), runs=(a_run(a, now=NOON, count=2**70),))
 
     with pytest.raises(StoreError) as refused:
         await store.exchange(NOON + SECOND, [bad, advanced(b, run_at=NOON + LEASE)], request())

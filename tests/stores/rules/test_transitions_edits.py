@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import RetryPolicy, Task, TaskOptions, TaskState, TriggerSource
+from duly.stores.codec import dump_options, load_options
 from duly.stores.rules import definitions, transitions
 from support.tasks import DAY, HOUR, LEASE, MINUTE, NOON, SECOND, a_one_off, a_schedule, held
 
@@ -228,3 +229,15 @@ def test_a_trigger_without_a_further_fire_takes_the_time_it_was_scheduled_for() 
 
     assert after is not None
     assert (after.trigger, after.run_at) == (once, NOON - 3 * HOUR / 4)
+
+
+def test_a_new_definition_keeps_what_a_later_version_wrote_into_the_options() -> None:
+    """A node of this version that declares its schedules again does not erase it, and writes nothing for it."""
+    row = a_schedule(options=load_options({"colour": "green"}))
+    slower = a_schedule(options=TaskOptions(time_limit=SECOND))
+
+    replaced = definitions.replace(row, slower, now=NOON)
+
+    assert replaced is not None
+    assert dump_options(replaced.options) == {"colour": "green", "time_limit": 1}
+    assert definitions.replace(row, a_schedule(), now=NOON) is None
