@@ -57,8 +57,6 @@ def check_job(job: object, *takes: str) -> None:
     execute = getattr(job, "execute", None)
     if isinstance(job, type) or not callable(execute):
         raise InvalidJob(job, f"expected an object{' of it' if isinstance(job, type) else ''} with a method execute(ctx, task)")
-    if _is_generator(execute):
-        raise InvalidJob(job, "expected an execute without yield: nobody would run a generator")
     if not hasattr(job, "kind"):
         raise InvalidJob(job, NO_KIND)
     check_name("kind", job.kind)

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import FunctionJob, InvalidJob, JobContext, JobRegistry, Task, Then
-from duly.jobs.base import Job, TypedCall, check_returned, is_async
+from duly.jobs.base import Job, check_returned, is_async
 from support.contexts import context, task_with
 
 TASK = task_with(b"payload")
@@ -119,31 +119,6 @@ async def test_a_function_that_returns_nothing_leaves_no_result() -> None:
     def nothing() -> None: ...
 
     assert FunctionJob.of("kind", nothing).execute(CONTEXT, ran_before) == TASK
-
-
-def _generator() -> Iterator[int]:
-    yield 1
-
-
-async def _async_generator() -> AsyncIterator[int]:
-    yield 1
-
-
-class GeneratorCallable:
-    """An object whose call is a generator."""
-
-    def __call__(self) -> Iterator[int]:
-        """Yield once."""
-        yield 1
-
-
-@pytest.mark.parametrize("function", [_generator, _async_generator, partial(_generator), GeneratorCallable()])
-def test_a_generator_function_is_refused(function: Callable[..., object]) -> None:
-    """Nobody would run it, and its run would be recorded as done."""
-    with pytest.raises(InvalidJob, match="without yield"):
-        FunctionJob.of("kind", function)
-    with pytest.raises(InvalidJob, match="without yield"):
-        TypedCall.of_function("kind", function)
 
 
 def test_what_a_job_returns_is_a_task_or_none() -> None:
