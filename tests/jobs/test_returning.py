@@ -185,5 +185,5 @@ def test_a_generator_is_no_execute() -> None:
     def execute(self: object, ctx: object, task: object) -> Iterator[object]:
         yield task
 
-    with pytest.raises(InvalidJob, match="without yield"):
+    with pytest.raises(InvalidJob, match="has a 'yield'"):
         JobRegistry().register_job(job_of(execute))
