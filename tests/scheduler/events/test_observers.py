@@ -58,7 +58,7 @@ async def test_a_log_handler_that_raises_stops_no_loop(error: BaseException, cap
     """In an outage, where each loop logs, and at the ends of runs; afterwards the log says how many lines it lost."""
     jobs = JobRegistry()
     jobs.job("work")(lambda: None)
-    store = ScriptedStore(unreachable, unreachable)  # type: ignore[arg-type]  # it never answers
+    store = ScriptedStore(unreachable, unreachable)
     store.script.extend.append(_unreachable)
     scheduler, handler = a_scheduler(store, jobs), Raising(error)
     events = heard(scheduler)
