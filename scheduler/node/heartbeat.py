@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 from attrs import evolve
 
 from duly.scheduler.events.events import LeaseLost, LoopFailed
+from duly.scheduler.node.extending import extend_all
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.edits import STOP_REQUESTED
@@ -79,9 +80,11 @@ class Heartbeat:
         runs = {run.lease_id: run for run in kept}
         if not runs:
             return is_unsure
-        extended = await self._store.extend(now, [run.lease.held for run in runs.values()], self._config.lease)
+        extended, failed = await extend_all(self._store, now, [run.lease.held for run in runs.values()], self._config.lease)
         self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
         self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())
+        if failed is not None:
+            raise failed
         return bool(extended.busy) or is_unsure
 
     def _note(self, runs: dict[str, LiveRun], extended: Extended, *, trusted_until: float) -> None:
