@@ -1,46 +1,69 @@
 """Extends leases together, and one by one where the store fails on them together."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from duly.stores import Extended, Held, JobStore
+from duly.scheduler.events.events import LoopFailed
+from duly.scheduler.events.loops import LoopRecovered
+from duly.scheduler.services import Services
+from duly.stores import Extended, Held
 from duly.triggers import DulyError
 
-
-async def extend_all(store: JobStore, now: datetime, held: Sequence[Held], lease: timedelta) -> tuple[Extended, Exception | None]:
-    """Extend the leases in `held`; return what the store found, and an error that is not the library's.
-
-    Such an error may be the fault of one row. So each lease is then extended by itself, and the others are kept.
-
-    Raises:
-        StoreError: the store failed.
-        Exception: it fails on each lease.
-
-    """
-    try:
-        return await store.extend(now, held, lease), None
-    except DulyError:
-        raise
-    except Exception as error:
-        found, failed = await _singly(store, now, held, lease)
-        if not found:
-            raise
-        together = Extended(
-            kept=[kept for each in found for kept in each.kept],
-            lost=[lost for each in found for lost in each.lost],
-            busy=[busy for each in found for busy in each.busy],
-            store_now=found[0].store_now,
-        )
-        return together, failed or error
+_LOOP = "heartbeat"
 
 
-async def _singly(store: JobStore, now: datetime, held: Sequence[Held], lease: timedelta) -> tuple[list[Extended], Exception | None]:
-    found, failed = list[Extended](), None
-    for each in held if len(held) > 1 else ():
+class LeaseExtender:
+    """Extends the leases of a node, so that one that the store fails on costs no other its lease."""
+
+    def __init__(self, services: Services) -> None:
+        """Extend leases in the store of `services`."""
+        self._services = services
+        self._is_failing = False
+
+    async def extend(self, now: datetime, held: Sequence[Held]) -> Extended:
+        """Extend the leases in `held`; what the store found of those that it does not fail on.
+
+        If the store fails with an error that is not the library's, one row may be at fault. So each lease is then extended by
+        itself, and the error is published.
+
+        Raises:
+            StoreError: the store failed.
+            Exception: it fails on each lease.
+
+        """
+        store, lease = self._services.store, self._services.config.lease
         try:
-            found.append(await store.extend(now, [each], lease))
+            together = await store.extend(now, held, lease)
         except DulyError:
             raise
-        except Exception as error:  # noqa: BLE001 - returned, and raised once the others are kept
-            failed = error
-    return found, failed
+        except Exception as error:
+            found = await self._singly(now, held)
+            if not found:
+                raise
+            self._is_failing = True
+            self._services.publish(LoopFailed(node=self._services.node, loop=_LOOP, error=error))
+            return _merged(found)
+        if self._is_failing:
+            self._is_failing = False
+            self._services.publish(LoopRecovered(node=self._services.node, loop=_LOOP))
+        return together
+
+    async def _singly(self, now: datetime, held: Sequence[Held]) -> list[Extended]:
+        found = list[Extended]()
+        for each in held if len(held) > 1 else ():
+            try:
+                found.append(await self._services.store.extend(now, [each], self._services.config.lease))
+            except DulyError:
+                raise
+            except Exception:  # noqa: BLE001, S112 - the error about all of them is published
+                continue
+        return found
+
+
+def _merged(found: Sequence[Extended]) -> Extended:
+    return Extended(
+        kept=[kept for each in found for kept in each.kept],
+        lost=[lost for each in found for lost in each.lost],
+        busy=[busy for each in found for busy in each.busy],
+        store_now=found[0].store_now,
+    )

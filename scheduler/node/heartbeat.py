@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from attrs import evolve
 
 from duly.scheduler.events.events import LeaseLost, LoopFailed
-from duly.scheduler.node.extending import extend_all
+from duly.scheduler.node.extending import LeaseExtender
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.edits import STOP_REQUESTED
@@ -45,6 +45,7 @@ class Heartbeat:
         """
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runs, self._node, self._slots = runs, node, slots
+        self._extender = LeaseExtender(services)
         self._home = asyncio.get_running_loop()
         self._last_turn = self._clock.monotonic()
         self._announced: datetime | None = None
@@ -80,11 +81,9 @@ class Heartbeat:
         runs = {run.lease_id: run for run in kept}
         if not runs:
             return is_unsure
-        extended, failed = await extend_all(self._store, now, [run.lease.held for run in runs.values()], self._config.lease)
+        extended = await self._extender.extend(now, [run.lease.held for run in runs.values()])
         self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
         self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())
-        if failed is not None:
-            raise failed
         return bool(extended.busy) or is_unsure
 
     def _note(self, runs: dict[str, LiveRun], extended: Extended, *, trusted_until: float) -> None:

@@ -100,7 +100,7 @@ async def test_a_store_that_fails_on_everything_costs_no_outcome(jobs: Noting, m
 
 
 async def test_an_outcome_that_cannot_be_decided_ends_its_run(jobs: Noting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At first or again after an edit; its neighbours are settled, and nothing is left that a drain would wait for."""
+    """At first or again after an edit; its neighbours are settled."""
     gate = jobs.gated()
     async with driven(jobs) as node:
         for slug in ("a", "edited", "z"):
@@ -129,7 +129,7 @@ async def test_an_outcome_that_cannot_be_decided_ends_its_run(jobs: Noting, monk
 
 
 async def test_a_lease_that_the_store_cannot_extend_costs_no_other_its_lease(jobs: Noting) -> None:
-    """The others are extended singly; the beat fails, is told, and is repeated."""
+    """The others are extended singly, and the error is told."""
     gate, store = jobs.gated(), ScriptedStore()
 
     async def fail_on_poison(held: Sequence[Held]) -> None:

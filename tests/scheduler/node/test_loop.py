@@ -214,7 +214,7 @@ def _why_unready(node: RunningNode) -> str | None:
 
 @pytest.mark.parametrize("error", [GeneratorExit("out"), None])
 async def test_a_loop_that_ends_unexpectedly_is_told_and_started_again(error: BaseException | None) -> None:
-    """Because something ended its coroutine, or somebody cancelled its task; after a backoff, and until a turn succeeds it is marked."""
+    """Because something ended its coroutine, or somebody cancelled its task."""
     turning = Turning(*([] if error is None else [error]))
     await turning.rest()
     if error is None:
