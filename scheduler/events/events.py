@@ -31,7 +31,7 @@ class Event:
 
     @property
     def log_fields(self) -> Mapping[str, str | int]:
-        """What a log record of this event carries: what is known of its run, by the names that `RunLogFilter` uses."""
+        """What is known of its run, by the names that `RunLogFilter` uses; its log record carries them."""
         return {} if self.slug is None else {"slug": self.slug}
 
 

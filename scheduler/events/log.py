@@ -96,7 +96,10 @@ class EventLog:
             self._guard(lambda: logger.log(level, "%s: %s", event.node, text, exc_info=error, extra=event.log_fields))
 
     def _guard(self, write: Callable[[], None]) -> None:
-        """Call `write`; if it fails, say so on the standard error output, and in the log once that works again."""
+        """Call `write`; if it fails, say so on the standard error output.
+
+        The log says so, too, once it works again.
+        """
         try:
             write()
             lost, self._lost = self._lost, 0

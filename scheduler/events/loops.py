@@ -21,7 +21,10 @@ class LoopRecovered(Event):
 
 @frozen(kw_only=True)
 class LoopEnded(Event):
-    """A loop ended though nobody stopped it; it is started again after a pause, and until then the node is not ready."""
+    """A loop ended though nobody stopped it; it is started again after a pause.
+
+    Until it works again, the node is not ready.
+    """
 
     loop: str
     """Name of the loop."""

@@ -1,4 +1,4 @@
-"""The one seam through which events are told: to the log, to listeners of the library, and to subscribers."""
+"""The one seam through which events are told: to the log, to listeners, and to subscribers."""
 
 import asyncio
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class Events:
         return leave
 
     async def heard(self) -> None:
-        """Wait until every subscriber was told what has happened; a slow one is not waited for longer than `LAST_WORD`."""
+        """Wait until every subscriber was told what has happened; at most `LAST_WORD`."""
         told = [asyncio.wrap_future(future) for queue in self._queues if not (future := queue.heard()).done()]
         if told:
             await asyncio.wait(told, timeout=LAST_WORD.total_seconds())

@@ -1,4 +1,7 @@
-"""A subscriber behind a queue and a thread of its own: nothing that it does, or fails to do, reaches the node."""
+"""A subscriber behind a queue and a thread of its own.
+
+Nothing that it does, or fails to do, reaches the node.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +19,9 @@ Failed = Callable[[Subscriber, Event, BaseException], None]
 
 
 class QueuedSubscriber:
-    """Calls a subscriber with one event after another, in a daemon thread, each in the context in which it happened.
+    """Calls a subscriber with one event after another, in a daemon thread.
+
+    Each call has the context in which its event happened.
 
     The thread starts with the first event. While the interpreter exits no thread can be started; then the subscriber is called
     where the event happens.

@@ -26,7 +26,6 @@ from duly.scheduler.services import Services
 from duly.scheduler.waiting import Wake
 from duly.scheduler.wording import headline
 from duly.stores import ClockSkew, Exchange, LockRequest
-from duly.triggers import DulyError
 
 BUSY_PAUSE = timedelta(milliseconds=100)
 """Pause before the next request if another transaction holds a row."""
@@ -130,7 +129,7 @@ class Dispatcher:
         """Write the outcomes, lock due tasks and start their runs; return how many tasks were locked.
 
         Raises:
-            DulyError: the store failed. If the store may have executed the request, the next call repeats it unchanged, as long
+            Exception: the store failed. If the store may have executed the request, the next call repeats it unchanged, as long
                 as the leases that it may have locked can be trusted.
 
         """
@@ -146,7 +145,7 @@ class Dispatcher:
                 return 0
             try:
                 exchange = await self._exchange(call, handed_in)
-            except DulyError as error:
+            except Exception as error:
                 if is_about_outcomes(error):
                     await self._outbox.write_singly(handed_in, call.now)
                 raise  # the loop turns again soon
@@ -155,7 +154,11 @@ class Dispatcher:
                 self._ask_again(BUSY_PAUSE)
             suspects = sum(map(is_suspect, exchange.tasks))
             for task in exchange.tasks:
-                self._start(task, call, is_one_of_many=suspects > 1)
+                try:
+                    self._start(task, call, is_one_of_many=suspects > 1)
+                except Exception as error:  # noqa: BLE001 - one task must not strand those that were locked with it
+                    lease = RunLease(task, locked=call.sent, trusted_until=self._trusted_until(call))
+                    self._put_off(task, lease, f"this node cannot start it: {headline(error)}")
             self._runs.changed.ring()
             refused = {each.outcome.task.lease_id for each in exchange.refused}
             await self.limits.settle([each.outcome for each in handed_in if each.run.lease_id not in refused])

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from duly.scheduler.clock import processor_time
 from duly.scheduler.events.events import LeaseLost, LoopFailed, NodeStalled
+from duly.scheduler.node.extending import LeaseExtender
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.slots import Slots
 from duly.scheduler.rules.edits import STOP_REQUESTED
@@ -45,6 +46,7 @@ class Heartbeat:
         """
         self._services, self._store, self._clock, self._config = services, services.store, services.clock, services.config
         self._runs, self._node, self._slots = runs, node, slots
+        self._extender = LeaseExtender(services)
         self._home = asyncio.get_running_loop()
         self._last_turn = self._last_look = self._clock.monotonic()
         self._processor_time = processor_time()
@@ -85,7 +87,7 @@ class Heartbeat:
         runs = {run.lease_id: run for run in kept}
         if not runs:
             return is_unsure
-        extended = await self._store.extend(now, [run.lease.held for run in runs.values()], self._config.lease)
+        extended = await self._extender.extend(now, [run.lease.held for run in runs.values()])
         self._clock.observe(extended.store_now, sent=sent, received=self._clock.monotonic())
         self._is_answered = self._is_answered or sent >= self._stalled_at
         self._note(runs, extended, trusted_until=sent + (self._config.lease - self._config.margin).total_seconds())

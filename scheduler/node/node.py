@@ -92,7 +92,10 @@ class RunningNode:
         return ended and f"the loop {ended[0]!r} of this node ended unexpectedly and is started again: {ended[1]}"
 
     def listen(self, listener: Subscriber) -> Callable[[], None]:
-        """Call `listener` where and when each event happens, until the returned callable is called; it must be quick."""
+        """Call `listener` where and when each event happens; return a callable that ends this.
+
+        A listener must be quick: a slow one delays the node.
+        """
         return self._services.events.listen(listener)
 
     def start(self) -> None:

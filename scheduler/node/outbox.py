@@ -1,5 +1,6 @@
 """Outcomes waiting to be written; each is kept until the store accepts or finally refuses it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -41,12 +42,16 @@ class PendingWrite:
         return ""
 
 
-def is_about_outcomes(error: DulyError) -> bool:
-    """Tell whether an outcome itself was refused for good, by the store or on the way to it.
+def is_about_outcomes(error: Exception) -> bool:
+    """Tell whether an outcome itself may be at fault, in the store or on the way to it.
 
-    On any other error the outcomes stay in the outbox.
+    On any other error the outcomes stay in the outbox as they are.
     """
     return not getattr(error, "retryable", False) and not isinstance(error, ClockSkew | StoreClosed)
+
+
+FOREIGN_TRIES = 5
+"""How often an outcome is tried alone that the store does not refuse, but fails on with an error that is not the library's."""
 
 
 def _is_meant(run: LiveRun) -> bool:
@@ -67,6 +72,8 @@ class Outbox:
         self._services, self._clock = services, services.clock
         self._runs, self._on_more = runs, on_more
         self._pending: dict[str, PendingWrite] = {}
+        self._tries = Counter[str]()
+        """How often an outcome failed alone, by lease id, while the store answered otherwise."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -90,7 +97,7 @@ class Outbox:
         def decide(row: Task) -> Outcome:
             return self._outcome(run, ended, row)
 
-        self._put(PendingWrite(run, decide, decide(run.task), ended))
+        self._decide(run, decide, ended)
 
     def _outcome(self, run: LiveRun, ended: EndedRun, row: Task) -> Outcome:
         if ended.ending == Spawned() and (problem := sealed_problem(row.payload)) is not None:  # a node with other keys edited it
@@ -109,11 +116,23 @@ class Outbox:
         def decide(row: Task) -> Outcome:
             return self._back(row, reason, pause)
 
-        self._put(PendingWrite(run, decide, decide(run.task)))
+        self._decide(run, decide)
 
     def put_off(self, run: LiveRun, reason: str) -> None:
         """Hand back unrun a task that this node cannot read, and leave it to other nodes for a while."""
         self.hand_back(run, reason, self._unreadable_pause(run.task))
+
+    def _decide(self, run: LiveRun, decide: Callable[[Task], Outcome], ended: EndedRun | None = None) -> None:
+        try:
+            pending = PendingWrite(run, decide, decide(run.task), ended)
+        except Exception as error:  # noqa: BLE001 - a run must not stay for ever because of somebody's trigger or value
+            self._set_aside(run, error)
+        else:
+            self._put(pending)
+
+    def _set_aside(self, run: LiveRun, error: Exception) -> None:
+        run.end()
+        self._lost(run, f"its outcome cannot be decided: {headline(error)}")
 
     def _put(self, pending: PendingWrite) -> None:
         pending.run.end()
@@ -146,28 +165,49 @@ class Outbox:
             elif refusal.reason == "lost":
                 self._lost(each.run, "its outcome came too late: another node has the task, or somebody deleted it")
             elif refusal.reason == "edited" and refusal.task is not None:
-                self._put(evolve(each, outcome=each.decide(refusal.task)))
+                self._decide_again(each, refusal.task)
             else:
                 self._pending[each.run.lease_id], are_busy = each, True
         return are_busy
 
+    def _decide_again(self, pending: PendingWrite, row: Task) -> None:
+        try:
+            self._put(evolve(pending, outcome=pending.decide(row)))
+        except Exception as error:  # noqa: BLE001 - the outcomes that were handed in with it are settled, too
+            self._set_aside(pending.run, error)
+
     async def write_singly(self, handed_in: Sequence[PendingWrite], now: datetime) -> None:
         """Write each outcome by itself, because the store refuses them together; drop those it refuses alone.
 
+        An outcome on which the store fails with an error that is not the library's is tried `FOREIGN_TRIES` times.
+
         Raises:
-            StoreError: an error that is not about an outcome; the outcomes not written yet stay.
+            Exception: an error that is not about an outcome; the outcomes not written yet stay.
 
         """
         for each in handed_in:
             try:
                 refused = await self._services.store.reschedule(now, [each.outcome])
-            except DulyError as error:
+            except Exception as error:
                 if not is_about_outcomes(error):
                     raise
+                if not isinstance(error, DulyError) and await self._is_tried_again(each):
+                    continue
                 self._pending.pop(each.run.lease_id, None)
-                self._refused_for_good(each, f"its outcome cannot be written: {error}")
+                self._refused_for_good(each, f"its outcome cannot be written: {headline(error)}")
             else:
                 self.settle([each], refused)
+
+    async def _is_tried_again(self, pending: PendingWrite) -> bool:
+        """Count a failed try, if the store answers otherwise; return whether there is to be another.
+
+        Raises:
+            Exception: the store does not answer at all: the outcome is not at fault.
+
+        """
+        await self._services.store.now()
+        self._tries[pending.run.lease_id] += 1
+        return self._tries[pending.run.lease_id] < FOREIGN_TRIES
 
     def _refused_for_good(self, pending: PendingWrite, reason: str) -> None:
         """Deal with an outcome that the store refuses alone.
@@ -182,12 +222,14 @@ class Outbox:
                 self._lost(pending.run, reason)
 
     def _written(self, pending: PendingWrite) -> None:
+        self._tries.pop(pending.run.lease_id, None)
         self._runs.remove(pending.run, is_written=True)
         for record in pending.outcome.runs:
             removed = pending.outcome.next is None
             self._services.publish(RunEnded(node=self._services.node, run=record, removed=removed, warning=pending.warning))
 
     def _lost(self, run: LiveRun, reason: str) -> None:
+        self._tries.pop(run.lease_id, None)
         self._runs.remove(run, is_written=False)
         if run.lease.lose():
             error = LockLost(run.task.slug, run.lease_id)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from google.cloud.firestore_v1.types import Document, ListenRequest, ListenResponse, Target, TargetChange
@@ -45,24 +45,29 @@ async def listen(tenant: Tenant) -> AsyncIterator[AsyncIterator[None]]:
     """
     watch = _Watch(tenant)
     keeper = asyncio.create_task(watch.keep())
+    keeper.add_done_callback(watch.note_end)
     try:
         async with asyncio.timeout(_STAND_SECONDS):
             await watch.stands
     except TimeoutError as error:
         raise StoreUnavailable(f"{tenant.connection.target} does not answer: no line to listen on within {_STAND_SECONDS:g} s") from error
     else:
-        yield rings(watch.heard)
+        yield rings(watch.heard, keeper)
     finally:
         keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await keeper
+        await asyncio.gather(keeper, return_exceptions=True)
 
 
-async def rings(heard: asyncio.Event) -> AsyncIterator[None]:
-    """Yield whenever the event was set; several times may come as one."""
+async def rings(heard: asyncio.Event, keeper: "asyncio.Task[None] | None" = None) -> AsyncIterator[None]:
+    """Yield whenever the event was set; several times may come as one.
+
+    If `keeper` has failed, raise its error, so that the caller makes another line.
+    """
     while True:
         await heard.wait()
         heard.clear()
+        if keeper is not None and keeper.done() and not keeper.cancelled():
+            keeper.result()
         yield
 
 
@@ -88,9 +93,16 @@ class _Watch:
                 if not self.stands.done():
                     self.stands.set_exception(error)
                     return
-                _logger.warning("not told of new tasks, trying again: %s", error)
+                level = logging.WARNING if self._pause == _FIRST_PAUSE else logging.DEBUG  # an outage is told once
+                _logger.log(level, "not told of new tasks, trying again: %s", error)
             await asyncio.sleep(self._pause * random.uniform(0.5, 1))  # noqa: S311 - no secret, a jitter
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def note_end(self, keeper: "asyncio.Task[None]") -> None:
+        """Let the caller know that nothing keeps the stream up any more."""
+        self.heard.set()
+        if not self.stands.done() and not keeper.cancelled() and (error := keeper.exception()) is not None:
+            self.stands.set_exception(error)
 
     async def _follow(self) -> None:
         connection = self._tenant.connection

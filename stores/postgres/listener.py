@@ -51,19 +51,22 @@ class Listener:
         with suppress(StoreUnavailable):  # a listener that cannot hear yet is none the worse: `_stay` goes on trying
             first = await self._listen()
         staying = asyncio.create_task(self._stay(first))
+        staying.add_done_callback(lambda _: self._heard.set())
         try:
-            yield self._rings()
+            yield self._rings(staying)
         finally:
             staying.cancel()
-            with suppress(asyncio.CancelledError):
-                await staying
+            await asyncio.gather(staying, return_exceptions=True)
             if first is not None:
                 await first.close()  # a task that is cancelled before it begins closes nothing
 
-    async def _rings(self) -> AsyncIterator[None]:
+    async def _rings(self, staying: "asyncio.Task[None]") -> AsyncIterator[None]:
+        """Yield at each notification; raise what ended the listener, so that its caller makes another."""
         while True:
             await self._heard.wait()
             self._heard.clear()
+            if staying.done() and not staying.cancelled():
+                staying.result()
             yield
 
     async def _stay(self, connection: Connection | None) -> None:
@@ -76,7 +79,8 @@ class Listener:
                 async with connection:
                     await self._hear(connection)
             except (psycopg.Error, StoreError) as error:
-                _log.warning("notifications of PostgreSQL are not heard, next attempt in %s; polling goes on: %s", self._pause, error)
+                level = logging.WARNING if self._pause == _FIRST_PAUSE else logging.DEBUG  # an outage is told once
+                _log.log(level, "notifications of PostgreSQL are not heard, next attempt in %s; polling goes on: %s", self._pause, error)
             connection = None
             await asyncio.sleep(self._pause.total_seconds())
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)

@@ -206,7 +206,7 @@ class _YieldingJob(Job):
 @pytest.mark.parametrize("function", [_yields, _yields_async, _Yields(), _Yields().method, _Yields.plain, partial(_yields)])
 @pytest.mark.parametrize("settings", [{}, {"payload_type": Task}])
 def test_a_function_that_yields_is_refused_at_registration(function: Callable[..., object], settings: dict[str, Any]) -> None:
-    """Each of its runs would only make a generator, and fail; it may be wrapped, a method, or an object's call."""
+    """Each of its runs would fail; it may be wrapped, a method, or an object's call."""
     with pytest.raises(InvalidJob, match="this one has a 'yield', so a call of it would run none of its code"):
         JobRegistry().job("k", **settings)(function)
 

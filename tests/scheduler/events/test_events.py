@@ -61,7 +61,7 @@ async def test_a_subscriber_that_fails_is_logged_and_stays(work: Work, caplog: p
 
 
 async def test_what_happens_is_logged_as_loud_as_it_matters(caplog: pytest.LogCaptureFixture) -> None:
-    """A start is detail, a good end news; a failure for good and a loop's fault are errors, with their tracebacks."""
+    """A start is detail, a good end news; failures for good and faults of loops are errors."""
     jobs = JobRegistry()
     jobs.job("good")(lambda: None)
 

@@ -1,4 +1,4 @@
-"""An observer cannot stop the observed: whatever handlers and subscribers raise, and however slow they are."""
+"""An observer cannot stop the observed, whatever it raises and however slow it is."""
 
 import asyncio
 import logging
@@ -55,10 +55,10 @@ def attached(handler: logging.Handler) -> Iterator[None]:
 
 @pytest.mark.parametrize("error", [RuntimeError("disk full"), Quit(), SystemExit(1), GeneratorExit(), asyncio.CancelledError()])
 async def test_a_log_handler_that_raises_stops_no_loop(error: BaseException, capfd: pytest.CaptureFixture[str]) -> None:
-    """In an outage, where each loop logs, and at the ends of runs; afterwards the log says how many lines it lost."""
+    """In an outage and at the ends of runs; afterwards the log says how many lines it lost."""
     jobs = JobRegistry()
     jobs.job("work")(lambda: None)
-    store = ScriptedStore(unreachable, unreachable)  # it never answers
+    store = ScriptedStore(unreachable, unreachable)
     store.script.extend.append(_unreachable)
     scheduler, handler = a_scheduler(store, jobs), Raising(error)
     events = heard(scheduler)
@@ -99,7 +99,7 @@ async def test_a_subscriber_that_raises_is_told_of_the_next_event(error: BaseExc
 
 
 async def test_a_slow_subscriber_delays_no_run_and_no_drain() -> None:
-    """It is in the middle of the first event when the last run has ended; a listener of the log hears all meanwhile."""
+    """It is in the middle of the first event when the last run has ended."""
     jobs, gate, told = JobRegistry(), threading.Event(), list[Event]()
     jobs.job("work")(lambda: None)
     scheduler = a_scheduler(jobs=jobs)

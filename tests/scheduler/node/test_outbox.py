@@ -125,7 +125,7 @@ async def test_a_run_that_cannot_be_written_for_what_it_spawned_fails_once_and_i
         assert (node.dispatcher.unwritten, node.of(LeaseLost)) == (1, [])
         await node.turn()
         (run,) = (await node.scheduler.runs(RunQuery())).items
-        assert (run.status, run.error) == (RunStatus.RETRIED, "its outcome cannot be written: too many (it spawned 2 tasks)")
+        assert (run.status, run.error) == (RunStatus.RETRIED, "its outcome cannot be written: StoreError: too many (it spawned 2 tasks)")
         assert await node.scheduler.get_job_slugs() == ["p"]
 
 
