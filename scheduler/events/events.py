@@ -14,6 +14,7 @@ from threading import Lock
 from attrs import frozen
 
 from duly.jobs import Task
+from duly.jobs.plain import Plain, to_dict
 from duly.scheduler.wording import counted, described
 from duly.stores import LockLost, Run
 from duly.triggers import Trigger
@@ -37,6 +38,20 @@ class Event:
     def slug(self) -> str | None:
         """The task it is about; None where it is about the node."""
         return None
+
+    @property
+    def kind(self) -> str | None:
+        """Kind of that task; None where it is about the node."""
+        return None
+
+    def to_dict(self) -> Plain:
+        """Return the event as plain values that `json` takes.
+
+        Beside its own fields, every event has `event` (the name of its class), `level` (as in `logging`), `message`, `node`, `slug`
+        and `kind`.
+        """
+        told = {"event": type(self).__name__, "level": logging.getLevelName(self.level), "message": str(self)}
+        return told | {"slug": self.slug, "kind": self.kind} | to_dict(self)
 
 
 @frozen(kw_only=True)
@@ -105,6 +120,11 @@ class RunStarted(Event):
         """The task."""
         return self.task.slug
 
+    @property
+    def kind(self) -> str:
+        """Kind of the task."""
+        return self.task.kind
+
     def __str__(self) -> str:
         return f"task {self.task.slug!r} ({self.task.kind}) runs for {self.fire_time.isoformat()}, attempt {self.task.attempt}"
 
@@ -130,6 +150,11 @@ class RunEnded(Event):
         """The task."""
         return self.run.slug
 
+    @property
+    def kind(self) -> str:
+        """Kind of the task."""
+        return self.run.kind
+
     def __str__(self) -> str:
         what = f"task {self.run.slug!r} ({self.run.kind}) {self.run.status} for {self.run.fire_time.isoformat()}"
         count = f", {self.run.count} fires" if self.run.count > 1 else ""
@@ -146,6 +171,8 @@ class LeaseLost(Event):
 
     error: LockLost
     """Names the task and the lease."""
+    kind: str | None = None
+    """Kind of the task."""
     reason: str
     """How the node knows."""
 
@@ -197,6 +224,8 @@ class RunReturned(Event):
 
     slug: str
     """The task."""
+    kind: str | None = None
+    """Kind of the task."""
     reason: str
     """Why it was not run."""
 
@@ -218,6 +247,8 @@ class RunAbandoned(Event):
 
     slug: str
     """The task."""
+    kind: str | None = None
+    """Kind of the task."""
     run_id: str
     """Id of the run in the history."""
     reason: str

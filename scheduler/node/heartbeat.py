@@ -100,7 +100,8 @@ class Heartbeat:
 
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.lease.lose()
-        self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
+        error = LockLost(run.task.slug, run.lease_id)
+        self._services.publish(LeaseLost(node=self._services.node, error=error, kind=run.task.kind, reason=reason))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def cut_untrusted(self) -> None:

@@ -109,7 +109,7 @@ class Outbox:
 
     def hand_back(self, run: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         """Hand a task back unrun; it is due again after `pause` (None: at the same instant as before)."""
-        self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, reason=reason))
+        self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, kind=run.task.kind, reason=reason))
 
         def decide(row: Task) -> Outcome:
             return self._back(row, reason, pause)
@@ -198,4 +198,5 @@ class Outbox:
     def _lost(self, run: LiveRun, reason: str) -> None:
         self._runs.remove(run, is_written=False)
         if run.lease.lose():
-            self._services.publish(LeaseLost(node=self._services.node, error=LockLost(run.task.slug, run.lease_id), reason=reason))
+            error = LockLost(run.task.slug, run.lease_id)
+            self._services.publish(LeaseLost(node=self._services.node, error=error, kind=run.task.kind, reason=reason))

@@ -143,8 +143,9 @@ class Runner:
         if remains is None:
             return []
         if remains.is_at_work:
-            node, count = self._services.node, self.abandoned_of()
-            self._services.publish(RunAbandoned(node=node, slug=run.task.slug, run_id=run.lease_id, reason=reason, abandoned=count))
+            node, task, count = self._services.node, run.task, self.abandoned_of()
+            event = RunAbandoned(node=node, slug=task.slug, kind=task.kind, run_id=run.lease_id, reason=reason, abandoned=count)
+            self._services.publish(event)
         return [remains.note]
 
     def _context(self, run: LiveRun, spawns: Spawns) -> JobContext:
