@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 from attrs import field, frozen
 
@@ -51,15 +51,23 @@ class Overlap(StrEnum):
     """Each is run at its time, side by side: every fire is a one-off task of its own, `slug@fire-time`."""
 
 
-def _consistency(value: Consistency | str) -> Consistency:
+ConsistencyText: TypeAlias = Literal["at_least_once", "at_most_once"]
+"""A `Consistency` by its text."""
+MisfireText: TypeAlias = Literal["fire_once", "fire_all", "skip"]
+"""A `Misfire` by its text."""
+OverlapText: TypeAlias = Literal["skip", "queue_one", "queue_all", "cancel_running", "allow"]
+"""An `Overlap` by its text."""
+
+
+def _consistency(value: Consistency | ConsistencyText) -> Consistency:
     return choice(Consistency, "consistency", value)
 
 
-def _misfire(value: Misfire | str) -> Misfire:
+def _misfire(value: Misfire | MisfireText) -> Misfire:
     return choice(Misfire, "misfire", value)
 
 
-def _overlap(value: Overlap | str) -> Overlap:
+def _overlap(value: Overlap | OverlapText) -> Overlap:
     return choice(Overlap, "overlap", value)
 
 
@@ -106,12 +114,12 @@ class OptionValues(TypedDict, total=False):
     """The fields of `TaskOptions`, as keywords; `unknown` is for stores alone."""
 
     retry: RetryPolicy
-    consistency: Consistency | str
+    consistency: Consistency | ConsistencyText
     time_limit: timedelta | None
-    misfire: Misfire | str
+    misfire: Misfire | MisfireText
     misfire_grace_time: timedelta | None
     catch_up_limit: int
-    overlap: Overlap | str
+    overlap: Overlap | OverlapText
     queue_limit: int
     max_fires: int | None
     pause_on_failure: bool

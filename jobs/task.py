@@ -7,6 +7,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from duly.jobs.options import DEFAULT_OPTIONS, TaskOptions
+from duly.jobs.plain import Plain, to_dict
 from duly.jobs.storable import storable
 from duly.jobs.validators import (
     at_least,
@@ -168,6 +169,13 @@ class Task:
     """When it was last written; None before a store has it."""
     etag: object = field(default=None, eq=False, repr=False)
     """Opaque to all but the store that set it; not part of the value."""
+
+    def to_dict(self) -> Plain:
+        """Return the task as plain values that `json` takes, field by field.
+
+        Instants are ISO 8601 text in UTC, lengths of time are seconds, and the payload is Base64.
+        """
+        return to_dict(self)
 
     @property
     def recurring(self) -> bool:

@@ -3,18 +3,25 @@
 Every condition is checked when the query is built, not in the store.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from enum import Enum, StrEnum
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import Attribute, field, frozen
 
 from duly.jobs import InvalidValue, TaskState
-from duly.jobs.validators import NAME_LIMIT, Validator, check_name, instance_of, name, or_none, slug, text_map, texts, utc_or_none
+from duly.jobs.validators import NAME_LIMIT, Validator, check_name, choice, instance_of, name, or_none, slug, text_map, texts, utc_or_none
 from duly.stores.records import Run, RunStatus, Unreadable
 from duly.triggers import require_aware
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+
+StateText: TypeAlias = Literal["scheduled", "running", "failed"]
+"""A `TaskState` by its text."""
+StatusText: TypeAlias = Literal["done", "failed", "retried", "skipped", "lost", "cancelled"]
+"""A `RunStatus` by its text."""
 
 LIMIT_MAX = 10_000
 """Most that one page holds: a page is whole in memory, and is one statement with a time limit. Follow `Page.next` for more."""
@@ -32,12 +39,21 @@ def _part_of_a_slug(_: object, attribute: "Attribute[str]", value: object) -> No
         check_name(attribute.name, value)
 
 
-def _tuple_of(kind: type) -> Validator:
-    def check(_: object, attribute: "Attribute[Any]", value: object) -> None:
-        if not isinstance(value, tuple) or not all(isinstance(each, kind) for each in value):
-            raise InvalidValue(attribute.name, value, f"a tuple of {kind.__name__}")
+def _members(kind: type[E], field: str, value: tuple[E | str, ...] | None) -> tuple[E, ...] | None:
+    """Return members of an enumeration that are given as such, or by their texts."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple) or any(isinstance(each, Enum) and not isinstance(each, kind) for each in value):
+        raise InvalidValue(field, value, f"a tuple of {kind.__name__}, or of their texts")
+    return tuple(choice(kind, f"{field}[{place}]", each) for place, each in enumerate(value))
 
-    return check
+
+def _states(value: tuple[TaskState | StateText, ...] | None) -> tuple[TaskState, ...] | None:
+    return _members(TaskState, "states", value)
+
+
+def _statuses(value: tuple[RunStatus | StatusText, ...] | None) -> tuple[RunStatus, ...] | None:
+    return _members(RunStatus, "statuses", value)
 
 
 def _names(_: object, attribute: "Attribute[Any]", value: object) -> None:
@@ -75,8 +91,8 @@ class TaskQuery:
 
     kinds: tuple[str, ...] | None = field(default=None, validator=or_none(_names))
     """Of one of these kinds; None: of any."""
-    states: tuple[TaskState, ...] | None = field(default=None, validator=or_none(_tuple_of(TaskState)))
-    """In one of these states; None: in any."""
+    states: tuple[TaskState, ...] | None = field(default=None, converter=_states)
+    """In one of these states, such as `("failed",)`; None: in any."""
     paused: bool | None = field(default=None, validator=or_none(instance_of(bool)))
     """Paused or not; None: either."""
     prefix: str = field(default="", validator=_part_of_a_slug)
@@ -108,8 +124,8 @@ class RunQuery:
     """Runs of tasks whose slugs start with this; such as those that a schedule with overlap `allow` started, `slug@time`."""
     kinds: tuple[str, ...] | None = field(default=None, validator=or_none(_names))
     """Of tasks of one of these kinds; None: of any."""
-    statuses: tuple[RunStatus, ...] | None = field(default=None, validator=or_none(_tuple_of(RunStatus)))
-    """That ended in one of these ways; None: in any."""
+    statuses: tuple[RunStatus, ...] | None = field(default=None, converter=_statuses)
+    """That ended in one of these ways, such as `("failed", "lost")`; None: in any."""
     node: str | None = field(default=None, validator=or_none(name))
     """Runs on this node; a fire that was skipped was on none. None: on any, or none."""
     since: datetime | None = field(default=None, converter=utc_or_none)
@@ -124,7 +140,7 @@ class RunQuery:
 
 @frozen
 class Page(Generic[T]):
-    """A bounded part of an answer."""
+    """A bounded part of an answer; iterate over it, or over `items`."""
 
     items: list[T]
     """At most `limit`. Fewer, or none, does not mean that there are no more: `next` does."""
@@ -132,6 +148,10 @@ class Page(Generic[T]):
     """Give it back as `after` for the page that follows; None when this is the last."""
     unreadable: tuple[Unreadable, ...] = ()
     """What belongs on this page, but cannot be read by this version; it counts towards `limit`."""
+
+    def __iter__(self) -> Iterator[T]:
+        """Iterate over the items of this page alone; `iterate_jobs` and `iterate_runs` go on to the next page."""
+        return iter(self.items)
 
 
 def task_cursor(slug: str) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from attrs import Attribute, field, frozen
 
 from duly.jobs import InvalidValue, Task
+from duly.jobs.plain import Plain, to_dict
 from duly.jobs.storable import storable
 from duly.jobs.validators import name, or_none, positive, text_map, utc
 
@@ -68,6 +69,13 @@ class Run:
     """What went wrong, or the reason of a skip; bounded. None: nothing went wrong."""
     result: str | None = field(default=None, converter=storable, repr=False)
     """Text that the run left; bounded. None: it left none."""
+
+    def to_dict(self) -> Plain:
+        """Return the run as plain values that `json` takes, field by field.
+
+        Instants are ISO 8601 text in UTC, lengths of time are seconds.
+        """
+        return to_dict(self)
 
 
 def _first_of_each_slug(tasks: Iterable[Task]) -> tuple[Task, ...]:
@@ -237,3 +245,10 @@ class Node:
     """Host, pid, version …: text for people."""
     instance: str | None = field(default=None, validator=_name_or_none)
     """What tells two nodes of one name apart; None: the node has no such id."""
+
+    def to_dict(self) -> Plain:
+        """Return the node as plain values that `json` takes, field by field.
+
+        Instants are ISO 8601 text in UTC, lengths of time are seconds.
+        """
+        return to_dict(self)

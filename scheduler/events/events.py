@@ -7,6 +7,7 @@ from datetime import datetime
 from attrs import frozen
 
 from duly.jobs import RunFacts, Task
+from duly.jobs.plain import Plain, to_dict
 from duly.scheduler.wording import counted, described, headline, one_line
 from duly.stores import LockLost, Run
 from duly.triggers import Trigger
@@ -33,6 +34,20 @@ class Event:
     def log_fields(self) -> Mapping[str, str | int]:
         """What is known of its run, by the names that `RunLogFilter` uses; its log record carries them."""
         return {} if self.slug is None else {"slug": self.slug}
+
+    @property
+    def kind(self) -> str | None:
+        """Kind of that task; None where it is about the node."""
+        return None
+
+    def to_dict(self) -> Plain:
+        """Return the event as plain values that `json` takes.
+
+        Beside its own fields, every event has `event` (the name of its class), `level` (as in `logging`), `message`, `node`, `slug`
+        and `kind`.
+        """
+        told = {"event": type(self).__name__, "level": logging.getLevelName(self.level), "message": str(self)}
+        return told | {"slug": self.slug, "kind": self.kind} | to_dict(self)
 
 
 @frozen(kw_only=True)
@@ -107,6 +122,11 @@ class RunStarted(Event):
         task = self.task
         return _fields(task.slug, task.kind, task.attempt, self.fire_time, task.lease_id or "-")
 
+    @property
+    def kind(self) -> str:
+        """Kind of the task."""
+        return self.task.kind
+
     def __str__(self) -> str:
         return f"task {self.task.slug!r} ({self.task.kind}) runs for {self.fire_time.isoformat()}, attempt {self.task.attempt}"
 
@@ -140,6 +160,11 @@ class RunEnded(Event):
         run = self.run
         return _fields(run.slug, run.kind, run.attempt, run.fire_time, run.id)
 
+    @property
+    def kind(self) -> str:
+        """Kind of the task."""
+        return self.run.kind
+
     def __str__(self) -> str:
         what = f"task {self.run.slug!r} ({self.run.kind}) {self.run.status} for {self.run.fire_time.isoformat()}"
         count = f", {self.run.count} fires" if self.run.count > 1 else ""
@@ -156,6 +181,8 @@ class LeaseLost(Event):
 
     error: LockLost
     """Names the task and the lease."""
+    kind: str | None = None
+    """Kind of the task."""
     reason: str
     """How the node knows."""
     facts: RunFacts | None = None
@@ -219,6 +246,8 @@ class RunReturned(Event):
 
     slug: str
     """The task."""
+    kind: str | None = None
+    """Kind of the task."""
     reason: str
     """Why it was not run."""
     facts: RunFacts | None = None
@@ -247,6 +276,8 @@ class RunAbandoned(Event):
 
     slug: str
     """The task."""
+    kind: str | None = None
+    """Kind of the task."""
     run_id: str
     """Id of the run in the history."""
     reason: str

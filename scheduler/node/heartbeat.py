@@ -109,7 +109,7 @@ class Heartbeat:
     def _lose(self, run: LiveRun, reason: str) -> None:
         run.lease.lose()
         error = LockLost(run.task.slug, run.lease_id)
-        self._services.publish(LeaseLost(node=self._services.node, error=error, reason=reason, facts=run.facts))
+        self._services.publish(LeaseLost(node=self._services.node, error=error, kind=run.task.kind, reason=reason, facts=run.facts))
         self._call_home(run.end_early, Interrupted(f"its lease was lost: {reason}"))
 
     def cut_untrusted(self) -> bool:

@@ -111,7 +111,9 @@ class Outbox:
 
     def hand_back(self, run: LiveRun, reason: str, pause: timedelta | None = None) -> None:
         """Hand a task back unrun; it is due again after `pause` (None: at the same instant as before)."""
-        self._services.publish(RunReturned(node=self._services.node, slug=run.task.slug, reason=reason, facts=run.facts))
+        self._services.publish(
+            RunReturned(node=self._services.node, slug=run.task.slug, kind=run.task.kind, reason=reason, facts=run.facts)
+        )
 
         def decide(row: Task) -> Outcome:
             return self._back(row, reason, pause)
@@ -233,4 +235,4 @@ class Outbox:
         self._runs.remove(run, is_written=False)
         if run.lease.lose():
             error = LockLost(run.task.slug, run.lease_id)
-            self._services.publish(LeaseLost(node=self._services.node, error=error, reason=reason, facts=run.facts))
+            self._services.publish(LeaseLost(node=self._services.node, error=error, kind=run.task.kind, reason=reason, facts=run.facts))

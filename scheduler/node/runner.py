@@ -148,8 +148,9 @@ class Runner:
             return []
         if remains.is_at_work:
             facts, count = run.facts, self.abandoned_of()
+            node, kind = self._services.node, run.task.kind
             self._services.publish(
-                RunAbandoned(node=self._services.node, slug=facts.slug, run_id=facts.run_id, reason=reason, abandoned=count, facts=facts)
+                RunAbandoned(node=node, slug=facts.slug, kind=kind, run_id=facts.run_id, reason=reason, abandoned=count, facts=facts)
             )
         return [remains.note]
 

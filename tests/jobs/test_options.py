@@ -1,11 +1,13 @@
 """How a task is run: what options may say."""
 
 from datetime import timedelta
+from enum import StrEnum
+from typing import get_args
 
 import pytest
 
 from duly.jobs import Consistency, InvalidValue, JobRegistry, Misfire, Overlap, RetryPolicy, TaskOptions
-from duly.jobs.options import FIRES_MAX, OptionValues
+from duly.jobs.options import FIRES_MAX, ConsistencyText, MisfireText, OptionValues, OverlapText
 
 SECOND = timedelta(seconds=1)
 
@@ -68,3 +70,9 @@ def test_every_option_may_be_given_when_a_job_is_registered() -> None:
 
     expected = TaskOptions(overlap=Overlap.ALLOW, misfire_grace_time=SECOND, max_fires=3, pause_on_failure=True)
     assert registry.get("report").options == expected
+
+
+@pytest.mark.parametrize(("texts", "members"), [(OverlapText, Overlap), (MisfireText, Misfire), (ConsistencyText, Consistency)])
+def test_a_type_checker_knows_every_text(texts: object, members: type[StrEnum]) -> None:
+    """And no other: a misspelt policy is found before the program runs."""
+    assert get_args(texts) == tuple(members)

@@ -1,15 +1,15 @@
 """What may be asked of a store: refused by name, before any store sees it, if it cannot be."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from attrs import evolve
 from hypothesis import given
 
 from duly.jobs import InvalidValue, TaskState
-from duly.stores import Run, RunQuery, RunStatus, TaskQuery
-from duly.stores.queries import LIMIT_MAX, parse_run_cursor, run_cursor
+from duly.stores import Page, Run, RunQuery, RunStatus, TaskQuery
+from duly.stores.queries import LIMIT_MAX, StateText, StatusText, parse_run_cursor, run_cursor
 from support.tasks import NOON, SECOND, instants, names
 
 RUN = Run(id="lease-1", slug="s", kind="k", fire_time=NOON, started_at=NOON, finished_at=NOON + SECOND, status=RunStatus.DONE)
@@ -18,8 +18,14 @@ LONG, ODD = "x" * 256, ("nul \0", "lone \ud800")
 REFUSED: list[tuple[Any, str, object]] = [
     *((query, "kinds", bad) for query in (TaskQuery(), RunQuery()) for bad in ("work", ["work"], {"work"}, (1,), ("",), (None,), (LONG,))),
     *((query, "kinds", (bad,)) for query in (TaskQuery(), RunQuery()) for bad in ODD),
-    *((TaskQuery(), "states", bad) for bad in ("failed", ("failed",), [TaskState.FAILED], (RunStatus.FAILED,), TaskState.FAILED)),
-    *((RunQuery(), "statuses", bad) for bad in ("failed", ("failed",), [RunStatus.FAILED], (TaskState.FAILED,), RunStatus.FAILED)),
+    *(
+        (TaskQuery(), "states", bad)
+        for bad in ("failed", ("Failed",), (1,), ("done",), [TaskState.FAILED], (RunStatus.FAILED,), TaskState.FAILED)
+    ),
+    *(
+        (RunQuery(), "statuses", bad)
+        for bad in ("failed", ("Failed",), (1,), ("running",), [RunStatus.FAILED], (TaskState.FAILED,), RunStatus.FAILED)
+    ),
     *((TaskQuery(), "paused", bad) for bad in (1, 0, "yes")),
     *((TaskQuery(), name, bad) for name in ("prefix", "contains") for bad in (None, b"a", 1, LONG, *ODD)),
     *((RunQuery(), "prefix", bad) for bad in (None, b"a", 1, LONG, *ODD)),
@@ -48,6 +54,19 @@ def test_the_ends_of_what_is_allowed(query: Any) -> None:  # noqa: ANN401 - each
     for limit in (1, LIMIT_MAX):
         assert evolve(query, limit=limit).limit == limit
     assert evolve(query, prefix="é" * 255, kinds=()).kinds == ()
+
+
+def test_members_may_be_given_by_their_texts() -> None:
+    """Also beside members; the texts that a type checker knows are all that there are."""
+    assert TaskQuery(states=("failed", TaskState.RUNNING)).states == (TaskState.FAILED, TaskState.RUNNING)
+    assert RunQuery(statuses=("lost", RunStatus.DONE)).statuses == (RunStatus.LOST, RunStatus.DONE)
+    assert TaskQuery(states=get_args(StateText)) == TaskQuery(states=tuple(TaskState))
+    assert RunQuery(statuses=get_args(StatusText)) == RunQuery(statuses=tuple(RunStatus))
+
+
+def test_a_page_is_what_it_has() -> None:
+    """It iterates over its own items; the next page is another query."""
+    assert list(Page(items=[1, 2], next="b")) == [1, 2]
 
 
 def test_an_empty_range_is_a_range() -> None:
