@@ -29,7 +29,8 @@ async def announce(tenant: Tenant, node: Node) -> None:
 
 async def nodes(tenant: Tenant) -> list[Node]:
     """Return the announced nodes by name: a billed read for each."""
-    return [load_node(found.row.fields) for found in await tenant.connection.query(tenant.nodes.order_by("name"))]
+    found = await tenant.connection.query(tenant.nodes.order_by("name"))
+    return [node for each in found if (node := load_node(each.row.fields)) is not None]
 
 
 @frozen
