@@ -58,6 +58,7 @@ from duly.scheduler.events.events import (
     RunLost,
     RunReturned,
     RunStarted,
+    TaskUnreadable,
 )
 from duly.scheduler.events.stream import EventStream
 from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
@@ -152,6 +153,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "SystemClock",
+    "TaskUnreadable",
     "TimeLimitExceeded",
     "TriggerError",
     "TriggerNeverFires",

@@ -79,7 +79,7 @@ class Client(Registering):
 
         False: an existing task was kept, or it had exactly this definition already. `when` are the fields of `NewTask`:
         `trigger`, `at` or `delay`; `payload`, `options`, `metadata`, `remote`. `if_exists` says what happens if the slug
-        exists: `"error"` raises, `"keep"` leaves that task as it is, `"replace"` changes its definition only.
+        exists: `"error"` raises, `"keep"` leaves that task as it is, `"replace"` changes its definition only, if it can be read.
         A failed task counts as absent for `"error"` and `"keep"`: the new task replaces it. With `"replace"` it stays failed.
 
         Raises:
@@ -117,6 +117,7 @@ class Client(Registering):
 
         Raises:
             JobNotFound: no task has this slug.
+            UnreadableTask: this version of duly cannot read it; so say all methods that edit a task.
 
         """
         return await self._store.get(slug)
@@ -126,7 +127,7 @@ class Client(Registering):
         return await self._store.search(checked_query(query, TaskQuery))
 
     def iterate_jobs(self, query: TaskQuery) -> AsyncIterator[Task]:
-        """Yield all tasks that match, page after page; `query.limit` is the size of a page."""
+        """Yield all tasks that match and can be read, page after page; `query.limit` is the size of a page."""
         return walk(self._store.search, checked_query(query, TaskQuery))
 
     async def count_jobs(self, query: TaskQuery) -> int:
