@@ -44,6 +44,10 @@ EDITED_AT = "edited_at"
 """The server's time of the last write by somebody who is not the task's holder: what listeners watch."""
 
 
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+"""No instant is earlier. A query from here on finds instants alone: numbers sort before all of them, and texts after."""
+
+
 @frozen
 class Row:
     """A document as it was last read or written: what the next write is compared with, and differs from.

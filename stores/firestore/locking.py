@@ -9,7 +9,7 @@ that lost most of its races should come again after a small random pause; that p
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 
 from attrs import evolve, field, frozen
@@ -18,7 +18,7 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
 from duly.jobs.task import RECORD_VERSION
-from duly.stores.firestore.documents import Row, dump_run, dump_task, utc
+from duly.stores.firestore.documents import EARLIEST, Row, dump_run, dump_task, utc
 from duly.stores.firestore.failures import Raced, Unsure
 from duly.stores.firestore.tenant import Tenant, chunks, side_by_side
 from duly.stores.reading import sorted_out
@@ -34,8 +34,6 @@ KINDS = 30 // len(_UNDERSTOOD)
 
 _TOKENS = 1024
 """Lock requests that are remembered, to answer a repeated one alike."""
-
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @frozen
@@ -134,11 +132,8 @@ class Locker:
         return query if after is None else query.start_after({name: after.fields[name] for name in ("due_at", "slug")})
 
     async def next_run(self, kinds: Iterable[str]) -> datetime | None:
-        """Return the earliest due instant; one read for up to thirty kinds.
-
-        A number would sort before all instants, and a text after them; neither is an instant.
-        """
-        queries = (self._due_query(some, 1).where(filter=FieldFilter("due_at", ">=", _EARLIEST)) for some in chunks(kinds, KINDS))
+        """Return the earliest due instant; one read for up to thirty kinds."""
+        queries = (self._due_query(some, 1).where(filter=FieldFilter("due_at", ">=", EARLIEST)) for some in chunks(kinds, KINDS))
         pages = await side_by_side(self._tenant.connection.query(query) for query in queries)
         return min((utc(found.row.fields["due_at"]) for page in pages for found in page), default=None)
 

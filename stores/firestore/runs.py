@@ -1,7 +1,7 @@
 """The history: found by its conditions, and cut back by age or by count."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from attrs import evolve
 from google.cloud.firestore import AsyncQuery
@@ -10,14 +10,12 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from duly.stores.errors import UnreadableTask
 from duly.stores.firestore import searching
 from duly.stores.firestore.connection import Found
-from duly.stores.firestore.documents import document_id, load_run, utc
+from duly.stores.firestore.documents import EARLIEST, document_id, load_run, utc
 from duly.stores.firestore.searching import Asked
 from duly.stores.firestore.tenant import BATCH, Tenant
 from duly.stores.matching import matches_run
 from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor_at
 from duly.stores.records import Run, Unreadable
-
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
@@ -75,7 +73,7 @@ def _asked_runs(tenant: Tenant, query: RunQuery) -> Asked:
     asked = Asked(AsyncQuery(tenant.runs)).where("slug", "==", query.slug).where("node", "==", query.node)
     asked = asked.one_of("kind", query.kinds).one_of("status", query.statuses)
     # An instant at least: what is none has no place in the order of time.
-    asked = asked.where("finished_at", ">=", query.since or _EARLIEST).where("finished_at", "<", query.until)
+    asked = asked.where("finished_at", ">=", query.since or EARLIEST).where("finished_at", "<", query.until)
     return evolve(asked, is_whole=asked.is_whole and not query.prefix)
 
 

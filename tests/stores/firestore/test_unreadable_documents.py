@@ -1,5 +1,6 @@
 """Documents that this version cannot read: whatever stands in some, those beside them are locked, listed and written."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -157,3 +158,25 @@ async def test_runs_and_nodes_that_cannot_be_read_leave_the_others_listed(store:
     assert sorted(run.slug for run in page.items) == ["a", "c"]
     assert [each.slug for each in page.unreadable] == ["b"]
     assert await store.nodes() == []
+
+
+async def test_slots_that_nobody_could_have_written_keep_nobody_from_asking(store: FirestoreStore) -> None:
+    """What the others hold still counts."""
+    assert await store.slots(NOON, "a", "work", 1, 3, LEASE) == 1
+    reference = store._open.tenant.slots.document("work")
+    (mine,) = ((await reference.get()).to_dict() or {})["holders"]
+    for odd in ("text", None, {"node": "b"}, {"node": "b", "count": "x", "until": NOON}, {"node": "b", "count": 1, "until": "x"}):
+        await reference.update({"holders": [odd, mine]})
+        assert await store.slots(NOON, "c", "work", 9, 3, LEASE) == 2
+    await reference.set({})
+    assert await store.slots(NOON, "c", "work", 9, 3, LEASE) == 3
+
+
+async def test_an_edit_that_was_no_instant_deafens_nobody(store: FirestoreStore) -> None:
+    """It would be the newest one for good."""
+    await store.create(NOON, [a_task("odd"), a_task("b")])
+    for value in ("text", 5, [1]):
+        await write(store, "odd", edited_at=value)
+        async with store.listen() as rings:
+            await store.update(SOON, transitions.pause(await store.get("b")))
+            await asyncio.wait_for(anext(rings), 10)
