@@ -29,7 +29,7 @@ from duly.jobs.validators import (
     utc_or_none,
 )
 
-_text_or_none = or_none(text)
+_name_or_none, _text_or_none = or_none(name), or_none(text)
 
 
 class TaskState(StrEnum):
@@ -143,13 +143,13 @@ class Task:
     None: the current fire had no such gap, or is not yet begun.
     """
 
-    lease_id: str | None = field(default=None, validator=_text_or_none)
+    lease_id: str | None = field(default=None, validator=_name_or_none)
     """Fences every write of the holder; new at every lock, never reused."""
-    last_lease: str | None = field(default=None, validator=_text_or_none)
+    last_lease: str | None = field(default=None, validator=_name_or_none)
     """The lease of the last write of a holder: how a repeated write is known as done."""
-    node: str | None = field(default=None, validator=_text_or_none)
+    node: str | None = field(default=None, validator=_name_or_none)
     """Name of the node that holds the lease; None: nobody does."""
-    instance: str | None = field(default=None, validator=_text_or_none)
+    instance: str | None = field(default=None, validator=_name_or_none)
     """Instance id of that node, which tells two nodes of one name apart; None: nobody holds the lease, or the node has no such id."""
     locked_at: datetime | None = field(default=None, converter=utc_or_none)
     """When it was locked; None while nobody holds it."""

@@ -62,6 +62,7 @@ from duly.scheduler.events.events import (
     RunReturned,
     RunStarted,
     ScheduleGoesOn,
+    TaskUnreadable,
 )
 from duly.scheduler.events.loops import LoopEnded, LoopRecovered
 from duly.scheduler.events.stream import EventStream
@@ -163,6 +164,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "SystemClock",
+    "TaskUnreadable",
     "TimeLimitExceeded",
     "TriggerError",
     "TriggerNeverFires",

@@ -149,7 +149,7 @@ class StoreClock(Clock):
             self._on_step(step)
 
     def _step(self, sample: _Sample) -> timedelta:
-        """Return by how much the store's clock is ahead of where it should be, beyond what round trips can explain."""
+        """Return how far the store's clock is off, beyond what round trips can explain."""
         anchor = self._anchor
         if anchor is None:
             return timedelta(0)

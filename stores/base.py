@@ -94,7 +94,9 @@ class JobStore(Protocol):
     async def lock(self, now: datetime, request: LockRequest) -> list[Task]:
         """Lock due tasks of the requested kinds, at most as many as there is room for.
 
-        Within each kind, the one that has been due longest comes first.
+        Within each kind, the one that has been due longest comes first. One that this version cannot read is put off instead, for
+        a while that doubles (`duly.stores.rules.unreadable`); `exchange` names it. So is it with one that becomes unreadable during
+        its run: no call fails by it for the others.
 
         A task whose lease has ended is due; its former holder's run is recorded as lost in the same write. Tasks of
         other kinds, and rows that somebody else is just changing, are passed over without waiting.
@@ -143,7 +145,7 @@ class JobStore(Protocol):
 
         Of each task its definition, `paused`, `anchor` and `run_at` count. A slug given twice is refused. A task that was
         set aside (`transitions.gives_way`) gives way to a new one, except with `replace`: nothing of it stays but its
-        history, and the versions go on from its own.
+        history, and the versions go on from its own. One that this version cannot read is left as it is, also with `replace`.
 
         Raises:
             JobAlreadyScheduled: with `error`, if any slug exists and does not give way; then nothing is written.
@@ -157,6 +159,7 @@ class JobStore(Protocol):
 
         Raises:
             JobNotFound: there is none.
+            UnreadableTask: this version cannot read it.
 
         """
 
@@ -168,7 +171,7 @@ class JobStore(Protocol):
     async def search(self, query: TaskQuery) -> Page[Task]:
         """Return the tasks that match, in slug order.
 
-        No task is shown twice or left out while others come and go.
+        No task is shown twice or left out while others come and go. Those that cannot be read are named in `Page.unreadable`.
 
         Raises:
             Unsupported: this store cannot search by one of the conditions.

@@ -16,7 +16,7 @@ from duly.jobs import PayloadTooLarge, Task
 from duly.jobs.cipher import PayloadAddress, PayloadKeys, StoredPayload
 from duly.jobs.with_changes import with_changes
 from duly.stores.base import JobStore
-from duly.stores.errors import Conflict, JobNotFound
+from duly.stores.errors import Conflict, JobNotFound, UnreadableTask
 from duly.stores.queries import Page, TaskQuery
 from duly.stores.records import Exchange, IfExists, LockRequest, Outcome, Refused
 from duly.stores.wrapped import WrappedStore
@@ -102,7 +102,7 @@ class EncryptedStore(WrappedStore, Reencryption):
                 return False
             try:
                 await self._store.update(now, sealed)
-            except JobNotFound:
+            except (JobNotFound, UnreadableTask):
                 return False
             except Conflict:
                 if not left:
@@ -111,7 +111,7 @@ class EncryptedStore(WrappedStore, Reencryption):
                 return True
             try:
                 task = await self.get(task.slug)
-            except JobNotFound:
+            except (JobNotFound, UnreadableTask):
                 return False
         raise AssertionError("the last try returns or raises")
 
@@ -158,7 +158,7 @@ class EncryptedStore(WrappedStore, Reencryption):
         """
         try:
             row = await self.get(new.slug)
-        except JobNotFound:
+        except (JobNotFound, UnreadableTask):  # the store within leaves the latter as it is
             return self._sealed(new)
         payload = row.payload
         is_same = isinstance(payload, StoredPayload) and payload.problem is None and (row.kind, payload) == (new.kind, new.payload)

@@ -93,8 +93,8 @@ class Client(Registering):
         - `options`: how it runs; None: as its kind says. `metadata`: labels, text to text.
         - `remote`: allow a kind that only other nodes have registered.
         - `if_exists`: if the slug exists, `"error"` raises, `"keep"` leaves that task as it is, and `"replace"` changes its
-          definition only. A failed task counts as absent for `"error"` and `"keep"`: the new task replaces it. With `"replace"`
-          it stays failed.
+          definition only, if it can be read. A failed task counts as absent for `"error"` and `"keep"`: the new task replaces
+          it. With `"replace"` it stays failed.
 
         Raises:
             JobAlreadyScheduled: the slug exists, its task has not failed, and `if_exists` is `"error"`.
@@ -140,6 +140,7 @@ class Client(Registering):
 
         Raises:
             JobNotFound: no task has this slug.
+            UnreadableTask: this version of duly cannot read it; so say all methods that edit a task.
 
         """
         return await self._store.get(slug)
@@ -149,7 +150,7 @@ class Client(Registering):
         return await self._store.search(checked_query(query, TaskQuery))
 
     def iterate_jobs(self, query: TaskQuery) -> AsyncIterator[Task]:
-        """Yield all tasks that match, page after page; `query.limit` is the size of a page."""
+        """Yield all tasks that match and can be read, page after page; `query.limit` is the size of a page."""
         return walk(self._store.search, checked_query(query, TaskQuery))
 
     async def count_jobs(self, query: TaskQuery) -> int:

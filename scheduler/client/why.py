@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from duly.jobs import Task
 from duly.jobs.registered import KnownJobs
-from duly.scheduler.rules.explain import Here, Surroundings, explain
+from duly.scheduler.rules.explain import Here, Surroundings, explain, explain_unreadable
 from duly.scheduler.rules.firing import trigger_of
 from duly.scheduler.services import Services
+from duly.stores import UnreadableTask
 from duly.triggers import DulyError, Trigger, parse_trigger
 
 IsFull = Callable[[str], str | None]
@@ -23,7 +24,10 @@ async def ask_why(slug: str, services: Services, here: Here | None, is_full: IsF
         StoreError: the store cannot answer.
 
     """
-    task = await services.store.get(slug)
+    try:
+        task = await services.store.get(slug)
+    except UnreadableTask as error:
+        return explain_unreadable(error.slug, error.reason)
     nodes = await services.store.nodes()
     around = Surroundings(
         now=services.clock.now(), nodes=tuple(nodes), here=here, trigger=_trigger_of(task, services.registry), limit=is_full(task.kind)

@@ -268,6 +268,27 @@ class RunReturned(Event):
 
 
 @frozen(kw_only=True)
+class TaskUnreadable(Event):
+    """A due task cannot be read by this version of duly, and was left to other nodes.
+
+    Told at each try; they are at most 15 minutes apart.
+    """
+
+    slug: str
+    """The task."""
+    reason: str
+    """What cannot be read, and why."""
+
+    @property
+    def level(self) -> int:
+        """It does not run here."""
+        return logging.WARNING
+
+    def __str__(self) -> str:
+        return f"task {self.slug!r} put off, because this version of duly cannot read it: {self.reason}"
+
+
+@frozen(kw_only=True)
 class RunAbandoned(Event):
     """A run was given up while its job may still be at work, which nobody here can end.
 

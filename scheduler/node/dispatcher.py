@@ -12,7 +12,7 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
-from duly.scheduler.events.events import RunLost, RunStarted
+from duly.scheduler.events.events import RunLost, RunStarted, TaskUnreadable
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes
@@ -152,6 +152,8 @@ class Dispatcher:
             self._note(call, exchange)
             if self._outbox.settle(handed_in, exchange.refused):
                 self._ask_again(BUSY_PAUSE)
+            for unreadable in exchange.unreadable:
+                self._services.publish(TaskUnreadable(node=self._services.node, slug=unreadable.slug, reason=unreadable.reason))
             suspects = sum(map(is_suspect, exchange.tasks))
             for task in exchange.tasks:
                 try:

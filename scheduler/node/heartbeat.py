@@ -126,7 +126,7 @@ class Heartbeat:
         return False
 
     def _is_asking(self) -> bool:
-        """Tell whether the store is just being asked which leases this node still has, because nobody could ask in time."""
+        """Tell whether the store is first to say which leases this node still has: nobody could ask in time."""
         now, used = self._clock.monotonic(), processor_time()
         gap, used_in_gap = now - self._last_look, used - self._processor_time
         self._last_look, self._processor_time = now, used

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from duly.jobs import Request, Task, TaskState
+from duly.jobs.task import RECORD_VERSION
 from duly.scheduler.rules.endings import Moved
 from duly.scheduler.rules.firing import plan_fire
 from duly.scheduler.wording import HANDED_BACK, counted, described, moment, one_line, span
 from duly.stores import Node
+from duly.stores.rules.transitions import is_understood
 from duly.triggers import Trigger
 
 
@@ -72,6 +74,11 @@ def explain(task: Task, around: Surroundings) -> str:
     return f"Task {task.slug!r} {_predicate(task, around)}."
 
 
+def explain_unreadable(slug: str, reason: str) -> str:
+    """Say the same of a task whose row this version of duly cannot read."""
+    return f"Task {slug!r} cannot be read by this version of duly, and is left to a node that can: {one_line(reason)}."
+
+
 def _predicate(task: Task, around: Surroundings) -> str:
     now = around.now
     if task.lease_id is not None:
@@ -84,6 +91,8 @@ def _predicate(task: Task, around: Surroundings) -> str:
         return _put_off(task, task.retry_at, now)
     if task.run_at > now:
         return f"is not due until {moment(task.run_at, now)}, {_rule(task, around.trigger)}"
+    if task.due_at is not None and task.due_at > now:  # later than its own fields say
+        return f"waits until {moment(task.due_at, now)}, because a node of another version could not read it"
     return _due(task, task.retry_at or task.run_at, around)
 
 
@@ -171,6 +180,8 @@ def _obstacle(task: Task, around: Surroundings) -> str | None:
     """Say, as a clause, what prevents a due task from being locked; None: nothing known."""
     if not around.alive:
         return "no node is running"
+    if not is_understood(task):
+        return f"it needs a newer version of duly: its record is of version {task.needs}, and this one knows up to {RECORD_VERSION}"
     if around.limit is not None:
         return one_line(around.limit)
     if not around.knowing(task.kind):

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from attrs import evolve
 
-from duly.jobs import PAYLOAD_MAX
+from duly.jobs import PAYLOAD_MAX, TaskOptions
 from duly.jobs.storable import TEXT_LIMIT
 from duly.jobs.task import RECORD_VERSION, RunAtSource
 from duly.stores import JobStore, Node, Outcome, RunQuery, RunStatus, TaskQuery
+from duly.stores.codec import dump_options, load_options
 from duly.stores.conformance.values import LEASE, NOON, SECOND, TICK, a_run, a_schedule, a_task, advanced, finished, lock_one, request
 from duly.stores.rules import transitions
 
@@ -182,3 +183,16 @@ class Keeping:
 
         await store.announce(evolve(later, until=later.seen_at))
         assert await store.nodes() == [other]
+
+    async def test_options_of_a_later_version_survive_every_write_of_this_one(self, store: JobStore) -> None:
+        """By a lock, an outcome, an edit and a new definition: a node that does not know them passes them on."""
+        later = load_options({"colour": "green", "time_limit": 5, "retry": {"limit": 1, "shade": [1, None]}})
+        await store.create(NOON, [a_schedule(options=later)])
+        held = await lock_one(store)
+        assert await store.reschedule(NOON, [advanced(held, run_at=NOON + SECOND)]) == []
+        kept = await store.get("schedule")
+        await store.update(NOON, evolve(kept, options=evolve(kept.options, time_limit=SECOND)))
+        assert await store.create(NOON, [a_schedule(options=TaskOptions(max_fires=3))], if_exists="replace") == ["schedule"]
+
+        stored = dump_options((await store.get("schedule")).options)
+        assert stored == {"colour": "green", "max_fires": 3, "retry": {"shade": [1, None]}}

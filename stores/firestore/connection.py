@@ -162,7 +162,8 @@ class Connection:
             found: dict[str, Row | None] = {}
             async for snapshot in self.client.get_all(references, retry=None, timeout=CALL_SECONDS):
                 self.clock.hear(utc(snapshot.read_time))
-                found[snapshot.reference.path] = Row(snapshot.to_dict() or {}, snapshot.update_time) if snapshot.exists else None
+                row = Row(snapshot.to_dict() or {}, snapshot.update_time, snapshot.id) if snapshot.exists else None
+                found[snapshot.reference.path] = row
             return found
 
         found = await self._read(ask) if references else {}
@@ -185,7 +186,8 @@ class Connection:
                 if "document" in answer:
                     document = answer.document
                     fields = cast("Fields", _helpers.decode_dict(document.fields, self.client))
-                    found.append(Found(_helpers.get_doc_id(document, prefix), Row(fields, document.update_time)))
+                    name = _helpers.get_doc_id(document, prefix)
+                    found.append(Found(name, Row(fields, document.update_time, name)))
             return found
 
         return await self._read(ask)

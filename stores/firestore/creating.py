@@ -60,10 +60,10 @@ class Creator:
             there = await self._tenant.find(task.slug for task in pending)
             if not keep:
                 self._refuse_taken(pending, there, now)
-            ours = {slug for slug, task in there.items() if self._is_ours(task, now)}
+            ours = {slug for slug, task in there.items() if task is not None and self._is_ours(task, now)}
             if ours:  # a commit is whole: this is the one that was in doubt
                 return ours
-            former = {slug: task for slug, task in there.items() if transitions.gives_way(task)}
+            former = {slug: task for slug, task in there.items() if task is not None and transitions.gives_way(task)}
             pending = [task for task in pending if task.slug not in there or task.slug in former]
         raise too_contended(pending[0].slug)
 
@@ -114,15 +114,15 @@ class Creator:
                 raise
         return written
 
-    def _refuse_taken(self, tasks: Sequence[Task], there: dict[str, Task], now: datetime) -> None:
-        rows = {slug for slug, row in there.items() if not transitions.gives_way(row) and not self._is_ours(row, now)}
+    def _refuse_taken(self, tasks: Sequence[Task], there: Mapping[str, Task | None], now: datetime) -> None:
+        rows = {slug for slug, row in there.items() if row is None or not (transitions.gives_way(row) or self._is_ours(row, now))}
         taken = tuple(task.slug for task in tasks if task.slug in rows)
         if taken:
             raise JobAlreadyScheduled(taken)
 
     async def _take_back(self, now: datetime, slug: str) -> None:
         async def decide(row: Row | None, _unsure: bool) -> Settled[None] | Write[None]:  # noqa: FBT001 - a Decide
-            task = None if row is None else self._tenant.load(row)
+            task = None if row is None else self._tenant.load_if_readable(row)
             if row is None or task is None or task.lease_id is not None or (task.created_at, task.updated_at) != (now, now):
                 return Settled(None)
             return Write(lambda batch: self._tenant.drop(batch, slug, row), lambda _written: None)
@@ -145,7 +145,9 @@ class Creator:
             if row is None:
                 new = transitions.create(task, namespace=self._tenant.namespace, now=now)
                 return Write(lambda batch: self._tenant.put_new(batch, new), lambda _written: True)
-            old = self._tenant.load(row)
+            old = self._tenant.load_if_readable(row)
+            if old is None:  # it is left as it is, for a node that can read it
+                return Settled(False)  # noqa: FBT003 - the answer
             changed = definitions.replace(old, task, now=now)
             if changed is None:
                 return Settled(self._is_ours(old, now))

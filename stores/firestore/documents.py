@@ -3,6 +3,9 @@
 A field whose value would be None is absent. So a task that may not be locked has no `due_at`, and is in no index of it
 (a null would sort first). Options, metadata and a node's info are JSON text, because a map would refuse some of
 their keys. Fields that this version does not know are left alone.
+
+A document may hold anything, if a person wrote it: what this version cannot read is `UnreadableTask`. One whose `slug` is no text is in no
+order of slugs, and so in no listing.
 """
 
 import json
@@ -13,9 +16,10 @@ from typing import Any
 
 from attrs import field, frozen
 
-from duly.jobs import Task
+from duly.jobs import InvalidSlug, Task
 from duly.stores.codec import dump_options, load_options
-from duly.stores.errors import StoreError
+from duly.stores.errors import UnreadableTask
+from duly.stores.reading import reading
 from duly.stores.records import Node, Run
 from duly.triggers import DulyError
 
@@ -30,11 +34,18 @@ _TASK = (
 _RUN = ("id", "slug", "kind", "fire_time", "attempt", "node", "started_at", "finished_at", "status", "count", "error", "result")
 _NODE = ("name", "started_at", "seen_at", "until", "instance")
 
+_ALWAYS = ("slug", "kind", "needs", "state", "paused", "run_at", "anchor", "version")
+"""What is in every task's document: queries ask for most of it, and would pass over a document without it in silence."""
+
 TASK_FIELDS = (*_TASK, "options", "metadata", "owed")
 """Every field of a task's document but `edited_at`."""
 
 EDITED_AT = "edited_at"
 """The server's time of the last write by somebody who is not the task's holder: what listeners watch."""
+
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+"""No instant is earlier. A query from here on finds instants alone: numbers sort before all of them, and texts after."""
 
 
 @frozen
@@ -47,6 +58,15 @@ class Row:
     fields: Fields = field(repr=False)
     update_time: datetime
     """Firestore's own version of the document, to be given back as it came."""
+    id: str | None = field(default=None, repr=False)
+    """The document's id as it was read; None: it was written here, and is that of its name."""
+
+    @property
+    def name(self) -> str:
+        """The slug of the task in it; where that is not the one whose document this is, the document's id."""
+        slug = self.fields.get("slug")
+        is_own = isinstance(slug, str) and (self.id is None or document_id(slug) == self.id)
+        return slug if isinstance(slug, str) and is_own else self.id or "?"
 
 
 _FORBIDDEN = re.compile(r"[%/\x00-\x1f\x7f]")
@@ -91,21 +111,26 @@ def load_task(row: Row, namespace: str) -> Task:
     """Return the task that `dump_task` was given, with the row as its etag.
 
     Raises:
-        StoreError: the document is no task, or one that this version cannot understand.
+        UnreadableTask: the document is no task, or one that this version cannot understand.
 
     """
+    return reading(row.name, lambda: _task(row, namespace))
+
+
+def _task(row: Row, namespace: str) -> Task:
     fields = row.fields
-    try:
-        return Task(
-            **_load(fields, _TASK),
-            namespace=namespace,
-            options=load_options(json.loads(fields.get("options", "{}"))),
-            metadata=json.loads(fields.get("metadata", "{}")),
-            owed=tuple(utc(fire) for fire in fields.get("owed", ())),
-            etag=row,
-        )
-    except (DulyError, TypeError, ValueError) as error:
-        raise StoreError(f"document of slug {fields.get('slug')!r} is not a task: {error}") from error
+    if missing := [name for name in _ALWAYS if fields.get(name) is None]:
+        raise UnreadableTask(row.name, f"{', '.join(missing)}: missing")
+    if row.name != fields["slug"]:
+        raise InvalidSlug("slug", fields["slug"], f"that of the document {row.id!r}")
+    return Task(
+        **_load(fields, _TASK),
+        namespace=namespace,
+        options=load_options(json.loads(fields.get("options", "{}"))),
+        metadata=json.loads(fields.get("metadata", "{}")),
+        owed=tuple(utc(fire) for fire in fields.get("owed", ())),
+        etag=row,
+    )
 
 
 def dump_run(run: Run) -> dict[str, Any]:
@@ -114,8 +139,13 @@ def dump_run(run: Run) -> dict[str, Any]:
 
 
 def load_run(fields: Fields, namespace: str) -> Run:
-    """Return the run that `dump_run` was given."""
-    return Run(**_load(fields, _RUN), namespace=namespace)
+    """Return the run that `dump_run` was given.
+
+    Raises:
+        UnreadableTask: it is no run, or one that this version cannot understand.
+
+    """
+    return reading(str(fields.get("slug")), lambda: Run(**_load(fields, _RUN), namespace=namespace))
 
 
 def dump_node(node: Node) -> dict[str, Any]:
@@ -123,9 +153,12 @@ def dump_node(node: Node) -> dict[str, Any]:
     return {**_dump(node, _NODE), "kinds": list(node.kinds), "info": _json(node.info)}
 
 
-def load_node(fields: Fields) -> Node:
-    """Return the node that `dump_node` was given."""
-    return Node(**_load(fields, _NODE), kinds=tuple(fields["kinds"]), info=json.loads(fields["info"]))
+def load_node(fields: Fields) -> Node | None:
+    """Return the node that `dump_node` was given; None: this version cannot read it, and it tells nobody anything."""
+    try:
+        return Node(**_load(fields, _NODE), kinds=tuple(fields["kinds"]), info=json.loads(fields["info"]))
+    except (DulyError, LookupError, TypeError, ValueError):
+        return None
 
 
 def changed(old: Fields, new: Fields) -> dict[str, Any]:

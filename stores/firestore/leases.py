@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Literal
 
 from google.cloud.firestore import AsyncWriteBatch
 
@@ -9,9 +10,9 @@ from duly.jobs import Request, Task
 from duly.stores.firestore.connection import CALL_SECONDS, COMMIT_SECONDS
 from duly.stores.firestore.documents import Row, dump_run
 from duly.stores.firestore.tenant import Contended, Settled, Tenant, Write, side_by_side
-from duly.stores.records import Held, Kept, Outcome, Refused, RunStatus
+from duly.stores.records import Held, Kept, Outcome, Refusal, Refused, RunStatus
 from duly.stores.rules import transitions
-from duly.stores.rules.refusals import judge
+from duly.stores.rules.refusals import judge, judge_unreadable
 
 
 def known_row(task: Task) -> Row | None:
@@ -42,14 +43,17 @@ async def _extend(tenant: Tenant, held: Held, until: datetime) -> Kept | str:
     known = held.etag if isinstance(held.etag, Row) and held.etag.fields.get("lease_id") == held.lease_id else None
 
     async def decide(row: Row | None, _unsure: bool) -> Settled[Kept | str] | Write[Kept | str]:  # noqa: FBT001 - a Decide
-        if row is None or row.fields.get("lease_id") != held.lease_id:
+        # Only what a lease is made of is read: of a task that a later version edited during its run, this node still has the lease.
+        ends, version = (None, None) if row is None else (row.fields.get("due_at"), row.fields.get("version"))
+        if row is None or row.fields.get("lease_id") != held.lease_id or not isinstance(ends, datetime) or not isinstance(version, int):
             return Settled("lost")
-        task = tenant.load(row)
-        extended = transitions.extend(task, until=until)
-        if extended.due_at == task.due_at:  # also when an earlier attempt was written, and its answer lost
-            return Settled(_kept(held, extended, row))
-        fields = {**row.fields, "due_at": extended.due_at}
-        return Write(lambda batch: tenant.put(batch, row, extended), lambda written: _kept(held, extended, Row(fields, written)))
+        if ends >= until:  # also when an earlier attempt was written, and its answer lost
+            return Settled(_kept(held, row))
+        fields = {**row.fields, "due_at": until}
+        reference = tenant.task_at(held.slug)
+        return Write(
+            lambda batch: tenant.put_beside(batch, reference, row, {"due_at": until}), lambda written: _kept(held, Row(fields, written))
+        )
 
     if known is not None and known.fields.get("due_at", until) >= until:
         known = None  # nothing would be written, so that nothing would tell whether the lease is still held
@@ -59,8 +63,8 @@ async def _extend(tenant: Tenant, held: Held, until: datetime) -> Kept | str:
         return "busy"
 
 
-def _kept(held: Held, task: Task, row: Row) -> Kept:
-    return Kept(held.slug, held.lease_id, row, version=task.version, stop=task.request is Request.STOP)
+def _kept(held: Held, row: Row) -> Kept:
+    return Kept(held.slug, held.lease_id, row, version=row.fields["version"], stop=row.fields.get("request") == Request.STOP)
 
 
 async def reschedule(tenant: Tenant, now: datetime, outcomes: Sequence[Outcome]) -> list[Refused]:
@@ -86,8 +90,12 @@ class _Writing:
     async def _decide(self, row: Row | None, _unsure: bool) -> Settled[Refused | None] | Write[Refused | None]:  # noqa: FBT001 - a Decide
         if row is not None and row is self._known:
             return self._written(row, self._outcome.spawn, {})
-        task = None if row is None else self._tenant.load(row)
-        verdict = judge(task, self._outcome, recorded=await self._is_recorded(task))
+        task = None if row is None else self._tenant.load_if_readable(row)
+        recorded = await self._is_recorded(task)
+        if row is not None and task is None:
+            verdict: Refusal | Literal["done"] | None = judge_unreadable(row.fields.get("last_lease"), self._outcome, recorded=recorded)
+        else:
+            verdict = judge(task, self._outcome, recorded=recorded)
         if verdict is None and row is not None:
             there = await self._there(self._outcome.spawn)
             return self._written(row, [each for each in self._outcome.spawn if _is_free(each.slug, there)], there)
@@ -103,7 +111,7 @@ class _Writing:
         run = await self._tenant.connection.row(self._tenant.run_at(lease_id))
         return run is not None and run.fields.get("status") != RunStatus.LOST
 
-    async def _there(self, spawn: Sequence[Task]) -> Mapping[str, Task]:
+    async def _there(self, spawn: Sequence[Task]) -> Mapping[str, Task | None]:
         """Look up what exists: its slug made the batch fail, and it is to be kept, or gives way.
 
         The task itself is `_fill`'s.
@@ -111,13 +119,13 @@ class _Writing:
         others = [task.slug for task in spawn if task.slug != self._outcome.task.slug]
         return await self._tenant.find(others) if others else {}
 
-    def _written(self, row: Row, spawn: Sequence[Task], there: Mapping[str, Task]) -> Write[Refused | None]:
+    def _written(self, row: Row, spawn: Sequence[Task], there: Mapping[str, Task | None]) -> Write[Refused | None]:
         def fill(batch: AsyncWriteBatch) -> None:
             self._fill(batch, row, spawn, there)
 
         return Write(fill, lambda _written: None, seconds=COMMIT_SECONDS if spawn else CALL_SECONDS)
 
-    def _fill(self, batch: AsyncWriteBatch, row: Row, spawn: Sequence[Task], there: Mapping[str, Task]) -> None:
+    def _fill(self, batch: AsyncWriteBatch, row: Row, spawn: Sequence[Task], there: Mapping[str, Task | None]) -> None:
         tenant, slug, following = self._tenant, self._outcome.task.slug, self._outcome.next
         created = {task.slug: task for task in spawn}
         anew = created.pop(slug, None)
@@ -133,5 +141,6 @@ class _Writing:
             tenant.put_first(batch, task, there.get(task.slug), self._now)
 
 
-def _is_free(slug: str, there: Mapping[str, Task]) -> bool:
-    return slug not in there or transitions.gives_way(there[slug])
+def _is_free(slug: str, there: Mapping[str, Task | None]) -> bool:
+    task = there.get(slug)
+    return slug not in there or (task is not None and transitions.gives_way(task))

@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.types import Document, ListenRequest, ListenResponse, Target, TargetChange
 
 from duly.stores.errors import StoreClosed, StoreError, StoreUnavailable
-from duly.stores.firestore.documents import EDITED_AT, utc
+from duly.stores.firestore.documents import EARLIEST, EDITED_AT, utc
 from duly.stores.firestore.failures import translated
 from duly.stores.firestore.tenant import Tenant
 
@@ -107,7 +108,8 @@ class _Watch:
     async def _follow(self) -> None:
         connection = self._tenant.connection
         hung_up = asyncio.Event()
-        query = self._tenant.tasks.order_by(EDITED_AT, direction="DESCENDING").limit(1)
+        # Instants alone: whatever else somebody wrote there by hand would be in front of them for good.
+        query = self._tenant.tasks.where(filter=FieldFilter(EDITED_AT, ">=", EARLIEST)).order_by(EDITED_AT, direction="DESCENDING").limit(1)
         watched = Target.QueryTarget(parent=self._tenant.root._document_path, structured_query=query._to_protobuf())  # noqa: SLF001 - a raw call
         request = ListenRequest(database=connection.database, add_target=Target(target_id=1, query=watched))
 

@@ -6,24 +6,25 @@ Nodes that ask at the same moment find the same tasks, and each task goes to the
 that lost most of its races should come again after a small random pause; that pause is the caller's.
 """
 
-import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from google.cloud.firestore import AsyncQuery, AsyncWriteBatch
 from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
 from duly.jobs.task import RECORD_VERSION
-from duly.stores.errors import StoreError
-from duly.stores.firestore.documents import Row, dump_run, dump_task, utc
+from duly.stores.firestore.documents import EARLIEST, Row, dump_run, dump_task, utc
 from duly.stores.firestore.failures import Raced, Unsure
 from duly.stores.firestore.tenant import Tenant, chunks, side_by_side
-from duly.stores.records import LockRequest
+from duly.stores.reading import sorted_out
+from duly.stores.records import LockRequest, Unreadable
 from duly.stores.rules import transitions
+from duly.stores.rules.unreadable import put_off_until
 
 _UNDERSTOOD = list(range(1, RECORD_VERSION + 1))
 """What a task may need for this version to run it: asked for as equal, because a range would be in no order of due instants."""
@@ -34,8 +35,6 @@ KINDS = 30 // len(_UNDERSTOOD)
 _TOKENS = 1024
 """Lock requests that are remembered, to answer a repeated one alike."""
 
-_logger = logging.getLogger(__name__)
-
 
 @frozen
 class Due:
@@ -44,6 +43,17 @@ class Due:
     tasks: list[Task]
     more: bool
     """Whether there may be more of these kinds: a query came back as full as it might."""
+    unreadable: tuple[tuple[Row, Unreadable], ...] = ()
+    """What this version cannot read."""
+
+
+@frozen(kw_only=True)
+class Taken:
+    """What was locked, what could not be read and was put off, and when the next is due."""
+
+    tasks: list[Task] = field(factory=list)
+    next_run: datetime | None = None
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Locker:
@@ -55,7 +65,7 @@ class Locker:
         self._tried: OrderedDict[str, dict[str, str]] = OrderedDict()
         self._foreseen: tuple[frozenset[str], datetime | None] | None = None
 
-    async def take(self, now: datetime, request: LockRequest) -> tuple[list[Task], datetime | None]:
+    async def take(self, now: datetime, request: LockRequest) -> Taken:
         """Lock what is due, and tell when the next is.
 
         A call before the instant that the last one foretold finds nothing, as a rule. So it asks for the earliest task
@@ -65,26 +75,28 @@ class Locker:
         if request.token not in self._tried and self._nothing_foreseen(kinds, now):
             first = await self.next_run(kinds)
             if first is None or first > now:
-                return [], first
-        tasks, more = await self._lock(now, request)
+                return Taken(next_run=first)
+        tasks, more, unreadable = await self._lock(now, request)
         first = now if more else await self.next_run(kinds)
         self._foreseen = (kinds, first)
-        return tasks, first
+        return Taken(tasks=tasks, next_run=first, unreadable=unreadable)
 
     def _nothing_foreseen(self, kinds: frozenset[str], now: datetime) -> bool:
         if self._foreseen is None or self._foreseen[0] != kinds:
             return False
         return self._foreseen[1] is None or self._foreseen[1] > now
 
-    async def _lock(self, now: datetime, request: LockRequest) -> tuple[list[Task], bool]:
+    async def _lock(self, now: datetime, request: LockRequest) -> tuple[list[Task], bool, tuple[Unreadable, ...]]:
         if request.token in self._tried:
-            return await self._locked_before(self._tried[request.token]), False
+            return await self._locked_before(self._tried[request.token]), False, ()
         found = await side_by_side(self._find(dict(kinds), now, request) for kinds in chunks(request.rooms.items(), KINDS))
         tries = [(task, request.lease_id(number)) for number, task in enumerate(_by_kind(found, request.rooms))]
         self._remember(request.token, {task.slug: lease_id for task, lease_id in tries})
         answers = await side_by_side(self._try(task, lease_id, now, request) for task, lease_id in tries)
         tasks = [task for task in answers if task is not None]
-        return tasks, len(tasks) < len(tries) or any(due.more for due in found)
+        put_off = [each for due in found for each in due.unreadable]
+        await side_by_side(self._put_off(row, now) for row, _ in put_off)
+        return tasks, len(tasks) < len(tries) or any(due.more for due in found), tuple(each for _, each in put_off)
 
     # -- what is due
 
@@ -94,20 +106,23 @@ class Locker:
         Kinds that are full are left out of the next query, which goes on where the last one ended.
         """
         tasks: list[Task] = []
+        unreadable: list[tuple[Row, Unreadable]] = []
         after: Row | None = None
         more = False
         while room:
             limit = sum(room.values())
             query = self._due_query(room, limit, after).where(filter=FieldFilter("due_at", "<=", now))
             page = [found.row for found in await self._tenant.connection.query(query)]
-            for task in filter(None, map(self._readable, page)):
+            readable, others = sorted_out(page, self._tenant.load)
+            unreadable += others
+            for task in readable:
                 if task.kind in room and not request.leaves(task):
                     tasks.append(task)
                     room = _less_one(room, task.kind)
             if len(page) < limit:
                 break
             after, more = page[-1], True
-        return Due(tasks, more)
+        return Due(tasks, more, tuple(unreadable))
 
     def _due_query(self, kinds: Iterable[str], limit: int, after: Row | None = None) -> AsyncQuery:
         names = list(kinds)
@@ -118,19 +133,20 @@ class Locker:
 
     async def next_run(self, kinds: Iterable[str]) -> datetime | None:
         """Return the earliest due instant; one read for up to thirty kinds."""
-        pages = await side_by_side(self._tenant.connection.query(self._due_query(some, 1)) for some in chunks(kinds, KINDS))
+        queries = (self._due_query(some, 1).where(filter=FieldFilter("due_at", ">=", EARLIEST)) for some in chunks(kinds, KINDS))
+        pages = await side_by_side(self._tenant.connection.query(query) for query in queries)
         return min((utc(found.row.fields["due_at"]) for page in pages for found in page), default=None)
 
-    def _readable(self, row: Row) -> Task | None:
-        """Leave out what this version cannot read.
+    async def _put_off(self, row: Row, now: datetime) -> None:
+        """Leave a task that this version cannot read to nodes that can: as in a heartbeat, nothing but its due instant moves.
 
-        A newer node can, and one odd document must not stop the others.
+        Whoever met it writes that once. If somebody else was faster, or nobody knows whether it was written, the next lock sees.
         """
-        try:
-            return self._tenant.load(row)
-        except StoreError as error:
-            _logger.warning("not locked: %s", error)
-            return None
+        assert row.id is not None, "a document that was read has its id"  # noqa: S101 - an invariant of this package
+        reference = self._tenant.tasks.document(row.id)
+        until = put_off_until(now, (row.fields.get("run_at"), row.fields.get("created_at")))
+        with suppress(Raced, Unsure):
+            await self._tenant.connection.commit(lambda batch: self._tenant.put_beside(batch, reference, row, {"due_at": until}))
 
     # -- one task
 

@@ -1,6 +1,7 @@
 """What is shared but no task: nodes that announce themselves, and the slots of a kind."""
 
 from datetime import datetime
+from typing import Any
 
 from attrs import frozen
 from google.cloud.firestore import AsyncWriteBatch
@@ -29,7 +30,8 @@ async def announce(tenant: Tenant, node: Node) -> None:
 
 async def nodes(tenant: Tenant) -> list[Node]:
     """Return the announced nodes by name: a billed read for each."""
-    return [load_node(found.row.fields) for found in await tenant.connection.query(tenant.nodes.order_by("name"))]
+    found = await tenant.connection.query(tenant.nodes.order_by("name"))
+    return [node for each in found if (node := load_node(each.row.fields)) is not None]
 
 
 @frozen
@@ -47,7 +49,7 @@ async def slots(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> i
     reference = tenant.slots.document(document_id(wish.kind))
 
     async def decide(row: Row | None, _unsure: bool) -> Settled[int] | Write[int]:  # noqa: FBT001 - a Decide
-        holders = [] if row is None else row.fields["holders"]
+        holders = [] if row is None else _holders(row)
         others = [each for each in holders if each["node"] != wish.node and utc(each["until"]) > now]
         granted = max(0, min(wish.want, wish.total - sum(each["count"] for each in others)))
         mine = [{"node": wish.node, "count": granted, "until": until}] if granted else []
@@ -58,3 +60,15 @@ async def slots(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> i
         return await tenant.change(reference, decide, attempts=_ATTEMPTS)
     except Contended as error:
         raise StoreUnavailable(f"the slots of kind {wish.kind!r} are being changed by others all the time") from error
+
+
+def _holders(row: Row) -> list[dict[str, Any]]:
+    """Return who holds slots; what somebody else wrote there is none of ours, and keeps nobody from asking."""
+    holders = row.fields.get("holders")
+    return [each for each in holders if _is_holder(each)] if isinstance(holders, list) else []
+
+
+def _is_holder(value: Any) -> bool:  # noqa: ANN401 - whatever stands there
+    if not isinstance(value, dict):
+        return False
+    return isinstance(value.get("node"), str) and isinstance(value.get("count"), int) and isinstance(value.get("until"), datetime)

@@ -1,18 +1,21 @@
 """The history: found by its conditions, and cut back by age or by count."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from attrs import evolve
 from google.cloud.firestore import AsyncQuery
 from google.cloud.firestore_v1.base_query import FieldFilter
 
+from duly.stores.errors import UnreadableTask
 from duly.stores.firestore import searching
-from duly.stores.firestore.documents import load_run
+from duly.stores.firestore.connection import Found
+from duly.stores.firestore.documents import EARLIEST, document_id, load_run, utc
 from duly.stores.firestore.searching import Asked
 from duly.stores.firestore.tenant import BATCH, Tenant
 from duly.stores.matching import matches_run
-from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor
-from duly.stores.records import Run
+from duly.stores.queries import Page, RunQuery, parse_run_cursor, run_cursor_at
+from duly.stores.records import Run, Unreadable
 
 
 async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
@@ -25,24 +28,52 @@ async def runs(tenant: Tenant, query: RunQuery) -> Page[Run]:
     asked = _asked_runs(tenant, query)
     in_order = asked.query.order_by("finished_at", direction="DESCENDING").order_by("__name__", direction="DESCENDING")
     size = asked.size(query.limit)
-    found: list[Run] = []
+    found: list[tuple[Run | Unreadable, str]] = []
     after, scanned = query.after, 0
     while scanned < searching.SCAN:
         page = await tenant.connection.query(_below(tenant, in_order, after).limit(size))
-        read = [load_run(each.row.fields, tenant.namespace) for each in page]
-        found += [run for run in read if matches_run(query, run)]
+        found += _looked_at(tenant, query, page)
         if len(found) > query.limit:
-            return Page(found[: query.limit], run_cursor(found[query.limit - 1]))
+            return _page(found[: query.limit], found[query.limit - 1][1])
         if len(page) < size:
-            return Page(found, None)
-        after, scanned = run_cursor(read[-1]), scanned + size
-    return Page(found, after)
+            return _page(found, None)
+        after, scanned = _cursor(page[-1]), scanned + size
+    return _page(found, after)
+
+
+def _looked_at(tenant: Tenant, query: RunQuery, page: Sequence[Found]) -> Iterator[tuple[Run | Unreadable, str]]:
+    """Yield what matches, each with where it stands in the history.
+
+    What cannot be read matches all that the server was asked.
+    """
+    for each in page:
+        try:
+            run = load_run(each.row.fields, tenant.namespace)
+        except UnreadableTask as error:
+            if error.slug.startswith(query.prefix):
+                yield Unreadable(error.slug, error.reason), _cursor(each)
+        else:
+            if matches_run(query, run):
+                yield run, _cursor(each)
+
+
+def _cursor(found: Found) -> str:
+    fields = found.row.fields
+    name = fields.get("id")
+    is_own = isinstance(name, str) and document_id(name) == found.id
+    return run_cursor_at(utc(fields["finished_at"]), str(name) if is_own else found.id)
+
+
+def _page(found: Sequence[tuple[Run | Unreadable, str]], following: str | None) -> Page[Run]:
+    unreadable = tuple(each for each, _ in found if isinstance(each, Unreadable))
+    return Page([each for each, _ in found if isinstance(each, Run)], following, unreadable)
 
 
 def _asked_runs(tenant: Tenant, query: RunQuery) -> Asked:
     asked = Asked(AsyncQuery(tenant.runs)).where("slug", "==", query.slug).where("node", "==", query.node)
     asked = asked.one_of("kind", query.kinds).one_of("status", query.statuses)
-    asked = asked.where("finished_at", ">=", query.since).where("finished_at", "<", query.until)
+    # An instant at least: what is none has no place in the order of time.
+    asked = asked.where("finished_at", ">=", query.since or EARLIEST).where("finished_at", "<", query.until)
     return evolve(asked, is_whole=asked.is_whole and not query.prefix)
 
 

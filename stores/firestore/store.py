@@ -18,7 +18,7 @@ from duly.stores.firestore import runs as kept_runs
 from duly.stores.firestore import tasks as kept_tasks
 from duly.stores.firestore.connection import Target, connect
 from duly.stores.firestore.creating import Creator
-from duly.stores.firestore.locking import Locker
+from duly.stores.firestore.locking import Locker, Taken
 from duly.stores.firestore.tenant import Tenant
 from duly.stores.matching import check_batch
 from duly.stores.queries import Page, RunQuery, TaskQuery
@@ -127,8 +127,14 @@ class FirestoreStore(BaseStore):
         clock = opened.tenant.connection.clock
         mark = clock.mark
         refused = await leases.reschedule(opened.tenant, now, outcomes)
-        tasks, next_run = await opened.locker.take(now, request) if request else ([], None)
-        return Exchange(tasks=tasks, refused=taken_over(refused, tasks), next_run=next_run, store_now=clock.since(mark))
+        taken = await opened.locker.take(now, request) if request else Taken()
+        return Exchange(
+            tasks=taken.tasks,
+            refused=taken_over(refused, taken.tasks),
+            next_run=taken.next_run,
+            store_now=clock.since(mark),
+            unreadable=taken.unreadable,
+        )
 
     async def extend(self, now: datetime, held: Sequence[Held], lease: timedelta) -> Extended:
         """Extend leases: one write each."""
@@ -172,10 +178,11 @@ class FirestoreStore(BaseStore):
 
     async def get(self, slug: str) -> Task:
         """Return the task."""
-        found = await self._open.tenant.find([slug])
-        if slug not in found:
+        tenant = self._open.tenant
+        row = await tenant.connection.row(tenant.task_at(slug))
+        if row is None:
             raise JobNotFound(slug, self._namespace)
-        return found[slug]
+        return tenant.load(row)
 
     async def get_slugs(self, *, prefix: str = "", limit: int = 1000, after: str | None = None) -> list[str]:
         """Return slugs in order."""

@@ -1,5 +1,6 @@
 """Finds, edits and deletes tasks: what people and programs do with those that exist."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from attrs import evolve
@@ -8,13 +9,14 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from duly.jobs import Task
 from duly.jobs.validators import NAME_LIMIT
-from duly.stores.errors import Conflict, JobNotFound, Unsupported
+from duly.stores.errors import Conflict, JobNotFound, UnreadableTask, Unsupported
 from duly.stores.firestore import searching
 from duly.stores.firestore.documents import TASK_FIELDS, Row, dump_task
 from duly.stores.firestore.searching import Asked
 from duly.stores.firestore.tenant import BATCH, Settled, Tenant, Write
 from duly.stores.matching import matches_task
-from duly.stores.queries import Page, TaskQuery
+from duly.stores.queries import Page, TaskQuery, task_cursor
+from duly.stores.records import Unreadable
 from duly.stores.rules import transitions
 
 _COMPARED = tuple(name for name in TASK_FIELDS if name not in {"payload", "result", "last_error"})
@@ -93,9 +95,10 @@ async def slugs(tenant: Tenant, prefix: str, limit: int, after: str | None) -> l
 
 
 def _in_slug_order(query: AsyncQuery, prefix: str, after: str | None) -> AsyncQuery:
+    query = query.where(filter=FieldFilter("slug", ">=", prefix))  # also without one: what is no text is no slug
     if prefix:
         last = prefix + "\U0010ffff" * (NAME_LIMIT - len(prefix))
-        query = query.where(filter=FieldFilter("slug", ">=", prefix)).where(filter=FieldFilter("slug", "<=", last))
+        query = query.where(filter=FieldFilter("slug", "<=", last))
     ordered = query.order_by("slug")
     return ordered if after is None or after < prefix else ordered.start_after({"slug": after})
 
@@ -114,18 +117,38 @@ async def search(tenant: Tenant, query: TaskQuery) -> Page[Task]:
         return Page([], None)
     asked = _asked_tasks(tenant, query)
     size = asked.size(query.limit)
-    found: list[Task] = []
+    found: list[tuple[Task | Unreadable, str]] = []
     after, scanned = query.after, 0
     while scanned < searching.SCAN:
         page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).limit(size))
-        tasks = [tenant.load(each.row) for each in page]
-        found += [task for task in tasks if matches_task(query, task)]
+        found += _looked_at(tenant, query, (each.row for each in page))
         if len(found) > query.limit:
-            return Page(found[: query.limit], found[query.limit - 1].slug)
+            return _page(found[: query.limit], task_cursor(found[query.limit - 1][1]))
         if len(page) < size:
-            return Page(found, None)
-        after, scanned = tasks[-1].slug, scanned + size
-    return Page(found, after)
+            return _page(found, None)
+        after, scanned = page[-1].row.fields["slug"], scanned + size
+    return _page(found, None if after is None else task_cursor(after))
+
+
+def _looked_at(tenant: Tenant, query: TaskQuery, rows: Iterable[Row]) -> Iterator[tuple[Task | Unreadable, str]]:
+    """Yield what matches, each with where it stands in slug order.
+
+    What cannot be read matches all that the server was asked, and nothing that is compared here.
+    """
+    for row in rows:
+        try:
+            task = tenant.load(row)
+        except UnreadableTask as error:
+            if not _is_compared(query):
+                yield Unreadable(error.slug, error.reason), row.fields["slug"]
+        else:
+            if matches_task(query, task):
+                yield task, task.slug
+
+
+def _page(found: Sequence[tuple[Task | Unreadable, str]], following: str | None) -> Page[Task]:
+    unreadable = tuple(each for each, _ in found if isinstance(each, Unreadable))
+    return Page([each for each, _ in found if isinstance(each, Task)], following, unreadable)
 
 
 async def count(tenant: Tenant, query: TaskQuery) -> int:
@@ -146,11 +169,10 @@ async def count(tenant: Tenant, query: TaskQuery) -> int:
     found, after = 0, None
     while True:
         page = await tenant.connection.query(_in_slug_order(asked.query, query.prefix, after).select(_COMPARED).limit(searching.READ))
-        tasks = [tenant.load(each.row) for each in page]
-        found += sum(matches_task(query, task) for task in tasks)
+        found += sum(1 for _ in _looked_at(tenant, query, (each.row for each in page)))
         if len(page) < searching.READ:
             return found
-        after = tasks[-1].slug
+        after = page[-1].row.fields["slug"]
 
 
 def _check(query: TaskQuery) -> None:
@@ -160,5 +182,8 @@ def _check(query: TaskQuery) -> None:
 
 def _asked_tasks(tenant: Tenant, query: TaskQuery) -> Asked:
     asked = Asked(AsyncQuery(tenant.tasks)).one_of("kind", query.kinds).one_of("state", query.states).where("paused", "==", query.paused)
-    is_compared = bool(query.metadata or query.due_from or query.due_until)
-    return evolve(asked, is_whole=asked.is_whole and not is_compared)
+    return evolve(asked, is_whole=asked.is_whole and not _is_compared(query))
+
+
+def _is_compared(query: TaskQuery) -> bool:
+    return bool(query.metadata or query.due_from or query.due_until)

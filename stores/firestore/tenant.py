@@ -22,7 +22,7 @@ from attrs import frozen
 from google.cloud.firestore import DELETE_FIELD, SERVER_TIMESTAMP, AsyncCollectionReference, AsyncDocumentReference, AsyncWriteBatch
 
 from duly.jobs import Task
-from duly.stores.errors import ClockSkew, StoreUnavailable
+from duly.stores.errors import ClockSkew, StoreUnavailable, UnreadableTask
 from duly.stores.firestore.connection import CALL_SECONDS, Connection
 from duly.stores.firestore.documents import EDITED_AT, Row, changed, document_id, dropped, dump_task, load_task
 from duly.stores.firestore.failures import Blocked, Raced, Unsure, unavailable
@@ -117,14 +117,28 @@ class Tenant:
         return reference
 
     def load(self, row: Row) -> Task:
-        """Return the task that a row of `tasks` holds."""
+        """Return the task that a row of `tasks` holds.
+
+        Raises:
+            UnreadableTask: this version cannot read it.
+
+        """
         return load_task(row, self.namespace)
 
-    async def find(self, slugs: Iterable[str]) -> dict[str, Task]:
-        """Return those of the tasks that exist; a billed read for each slug."""
-        references = map(self.task_at, slugs)
-        parts = await side_by_side(self.connection.rows(some) for some in chunks(references, BATCH))
-        return {task.slug: task for task in (self.load(row) for rows in parts for row in rows if row is not None)}
+    def load_if_readable(self, row: Row) -> Task | None:
+        """Return the same; None: this version cannot read it."""
+        try:
+            return self.load(row)
+        except UnreadableTask:
+            return None
+
+    async def find(self, slugs: Iterable[str]) -> dict[str, Task | None]:
+        """Return those of the tasks that exist, None for one that this version cannot read; a billed read for each slug."""
+        parts = await side_by_side(self._find(some) for some in chunks(slugs, BATCH))
+        return {slug: self.load_if_readable(row) for rows in parts for slug, row in rows if row is not None}
+
+    async def _find(self, slugs: list[str]) -> list[tuple[str, Row | None]]:
+        return list(zip(slugs, await self.connection.rows([self.task_at(slug) for slug in slugs]), strict=True))
 
     # -- the clock
 

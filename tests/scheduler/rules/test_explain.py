@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from duly.jobs import Request, Task, TaskState, TriggerSource
+from duly.jobs.task import RECORD_VERSION
 from duly.scheduler.rules.explain import Here, Surroundings, explain
 from duly.scheduler.wording import handed_back_note
 from duly.stores import Node
@@ -47,6 +48,21 @@ ROWS: list[tuple[str, Task, Surroundings, str]] = [
         locked(a_task(attempt=1)),
         Surroundings(now=NOON),
         "is running on node n1 since 2030-01-01T11:59:50+00:00 (10 s ago) for its fire at 2030-01-01T11:59:00+00:00, attempt 2",
+    ),
+    (
+        "it needs a newer version",
+        a_task(needs=RECORD_VERSION + 1),
+        Surroundings(now=NOON, here=HERE),
+        (
+            "is due since 2030-01-01T11:59:00+00:00 (1 min ago), but it needs a newer version of duly: its record is of version "
+            f"{RECORD_VERSION + 1}, and this one knows up to {RECORD_VERSION}"
+        ),
+    ),
+    (
+        "a node of another version put it off",
+        a_task(due_at=NOON + MINUTE),
+        Surroundings(now=NOON, here=HERE),
+        "waits until 2030-01-01T12:01:00+00:00 (in 1 min), because a node of another version could not read it",
     ),
     (
         "it runs, for the latest of the fires that it missed",

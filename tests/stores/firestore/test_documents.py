@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from duly.jobs import RetryPolicy, Task, TaskOptions
-from duly.stores import StoreError
+from duly.stores import UnreadableTask
 from duly.stores.firestore.documents import Row, changed, document_id, dropped, dump_task, load_task
 from duly.stores.rules import transitions
 
@@ -69,11 +69,17 @@ def test_a_task_comes_back_from_its_document() -> None:
 
 
 def test_a_document_without_the_later_fields_is_read_with_their_defaults() -> None:
-    """It was written by somebody who did not know them; a write of it leaves them out or sets them."""
-    later = {"declared", "needs", "run_at_from", "idle_since", "instance"}
+    """It was written by somebody who did not know them; a write of it leaves them out or sets them.
+
+    Not so without `needs`: no lock would find it, and nobody would know why it never runs.
+    """
+    later = {"declared", "run_at_from", "idle_since", "instance"}
     fields = {name: value for name, value in dump_task(a_task()).items() if name not in later}
 
     assert load_task(Row(fields, NOON), "n") == a_task()
+    del fields["needs"]
+    with pytest.raises(UnreadableTask, match="needs: missing"):
+        load_task(Row(fields, NOON), "n")
 
 
 def test_instants_come_back_as_plain_datetimes() -> None:
@@ -113,8 +119,17 @@ def test_a_field_of_a_newer_version_is_left_alone() -> None:
 
 def test_a_document_that_is_no_task_is_named() -> None:
     """Somebody may write into the collection by hand."""
-    with pytest.raises(StoreError, match="slug 'odd' is not a task"):
+    with pytest.raises(UnreadableTask, match=r"task 'odd' cannot be read by this version of duly: kind, needs, state, .*missing"):
         load_task(Row({"slug": "odd"}, NOON), "n")
+
+
+def test_a_document_under_another_slug_is_named_by_its_id() -> None:
+    """A write by its slug would go to another document."""
+    row = Row(dump_task(a_task()), NOON, "other")
+
+    assert row.name == "other"
+    with pytest.raises(UnreadableTask, match=r"task 'other' .*slug 's': expected that of the document 'other'"):
+        load_task(row, "n")
 
 
 def test_a_task_with_its_row_survives_pickling() -> None:

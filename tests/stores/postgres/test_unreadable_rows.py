@@ -8,12 +8,16 @@ import pytest
 import pytest_asyncio
 
 from duly.jobs import Task
+from duly.scheduler import TaskUnreadable
 from duly.stores import JobAlreadyScheduled, Outcome, RunQuery, TaskQuery, UnreadableTask
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, finished, lock_one, request
 from duly.stores.postgres import PostgresStore
 from duly.stores.postgres.rows import TASK_COLUMNS
 from duly.stores.rules import transitions
 from duly.stores.rules.unreadable import UNREADABLE_PAUSE, UNREADABLE_PAUSE_MAX
+from support.lives import Work
+from support.schedulers import a_scheduler
+from support.waiting import wait_until_async
 
 pytestmark = pytest.mark.postgres
 
@@ -238,3 +242,24 @@ async def test_a_node_that_cannot_be_read_leaves_the_others_listed(store: Postgr
         )
 
     assert [node.name for node in await store.nodes()] == ["a"]
+
+
+async def test_a_node_runs_what_is_beside_an_unreadable_row_and_says_why_it_does_not_run_that(
+    store: PostgresStore, stranger: psycopg.AsyncConnection
+) -> None:
+    """Through a whole scheduler: the neighbours run, the event and `why` have the reason, and nobody spins."""
+    await store.create(NOON, [a_task(slug) for slug in ("a", "m", "z")])
+    await write(stranger, store, "options", SOMEDAY)
+    work, events = Work(), list[TaskUnreadable]()
+    work.gate.set()
+    scheduler = a_scheduler(store.sibling(), jobs=work.registry)
+    scheduler.subscribe(lambda event: events.append(event) if isinstance(event, TaskUnreadable) else None)
+    async with scheduler:
+        await wait_until_async(lambda: events and len(work.began) == 2)
+        why = await scheduler.why("m")
+        page = await scheduler.search_jobs(TaskQuery())
+
+    assert sorted(slug for slug, _ in work.began) == ["a", "z"]
+    assert [event.slug for event in events] == ["m"]
+    assert why == f"Task 'm' cannot be read by this version of duly, and is left to a node that can: {page.unreadable[0].reason}."
+    assert "'someday'" in why
