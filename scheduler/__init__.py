@@ -47,24 +47,10 @@ from duly.scheduler.errors import (
     WrongLoop,
     WrongThread,
 )
-from duly.scheduler.events.events import (
-    ClockStepped,
-    Event,
-    EventsDropped,
-    LeaseLost,
-    LoopFailed,
-    NodeStalled,
-    NodeStarted,
-    NodeStopped,
-    RunAbandoned,
-    RunEnded,
-    RunLost,
-    RunReturned,
-    RunStarted,
-    ScheduleGoesOn,
-    TaskUnreadable,
-)
-from duly.scheduler.events.loops import LoopEnded, LoopRecovered
+from duly.scheduler.events.events import Event, EventsDropped
+from duly.scheduler.events.loops import LoopEnded, LoopFailed, LoopRecovered
+from duly.scheduler.events.nodes import ClockStepped, NodeStalled, NodeStarted, NodeStopped
+from duly.scheduler.events.runs import LeaseLost, RunAbandoned, RunEnded, RunLost, RunReturned, RunStarted, ScheduleGoesOn, TaskUnreadable
 from duly.scheduler.events.stream import EventStream
 from duly.scheduler.executors.fetched.fetch import BlockingFetchedTask, BlockingFetching, FetchedTask, Fetching
 from duly.scheduler.from_config import blocking_scheduler_from_config, scheduler_from_config, store_from_config

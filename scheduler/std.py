@@ -15,7 +15,8 @@ from duly.scheduler.clock import Clock, StoreClock, SystemClock
 from duly.scheduler.config import SchedulerConfig, Settings, check_settings, check_wiring, store_url
 from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
-from duly.scheduler.events.events import ClockStepped, Event, Subscriber
+from duly.scheduler.events.events import Event, Subscriber
+from duly.scheduler.events.nodes import ClockStepped
 from duly.scheduler.events.publishing import Events
 from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
 from duly.scheduler.executors.fetched.fetch import Fetching

@@ -11,7 +11,7 @@ from duly.jobs.spawning import When
 from duly.scheduler.client.checks import check_if_exists, checked_query
 from duly.scheduler.client.paging import walk
 from duly.scheduler.client.registering import Registering
-from duly.scheduler.events.events import ScheduleGoesOn
+from duly.scheduler.events.runs import ScheduleGoesOn
 from duly.scheduler.rules import edits
 from duly.scheduler.rules.edits import Changes
 from duly.scheduler.rules.firing import trigger_of

@@ -12,8 +12,10 @@ from datetime import timedelta
 from threading import Lock
 
 from duly.scheduler.clock import Clock
-from duly.scheduler.events.events import Event, LoopFailed, NodeStopped, RunEnded, Subscriber
-from duly.scheduler.events.loops import LoopEnded, LoopRecovered
+from duly.scheduler.events.events import Event, Subscriber
+from duly.scheduler.events.loops import LoopEnded, LoopFailed, LoopRecovered
+from duly.scheduler.events.nodes import NodeStopped
+from duly.scheduler.events.runs import RunEnded
 from duly.scheduler.wording import headline, span
 
 logger: logging.Logger = logging.getLogger("duly")

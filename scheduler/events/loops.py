@@ -39,3 +39,21 @@ class LoopEnded(Event):
     def __str__(self) -> str:
         reason = "it was cancelled" if self.error is None else headline(self.error)
         return f"{self.loop}: ended unexpectedly, and is started again: {reason}"
+
+
+@frozen(kw_only=True)
+class LoopFailed(Event):
+    """A loop's turn failed; it goes on after a pause."""
+
+    loop: str
+    """Name of the loop."""
+    error: BaseException
+    """What was raised."""
+
+    @property
+    def level(self) -> int:
+        """Every one of these is an outage or a fault."""
+        return logging.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.loop}: {headline(self.error)}"

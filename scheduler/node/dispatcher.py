@@ -12,7 +12,7 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
-from duly.scheduler.events.events import RunLost, RunStarted, TaskUnreadable
+from duly.scheduler.events.runs import RunLost, RunStarted, TaskUnreadable
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from duly.scheduler.events.events import LoopFailed
-from duly.scheduler.events.loops import LoopRecovered
+from duly.scheduler.events.loops import LoopFailed, LoopRecovered
 from duly.scheduler.services import Services
 from duly.stores import Extended, Held
 from duly.triggers import DulyError

@@ -15,7 +15,9 @@ from typing import ParamSpec, TypeVar
 from attrs import evolve
 
 from duly.scheduler.clock import processor_time
-from duly.scheduler.events.events import LeaseLost, LoopFailed, NodeStalled
+from duly.scheduler.events.loops import LoopFailed
+from duly.scheduler.events.nodes import NodeStalled
+from duly.scheduler.events.runs import LeaseLost
 from duly.scheduler.node.extending import LeaseExtender
 from duly.scheduler.node.loop import Loop, jittered
 from duly.scheduler.node.slots import Slots

@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from duly.scheduler.events.events import LoopFailed
-from duly.scheduler.events.loops import LoopEnded, LoopRecovered
+from duly.scheduler.events.loops import LoopEnded, LoopFailed, LoopRecovered
 from duly.scheduler.services import Services
 from duly.scheduler.waiting import Wake
 from duly.scheduler.wording import headline

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from attrs import evolve
 
 from duly.scheduler.errors import CalledInJob
-from duly.scheduler.events.events import NodeStarted, NodeStopped, Subscriber
+from duly.scheduler.events.events import Subscriber
+from duly.scheduler.events.nodes import NodeStarted, NodeStopped
 from duly.scheduler.node.dispatcher import Dispatcher
 from duly.scheduler.node.heartbeat import Heartbeat, HeartbeatThread
 from duly.scheduler.node.limits import Limits, stay

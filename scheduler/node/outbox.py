@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from duly.jobs import Task
 from duly.jobs.cipher import sealed_problem
-from duly.scheduler.events.events import LeaseLost, RunEnded, RunReturned
+from duly.scheduler.events.runs import LeaseLost, RunEnded, RunReturned
 from duly.scheduler.rules.edits import take_trigger
 from duly.scheduler.rules.endings import EndedRun, Ending, Raised, Returned, Spawned
 from duly.scheduler.rules.firing import trigger_of

@@ -15,7 +15,7 @@ from duly.jobs.payload import check_payload
 from duly.jobs.retry import class_names
 from duly.scheduler import waiting
 from duly.scheduler.clock import Clock
-from duly.scheduler.events.events import RunAbandoned
+from duly.scheduler.events.runs import RunAbandoned
 from duly.scheduler.executors import CoroutineExecutor, Executor, FetchedExecutor, PoolExecutor, ProcessExecutor, ThreadExecutor
 from duly.scheduler.executors.base import as_error
 from duly.scheduler.rules.endings import Cancelled, CancelledRemotely, Ending, Interrupted, Raised, Returned, describe, ending_of

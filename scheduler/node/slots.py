@@ -19,8 +19,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from duly.scheduler.events.events import LoopFailed
-from duly.scheduler.events.loops import LoopRecovered
+from duly.scheduler.events.loops import LoopFailed, LoopRecovered
 from duly.scheduler.runs.live_run import LiveRun
 from duly.scheduler.services import Services
 from duly.stores import ClockSkew, StoreError

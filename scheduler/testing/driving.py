@@ -3,7 +3,8 @@
 import asyncio
 from datetime import datetime
 
-from duly.scheduler.events.events import Event, RunEnded
+from duly.scheduler.events.events import Event
+from duly.scheduler.events.runs import RunEnded
 from duly.scheduler.std import StdScheduler
 from duly.scheduler.testing.clock import ManualClock
 from duly.stores import RunStatus
