@@ -312,3 +312,21 @@ async def test_a_listener_whose_line_was_cut_takes_it_up_again_and_rings(
             await asyncio.wait_for(anext(rings), 10)
             await witness.create(NOON, [a_task()])
             await asyncio.wait_for(anext(rings), 10)
+
+
+async def test_a_listener_that_a_foreign_error_ends_tells_its_caller(
+    firestore_emulator: str, firestore_project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not go deaf in silence: the caller makes another."""
+    proxy = DeafeningProxy(firestore_emulator)
+    async with proxy.running():
+        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{proxy.port}")
+        async with FirestoreStore(Target(project=firestore_project)) as store, store.listen() as rings:
+
+            async def fail(*_: object) -> None:
+                raise KeyError("a fault of the driver")
+
+            monkeypatch.setattr("duly.stores.firestore.listener._Watch._follow", fail)
+            proxy.hang_up()
+            with pytest.raises(KeyError, match="a fault of the driver"):
+                await asyncio.wait_for(anext(rings), 10)

@@ -152,3 +152,15 @@ async def test_a_listener_outlives_a_server_that_is_away(store: PostgresStore, c
     nowhere = parse_address("postgresql://postgres@127.0.0.1:1/postgres")
     async with listener.Listener(store._session, nowhere, timedelta(seconds=1)).listening():
         await wait_until_async(lambda: "next attempt in" in caplog.text)
+
+
+async def test_a_listener_that_a_foreign_error_ends_tells_its_caller(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not go deaf in silence: the caller makes another."""
+
+    async def fail(*_: object) -> None:
+        raise KeyError("a fault of the driver")
+
+    monkeypatch.setattr(listener.Listener, "_hear", fail)
+    async with store.listen() as rings:
+        with pytest.raises(KeyError, match="a fault of the driver"):
+            await asyncio.wait_for(anext(rings), 10)
