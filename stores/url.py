@@ -5,6 +5,7 @@ URL                                             store                           
 ==============================================  ==========================================================  ===========
 `memory://`                                     in this process, empty                                      none
 `postgresql://user@host/database?schema=...`    PostgreSQL; what libpq understands, and a schema            `postgres`
+`postgresql+psycopg://...`                      the same, as SQLAlchemy writes it                           `postgres`
 `postgresql+embedded:///absolute/directory`     PostgreSQL, started by the first process that opens it;     `embedded`
                                                 `///./relative/directory` counts from the working directory
 `firestore://project/database?collection=...`   Firestore; `(default)` database unless named                `firestore`
@@ -38,6 +39,7 @@ class StoreOpener(Protocol):
 _BUILT_IN: Mapping[str, tuple[str, str, str]] = {
     "postgresql": ("duly.stores.postgres", "open_postgres", "postgres"),
     "postgres": ("duly.stores.postgres", "open_postgres", "postgres"),
+    "postgresql+psycopg": ("duly.stores.postgres", "open_postgres", "postgres"),
     "postgresql+embedded": ("duly.stores.postgres", "open_embedded_postgres", "embedded"),
     "firestore": ("duly.stores.firestore", "open_firestore", "firestore"),
 }

@@ -34,6 +34,8 @@ from duly.stores.records import (
 )
 
 SKEW_LIMIT: Final = timedelta(seconds=5)
+POOL_SIZE: Final = 4
+TIMEOUT: Final = timedelta(seconds=10)
 _SIBLINGS_POOL: Final = 2
 
 
@@ -64,8 +66,8 @@ class PostgresStore(BaseStore):
         *,
         namespace: str = "default",
         schema: str | None = None,
-        pool_size: int = 4,
-        timeout: timedelta = timedelta(seconds=10),
+        pool_size: int = POOL_SIZE,
+        timeout: timedelta = TIMEOUT,
         skew_limit: timedelta | None = SKEW_LIMIT,
     ) -> None:
         """Connect to nothing yet.

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -12,12 +14,21 @@ from duly.stores.errors import InvalidStoreURL
 from duly.stores.postgres.address import parse_address
 from duly.stores.postgres.embedded.server import EmbeddedServer, EmbeddedServerError, directory_of, open_embedded
 from duly.stores.postgres.session import Session
-from duly.stores.postgres.store import PostgresStore
+from duly.stores.postgres.store import POOL_SIZE, SKEW_LIMIT, TIMEOUT, PostgresStore
+from duly.stores.url_options import COUNT, SPAN, SPAN_OR_NONE, Option, read_options, split_options
+
+_OPTIONS: Mapping[str, Option] = {"pool_size": COUNT, "timeout": SPAN, "skew_limit": SPAN_OR_NONE}
 
 
 def open_postgres(url: str, *, namespace: str) -> PostgresStore:
-    """Return the store that a `postgresql:` URL names, not yet open."""
-    return PostgresStore(url, namespace=namespace)
+    """Return the store that a `postgresql:` URL names, not yet open.
+
+    The scheme may be `postgresql+psycopg`, as SQLAlchemy writes it. Beside what `PostgresStore` understands it may say `pool_size=8`, `timeout=5` (seconds, or with a unit) and `skew_limit=none`.
+    """
+    rest, given = split_options(url, _OPTIONS)
+    scheme, separator, address = rest.partition("://")
+    options = read_options(url, given, _OPTIONS)
+    return PostgresStore(scheme.lower().removesuffix("+psycopg") + separator + address, namespace=namespace, **options)
 
 
 def open_embedded_postgres(url: str, *, namespace: str) -> PostgresStore:
@@ -25,14 +36,16 @@ def open_embedded_postgres(url: str, *, namespace: str) -> PostgresStore:
 
     Its server starts when it is opened.
     """
+    rest, given = split_options(url, _OPTIONS)
     try:
-        directory = directory_of(url)
-        options = parse_qs(urlsplit(url).query)
+        directory = directory_of(rest)
+        options = parse_qs(urlsplit(rest).query)
     except (EmbeddedServerError, ValueError):
         raise InvalidStoreURL(url, "postgresql+embedded:///absolute/directory or postgresql+embedded:///./relative/directory") from None
     if set(options) - {"schema"}:
-        raise InvalidStoreURL(url, "no parameters but schema=")
-    return EmbeddedPostgresStore(directory, namespace=namespace, schema=options.get("schema", [None])[-1])
+        raise InvalidStoreURL(url, "no parameters but schema=, pool_size=, timeout= and skew_limit=")
+    schema = options.get("schema", [None])[-1]
+    return EmbeddedPostgresStore(directory, namespace=namespace, schema=schema, **read_options(url, given, _OPTIONS))
 
 
 class EmbeddedPostgresStore(PostgresStore):
@@ -41,9 +54,19 @@ class EmbeddedPostgresStore(PostgresStore):
     Whoever opens it first starts the server, the last to close it stops it.
     """
 
-    def __init__(self, directory: Path, *, namespace: str = "default", schema: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        namespace: str = "default",
+        schema: str | None = None,
+        pool_size: int = POOL_SIZE,
+        timeout: timedelta = TIMEOUT,
+        skew_limit: timedelta | None = SKEW_LIMIT,
+    ) -> None:
         """Start nothing yet."""
-        super().__init__("postgresql://", namespace=namespace, schema=schema)  # the server's address is known when it runs
+        url = "postgresql://"  # the server's address is known when it runs
+        super().__init__(url, namespace=namespace, schema=schema, pool_size=pool_size, timeout=timeout, skew_limit=skew_limit)
         self._directory = directory
         self._server: EmbeddedServer | None = None
 

@@ -9,7 +9,7 @@ import pytest
 from duly.jobs import InvalidValue, MissingExtra
 from duly.stores import InvalidStoreURL, JobStore, MemoryStore, open_store, url
 
-SCHEMES = ("memory://", "postgresql://", "postgres://", "postgresql+embedded://", "firestore://")
+SCHEMES = ("memory://", "postgresql://", "postgres://", "postgresql+embedded://", "postgresql+psycopg://", "firestore://")
 
 
 def open_elsewhere(address: str, *, namespace: str) -> JobStore:

@@ -34,6 +34,12 @@ CRON_ALIASES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
     "@minutely": "* * * * *",
+    "@always": "* * * * *",
+    "@5minutes": "*/5 * * * *",
+    "@10minutes": "*/10 * * * *",
+    "@15minutes": "*/15 * * * *",
+    "@30minutes": "*/30 * * * *",
+    "@everysecond": "* * * * * *",
 }
 
 _SPECS = (SECOND, MINUTE, HOUR, DAY, MONTH, WEEKDAY, YEAR)

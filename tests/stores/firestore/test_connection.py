@@ -49,6 +49,14 @@ def test_a_url_names_database_and_collection(url: str, target: Target) -> None:
     assert open_firestore(url, namespace="n")._target == target
 
 
+def test_a_url_says_how_far_a_clock_may_be_ahead() -> None:
+    """`none` is for clocks that a test moves."""
+    with pytest.raises(InvalidStoreURL, match="expected skew_limit= a length of time"):
+        open_firestore("firestore://proj?skew_limit=soon", namespace="n")
+    for query, limit in (("", timedelta(seconds=5)), ("?skew_limit=1m", timedelta(minutes=1)), ("?listen=no&skew_limit=none", None)):
+        assert open_firestore(f"firestore://proj{query}", namespace="n")._skew_limit == limit
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -22,6 +22,14 @@ CRON_TZ=Europe/Paris 0 9 * * MON-FRI | 09:00 on Monday to Friday, Europe/Paris
 @weekly | 00:00 on Sunday, UTC
 @yearly | 00:00 on the 1st in January, UTC
 @hourly | every hour
+@minutely | every minute
+@always | every minute
+@5minutes | every 5 minutes
+@10minutes | every 10 minutes
+@15minutes | every 15 minutes
+@30minutes | every 30 minutes
+@everysecond | every second
+@every 1 month | every month, UTC
 */15 9-17 * * MON-FRI | every 15 minutes from 09:00 to 17:59 on Monday to Friday, UTC
 0 9-17 * * MON-FRI | every hour from 09:00 to 17:00 on Monday to Friday, UTC
 5 9-17/2 * * * | minute 5 of every 2nd hour from 9 to 17, UTC

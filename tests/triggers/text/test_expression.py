@@ -39,6 +39,7 @@ READ = [
     ("DIALECT=quartz 0 0 9 ? * 2-6", CronTrigger("0 0 9 ? * MON-FRI")),
     ("HASH=a%20b%2F%C3%A9 H 9 * * *", CronTrigger("H 9 * * *", hash_id="a b/é")),
     ("@Hourly", CronTrigger("@hourly")),
+    ("@5minutes", CronTrigger("@5minutes")),
     ("@every 5s", SimpleTrigger(timedelta(seconds=5))),
     ("@every 5", SimpleTrigger(timedelta(seconds=5))),
     ("@EVERY  1 hour 20 minutes", SimpleTrigger(timedelta(minutes=80))),
