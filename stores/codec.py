@@ -48,7 +48,7 @@ def load_options(value: Mapping[str, Any]) -> TaskOptions:
 
 
 def with_unknown(options: TaskOptions, former: TaskOptions) -> TaskOptions:
-    """Return `options` that take the place of `former` ones, with the fields of a later version that these have.
+    """Return `options` in place of `former` ones, with what a later version wrote into these.
 
     Who gives a task new options with this version says nothing of what only a later one knows.
     """

@@ -24,7 +24,9 @@ class JobNotFound(StoreError, LookupError):
 
 
 class UnreadableTask(StoreError):
-    """The task is there, but this version of duly cannot read its row: a later version or a person wrote it.
+    """The task is there, but this version of duly cannot read its row.
+
+    A later version or a person wrote it.
 
     It is left as it is, for a node that can read it. To be rid of it, delete it by its slug.
     """

@@ -167,7 +167,10 @@ class LockRequest:
 
 @frozen
 class Unreadable:
-    """What is in a store, and cannot be read by this version of duly: a later version or a person wrote it."""
+    """What is in a store, and cannot be read by this version of duly.
+
+    A later version or a person wrote it.
+    """
 
     slug: str
     """Slug of the task; of a run, that of its task."""

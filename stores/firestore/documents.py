@@ -154,7 +154,7 @@ def dump_node(node: Node) -> dict[str, Any]:
 
 
 def load_node(fields: Fields) -> Node | None:
-    """Return the node that `dump_node` was given; None: this version cannot read it, and it tells nobody anything."""
+    """Return the node that `dump_node` was given; None: this version cannot read it."""
     try:
         return Node(**_load(fields, _NODE), kinds=tuple(fields["kinds"]), info=json.loads(fields["info"]))
     except (DulyError, LookupError, TypeError, ValueError):

@@ -138,7 +138,7 @@ class Locker:
         return min((utc(found.row.fields["due_at"]) for page in pages for found in page), default=None)
 
     async def _put_off(self, row: Row, now: datetime) -> None:
-        """Leave a task that this version cannot read to nodes that can: as in a heartbeat, nothing but its due instant moves.
+        """Leave a task to nodes that can read it: as in a heartbeat, only its due instant moves.
 
         Whoever met it writes that once. If somebody else was faster, or nobody knows whether it was written, the next lock sees.
         """

@@ -63,7 +63,7 @@ async def slots(tenant: Tenant, wish: Wish, now: datetime, until: datetime) -> i
 
 
 def _holders(row: Row) -> list[dict[str, Any]]:
-    """Return who holds slots; what somebody else wrote there is none of ours, and keeps nobody from asking."""
+    """Return who holds slots, without what is none of ours."""
     holders = row.fields.get("holders")
     return [each for each in holders if _is_holder(each)] if isinstance(holders, list) else []
 

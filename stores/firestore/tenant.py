@@ -133,7 +133,7 @@ class Tenant:
             return None
 
     async def find(self, slugs: Iterable[str]) -> dict[str, Task | None]:
-        """Return those of the tasks that exist, None for one that this version cannot read; a billed read for each slug."""
+        """Return those that exist, None for one that cannot be read; a billed read for each slug."""
         parts = await side_by_side(self._find(some) for some in chunks(slugs, BATCH))
         return {slug: self.load_if_readable(row) for rows in parts for slug, row in rows if row is not None}
 

@@ -115,7 +115,7 @@ async def _locked(session: Session, now: datetime, rows: Sequence[Row]) -> tuple
 
 
 async def _put_off(session: Session, now: datetime, rows: Sequence[Row]) -> None:
-    """Give back what was just locked and cannot be read, to be locked again after a pause: one write for all of them."""
+    """Give back, by one write, what was just locked and cannot be read; it is due after a pause."""
     values = {
         "slugs": [task_cell(row, "slug") for row in rows],
         "leases": [task_cell(row, "lease_id") for row in rows],

@@ -180,7 +180,7 @@ def _checked_run(row: Row, namespace: str) -> Run:
 
 
 def read_node(row: Row) -> Node | None:
-    """Return the node in a row of `nodes.sql`; None: this version cannot read it, and it tells nobody anything."""
+    """Return the node in a row of `nodes.sql`; None: this version cannot read it."""
     name, kinds, started_at, seen_at, until, info, instance = row
     try:
         return Node(

@@ -63,7 +63,10 @@ def test_an_option_out_of_its_range_is_refused(field: str, value: object, expect
 
 
 def test_every_option_may_be_given_when_a_job_is_registered() -> None:
-    """As a keyword of the same name, which is then the default of its tasks; what a later version wrote is for stores alone."""
+    """As a keyword of the same name, which is then the default of its tasks.
+
+    What a later version wrote is for stores alone.
+    """
     assert [*OptionValues.__annotations__, "unknown"] == list(TaskOptions.__annotations__)
     registry = JobRegistry()
     registry.job("report", overlap="allow", misfire_grace_time=SECOND, max_fires=3, pause_on_failure=True)(lambda: None)

@@ -1,4 +1,7 @@
-"""Tasks whose row this version of duly cannot read: said by the node, by `why` and by listings, beside those that run."""
+"""Tasks whose row this version of duly cannot read, beside those that run.
+
+The node, `why` and listings tell of them.
+"""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Documents that this version cannot read: whatever stands in some, those beside them are locked, listed and written."""
+"""Documents that this version cannot read.
+
+Whatever stands in some, those beside them are locked, listed and written.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +44,10 @@ async def write(store: FirestoreStore, slug: str, /, **fields: object) -> None:
 
 @pytest.mark.parametrize("field", TASK_FIELDS)
 async def test_whatever_stands_in_a_document_its_neighbours_go_on(store: FirestoreStore, field: str) -> None:
-    """They are locked, listed and written; each other document is a task, or is put off and told with its reason."""
+    """They are locked, listed and written.
+
+    Each other document is a task, or is put off and told with its reason.
+    """
     slugs = [f"m{number:02}" for number in range(len(VALUES))]
     await store.create(NOON, [a_task("a"), *(a_schedule(slug) for slug in slugs), a_task("z")])
     for slug, value in zip(slugs, VALUES, strict=True):
@@ -106,7 +112,10 @@ async def test_an_unreadable_document_is_put_off_by_one_write_for_longer_each_ti
 
 
 async def test_a_task_that_became_unreadable_keeps_its_lease_and_its_outcome_is_lost(store: FirestoreStore) -> None:
-    """A later version edited it during the run: the heartbeat of its neighbours goes on, and nobody here decides on it."""
+    """A later version edited it during the run: nobody here decides on it.
+
+    The heartbeat of its neighbours goes on.
+    """
     await store.create(NOON, [a_task("a"), a_schedule("m")])
     locked = await store.lock(NOON, request())
     await write(store, "m", options=SOMEDAY, version=3)

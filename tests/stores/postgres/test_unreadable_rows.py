@@ -1,4 +1,7 @@
-"""Rows that this version cannot read: whatever stands in one of them, those beside it are locked, listed and written."""
+"""Rows that this version cannot read.
+
+Whatever stands in one of them, those beside it are locked, listed and written.
+"""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -189,7 +192,10 @@ async def test_a_paused_task_whose_lease_ended_waits_until_it_is_resumed(store: 
 async def test_an_outcome_of_a_row_that_became_unreadable_is_lost_and_no_other(
     store: PostgresStore, stranger: psycopg.AsyncConnection
 ) -> None:
-    """A later version edited it during the run: nobody here can decide on it, and its lease ends by itself."""
+    """A later version edited it during the run: nobody here can decide on it.
+
+    Its lease ends by itself.
+    """
     await store.create(NOON, [a_task("a"), a_schedule("m")])
     locked = await store.lock(NOON, request())
     await write(stranger, store, "options", SOMEDAY)
@@ -247,7 +253,7 @@ async def test_a_node_that_cannot_be_read_leaves_the_others_listed(store: Postgr
 async def test_a_node_runs_what_is_beside_an_unreadable_row_and_says_why_it_does_not_run_that(
     store: PostgresStore, stranger: psycopg.AsyncConnection
 ) -> None:
-    """Through a whole scheduler: the neighbours run, the event and `why` have the reason, and nobody spins."""
+    """Through a whole scheduler: the event and `why` have the reason, and it is tried once."""
     await store.create(NOON, [a_task(slug) for slug in ("a", "m", "z")])
     await write(stranger, store, "options", SOMEDAY)
     work, events = Work(), list[TaskUnreadable]()

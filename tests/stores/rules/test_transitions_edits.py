@@ -232,7 +232,7 @@ def test_a_trigger_without_a_further_fire_takes_the_time_it_was_scheduled_for() 
 
 
 def test_a_new_definition_keeps_what_a_later_version_wrote_into_the_options() -> None:
-    """A node of this version that declares its schedules again does not erase it, and writes nothing for it."""
+    """A node of this version declares its schedules again: nothing is erased, or written for it."""
     row = a_schedule(options=load_options({"colour": "green"}))
     slower = a_schedule(options=TaskOptions(time_limit=SECOND))
 
