@@ -70,11 +70,7 @@ class JobRegistry(KnownJobs):
         check_job(job, "ctx", "task", *(("payload",) if isinstance(job, TypedJob) else ()))
         check_keywords("register_job()", options, ("trigger", *JobSettings.__annotations__))
         called, codec = call_of(job) if isinstance(job, TypedJob) else (job, None)
-        if isinstance(trigger, str):
-            if (error := validate_trigger(trigger)) is not None:
-                raise error
-        elif trigger is not None:
-            require_trigger(trigger, "trigger", "a Trigger, or the text of one such as '@every 5m'")
+        _check_trigger(trigger)
         check_executor(executor, called)
         registered = RegisteredJob(
             job=called,
@@ -89,12 +85,15 @@ class JobRegistry(KnownJobs):
         )
         if registered.loses(registered.trigger_for(job.kind), registered.options):
             raise InvalidJob(job, f"expected one that returns its task; {FORGOTTEN}")
+        self._add(job.kind, registered)
+
+    def _add(self, kind: str, registered: RegisteredJob) -> None:
         with self._lock:
-            if job.kind in self._jobs:
-                raise JobAlreadyRegistered(job.kind)
-            if job.kind in self._fetched:
-                raise KindFetched(job.kind)
-            self._jobs[job.kind] = registered
+            if kind in self._jobs:
+                raise JobAlreadyRegistered(kind)
+            if kind in self._fetched:
+                raise KindFetched(kind)
+            self._jobs[kind] = registered
 
     def deregister_job(self, kind: str, *, only: RegisteredJob | None = None) -> None:
         """Forget the job of that kind, and the tasks declared for it.
@@ -216,3 +215,11 @@ def _function_job(kind: str, function: Callable[..., object], settings: Function
             raise InvalidValue("upgrade", settings.get("upgrade"), "a payload_type beside it, into which older payloads are upgraded")
         return FunctionJob.of(kind, function)
     return TypedFunction(kind, function, payload_type, payload_version=settings.get("payload_version", 1), upgrader=settings.get("upgrade"))
+
+
+def _check_trigger(trigger: Trigger | str | None) -> None:
+    if isinstance(trigger, str):
+        if (error := validate_trigger(trigger)) is not None:
+            raise error
+    elif trigger is not None:
+        require_trigger(trigger, "trigger", "a Trigger, or the text of one such as '@every 5m'")

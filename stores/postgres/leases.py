@@ -119,7 +119,7 @@ async def _put_off(session: Session, now: datetime, rows: Sequence[Row]) -> None
     values = {
         "slugs": [task_cell(row, "slug") for row in rows],
         "leases": [task_cell(row, "lease_id") for row in rows],
-        "untils": [put_off_until(now, (task_cell(row, "run_at"), task_cell(row, "created_at"))) for row in rows],
+        "ends": [put_off_until(now, (task_cell(row, "run_at"), task_cell(row, "created_at"))) for row in rows],
     }
     try:
         await session.ask_at(now, session.sql.put_off, **values)

@@ -3,7 +3,7 @@
 -- A row that somebody else's transaction holds is passed over, as in a heartbeat: its lease ends by itself.
 WITH given AS MATERIALIZED (
   SELECT slug, lease_id, until
-    FROM unnest(%(slugs)s::text[], %(leases)s::text[], %(untils)s::timestamptz[]) AS g (slug, lease_id, until)
+    FROM unnest(%(slugs)s::text[], %(leases)s::text[], %(ends)s::timestamptz[]) AS g (slug, lease_id, until)
 ), mine AS MATERIALIZED (
   SELECT g.slug, g.until, t.tid
     FROM given g
