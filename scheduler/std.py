@@ -16,7 +16,7 @@ from duly.scheduler.config import SchedulerConfig, Settings, check_settings, che
 from duly.scheduler.context import running_loop, scheduler_context
 from duly.scheduler.errors import SchedulerClosed, WrongLoop
 from duly.scheduler.events.events import Event, Subscriber
-from duly.scheduler.events.nodes import ClockStepped
+from duly.scheduler.events.nodes import stepped
 from duly.scheduler.events.publishing import Events
 from duly.scheduler.events.stream import QUEUE_LIMIT, EventStream, Streams
 from duly.scheduler.executors.fetched.fetch import Fetching
@@ -79,7 +79,9 @@ class StdScheduler(Client):
         if self.config.keys is not None:
             opened = EncryptedStore(opened, self.config.keys)
         registry = JobRegistry() if jobs is None else jobs
-        followed = StoreClock(self.clock, follows=self.clock.runs, on_step=self._clock_stepped)
+        followed = StoreClock(
+            self.clock, follows=self.clock.runs, on_step=lambda step: self._services.publish(stepped(step, self.config.node))
+        )
         known = NodeJobs(registry)
         super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(followed), config=self.config), registry)
         self._subscriptions = Subscriptions(known, self._services)
@@ -95,9 +97,6 @@ class StdScheduler(Client):
             raise WrongLoop
         if stopping is not None and self._running_node is not None:
             self._running_node.refuse_in_job(stopping)
-
-    def _clock_stepped(self, step: timedelta) -> None:
-        self._services.publish(ClockStepped(node=self.config.node, seconds=step.total_seconds()))
 
     def _made_due(self) -> None:
         if self._running_node is not None:
@@ -259,8 +258,7 @@ class StdScheduler(Client):
     async def close(self) -> None:
         """Stop at once and close the store. Safe to call twice.
 
-        Current runs are cut short, as at the end of a drain. A drain under way loses its grace, and this call waits for it.
-        Raises `CalledInJob` as `drain` does.
+        Current runs are cut short, as at the end of a drain. A drain under way loses its grace, and this call waits for it. Raises as `drain`.
         """
         self._check_loop(stopping="close")
         try:

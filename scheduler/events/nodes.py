@@ -1,6 +1,7 @@
 """What happens to a node."""
 
 import logging
+from datetime import timedelta
 
 from attrs import frozen
 
@@ -77,3 +78,8 @@ class ClockStepped(Event):
         if self.seconds > 0:
             return f"the store's clock went ahead by {self.seconds:.1f} s: this node takes no task over for one lease"
         return f"the store's clock went back by {-self.seconds:.1f} s"
+
+
+def stepped(step: timedelta, node: str) -> ClockStepped:
+    """Return the event of a step of the store's clock, as `StoreClock` tells it."""
+    return ClockStepped(node=node, seconds=step.total_seconds())

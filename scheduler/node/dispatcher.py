@@ -5,16 +5,16 @@ next one. So a busy node writes in batches without a timer, and an idle node wri
 """
 
 import asyncio
-from collections import deque
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from attrs import evolve, frozen
 
 from duly.jobs import RegisteredJob, Request, Task, UnreadablePayload
-from duly.scheduler.events.runs import RunLost, RunStarted, TaskUnreadable
+from duly.scheduler.events.runs import RunStarted, TaskUnreadable
 from duly.scheduler.node.limits import Limits
 from duly.scheduler.node.loop import Loop, jittered
+from duly.scheduler.node.losses import Losses
 from duly.scheduler.node.outbox import Outbox, PendingWrite, is_about_outcomes
 from duly.scheduler.node.runner import Runner, result_of
 from duly.scheduler.rules.endings import Ending, Interrupted, Raised
@@ -44,32 +44,6 @@ class _Call:
     now: datetime
     sent: float
     request: LockRequest | None
-
-
-_REMEMBERED = 1000
-"""How many published losses a node remembers; it may publish a much older loss again."""
-
-
-class Losses:
-    """Publishes `RunLost` once for every lost run of a task that this node locks."""
-
-    def __init__(self, services: Services) -> None:
-        """Publish to the subscribers of `services`."""
-        self._services = services
-        self._told: deque[tuple[str, datetime | None, int]] = deque(maxlen=_REMEMBERED)
-
-    def look_at(self, task: Task) -> None:
-        """Publish the last loss of `task`, which was just locked.
-
-        The same loss is not published again when the task comes back after a failure, or after it was handed back.
-        """
-        loss = (task.slug, task.first_run_at, task.crashes)  # the n-th loss of one fire, which is first locked once
-        if not task.crashes or loss in self._told:
-            return
-        self._told.append(loss)
-        self._services.publish(
-            RunLost(node=self._services.node, slug=task.slug, kind=task.kind, crashes=task.crashes, lease_ended_at=task.ended_at)
-        )
 
 
 class Dispatcher:
