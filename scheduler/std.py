@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import Self, TypeVar, Unpack
+from typing import Self, Unpack
 
 from duly.jobs import InvalidValue, JobRegistry
 from duly.jobs.keywords import explicit
@@ -29,8 +29,6 @@ from duly.scheduler.rules.new_task import new_task
 from duly.scheduler.services import Services
 from duly.scheduler.signals import at_next, stop_signals
 from duly.stores import EncryptedStore, JobStore, open_store
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 class StdScheduler(Client):
@@ -79,9 +77,8 @@ class StdScheduler(Client):
         if self.config.keys is not None:
             opened = EncryptedStore(opened, self.config.keys)
         registry = JobRegistry() if jobs is None else jobs
-        followed = StoreClock(
-            self.clock, follows=self.clock.runs, on_step=lambda step: self._services.publish(stepped(step, self.config.node))
-        )
+        node = self.config.node
+        followed = StoreClock(self.clock, follows=self.clock.runs, on_step=lambda step: self._services.publish(stepped(step, node)))
         known = NodeJobs(registry)
         super().__init__(Services(store=opened, registry=known, clock=followed, events=Events(followed), config=self.config), registry)
         self._subscriptions = Subscriptions(known, self._services)
@@ -258,7 +255,7 @@ class StdScheduler(Client):
     async def close(self) -> None:
         """Stop at once and close the store. Safe to call twice.
 
-        Current runs are cut short, as at the end of a drain. A drain under way loses its grace, and this call waits for it. Raises as `drain`.
+        Current runs are cut short, as at the end of a drain. A drain under way loses its grace. Raises as `drain` does.
         """
         self._check_loop(stopping="close")
         try:
