@@ -23,7 +23,8 @@ _OPTIONS: Mapping[str, Option] = {"pool_size": COUNT, "timeout": SPAN, "skew_lim
 def open_postgres(url: str, *, namespace: str) -> PostgresStore:
     """Return the store that a `postgresql:` URL names, not yet open.
 
-    The scheme may be `postgresql+psycopg`, as SQLAlchemy writes it. Beside what `PostgresStore` understands it may say `pool_size=8`, `timeout=5` (seconds, or with a unit) and `skew_limit=none`.
+    The scheme may be `postgresql+psycopg`, as SQLAlchemy writes it. Beside what `PostgresStore` understands, the URL may say
+    `pool_size=8`, `timeout=5` (seconds, or with a unit) and `skew_limit=none`.
     """
     rest, given = split_options(url, _OPTIONS)
     scheme, separator, address = rest.partition("://")
