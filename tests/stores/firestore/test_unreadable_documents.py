@@ -111,6 +111,20 @@ async def test_an_unreadable_document_is_put_off_by_one_write_for_longer_each_ti
     assert {**(before or {}), "due_at": None} == {**(after or {}), "due_at": None}
 
 
+async def test_many_unreadable_documents_do_not_make_a_call_long(store: FirestoreStore) -> None:
+    """As many are put off as there is room for tasks, and the next call goes on behind them."""
+    odd = ["m1", "m2", "m3", "m4", "m5"]
+    await store.create(NOON, [a_task(slug) for slug in (*odd, "z")])
+    for slug in odd:
+        await write(store, slug, options=SOMEDAY)
+
+    exchanges = [await store.exchange(SOON, [], request({"work": 2})) for _ in range(3)]
+
+    assert [[each.slug for each in exchange.unreadable] for exchange in exchanges] == [["m1", "m2"], ["m3", "m4"], ["m5"]]
+    assert [[task.slug for task in exchange.tasks] for exchange in exchanges] == [[], [], ["z"]]
+    assert [exchange.next_run == SOON for exchange in exchanges[:2]] == [True, True]
+
+
 async def test_a_task_that_became_unreadable_keeps_its_lease_and_its_outcome_is_lost(store: FirestoreStore) -> None:
     """A later version edited it during the run: nobody here decides on it.
 
