@@ -18,7 +18,7 @@ from duly.stores import IfExists, JobStore
 
 
 class Scheduling(Registering):
-    """What a scheduler offers to schedule tasks; every method that uses the store may also raise its `StoreError`."""
+    """What a scheduler offers to schedule tasks; each method may also raise a `StoreError` of the store."""
 
     def __init__(self, services: Services, jobs: JobRegistry) -> None:
         """Use the store and clock of `services`; register jobs in `jobs`."""

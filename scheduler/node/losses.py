@@ -1,4 +1,4 @@
-"""Tells, once, of each run that was lost with its node, as far as the node that takes its task over can know."""
+"""Tells of each run that was lost with its node, once, as far as this node can know."""
 
 from collections import deque
 from datetime import datetime
