@@ -32,6 +32,9 @@ _UNDERSTOOD = list(range(1, RECORD_VERSION + 1))
 KINDS = 30 // len(_UNDERSTOOD)
 """Most kinds that one query asks for: Firestore takes 30 combinations of values."""
 
+UNREADABLE_AT_ONCE = 30
+"""How many documents that cannot be read end the search of one call, which comes by pages as large as there is room."""
+
 _TOKENS = 1024
 """Lock requests that are remembered, to answer a repeated one alike."""
 
@@ -106,12 +109,11 @@ class Locker:
         Kinds that are full are left out of the next query, which goes on where the last one ended. What cannot be read bounds a call
         as well, so that many such documents do not make it long: it is put off, and the next call finds what is behind it.
         """
-        most = sum(room.values())
         tasks: list[Task] = []
         unreadable: list[tuple[Row, Unreadable]] = []
         after: Row | None = None
         more = False
-        while room and len(unreadable) < most:
+        while room and len(unreadable) < UNREADABLE_AT_ONCE:
             limit = sum(room.values())
             query = self._due_query(room, limit, after).where(filter=FieldFilter("due_at", "<=", now))
             page = [found.row for found in await self._tenant.connection.query(query)]

@@ -14,7 +14,7 @@ from google.cloud.firestore import DELETE_FIELD, GeoPoint
 from duly.jobs import Task
 from duly.stores import JobAlreadyScheduled, JobNotFound, Outcome, RunQuery, TaskQuery, UnreadableTask
 from duly.stores.conformance.values import LEASE, NOON, SECOND, a_schedule, a_task, finished, held_of, request
-from duly.stores.firestore import FirestoreStore, Target
+from duly.stores.firestore import FirestoreStore, Target, locking
 from duly.stores.firestore.documents import TASK_FIELDS
 from duly.stores.rules import transitions
 from duly.stores.rules.unreadable import UNREADABLE_PAUSE
@@ -111,8 +111,9 @@ async def test_an_unreadable_document_is_put_off_by_one_write_for_longer_each_ti
     assert {**(before or {}), "due_at": None} == {**(after or {}), "due_at": None}
 
 
-async def test_many_unreadable_documents_do_not_make_a_call_long(store: FirestoreStore) -> None:
-    """As many are put off as there is room for tasks, and the next call goes on behind them."""
+async def test_many_unreadable_documents_do_not_make_a_call_long(store: FirestoreStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many are put off, and the next call goes on behind them."""
+    monkeypatch.setattr(locking, "UNREADABLE_AT_ONCE", 2)
     odd = ["m1", "m2", "m3", "m4", "m5"]
     await store.create(NOON, [a_task(slug) for slug in (*odd, "z")])
     for slug in odd:
