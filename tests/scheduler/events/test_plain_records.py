@@ -7,13 +7,18 @@ from typing import Any
 import pytest
 from attrs import evolve, fields
 
+import duly.scheduler
 from duly.jobs import RetryPolicy, Task, TaskOptions, TaskState
 from duly.jobs.plain import plain
 from duly.scheduler import (
+    ClockStepped,
     Event,
     EventsDropped,
     LeaseLost,
+    LoopEnded,
     LoopFailed,
+    LoopRecovered,
+    NodeStalled,
     NodeStarted,
     NodeStopped,
     RunAbandoned,
@@ -22,8 +27,8 @@ from duly.scheduler import (
     RunReturned,
     RunStarted,
     ScheduleGoesOn,
+    TaskUnreadable,
 )
-from duly.scheduler.events import events
 from duly.stores import LockLost, Node, Run, RunStatus
 from duly.triggers import CronTrigger, Trigger
 from support.tasks import NOON, a_schedule
@@ -45,9 +50,22 @@ EVENTS: list[Event] = [
     RunReturned(**ABOUT, reason="full"),
     RunAbandoned(**ABOUT, run_id="r", reason="late", abandoned=1),
     LoopFailed(node="n", loop="dispatch", error=OSError("away")),
+    LoopRecovered(node="n", loop="dispatch"),
+    LoopEnded(node="n", loop="dispatch", error=None),
+    NodeStalled(node="n", seconds=6.5, is_interpreter_held=False),
+    ClockStepped(node="n", seconds=-8.0),
     EventsDropped(node="n", count=3),
     ScheduleGoesOn(**ABOUT, trigger=CronTrigger("0 9 * * *")),
 ]
+
+
+OF_TASKS = (RunStarted, RunEnded, LeaseLost, RunLost, RunReturned, RunAbandoned, ScheduleGoesOn)
+
+
+def test_an_event_of_an_unreadable_task_tells_its_slug() -> None:
+    """Its kind may be what cannot be read."""
+    told = TaskUnreadable(node="n", slug="a", reason="odd").to_dict()
+    assert (told["slug"], told["kind"], told["reason"]) == ("a", None, "odd")
 
 
 def read_back(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -79,16 +97,18 @@ def test_an_event_is_told_with_what_all_of_them_have(event: Event) -> None:
     told = event.to_dict()
     assert read_back(told) == told
     assert (told["event"], told["message"], told["node"]) == (type(event).__name__, str(event), "n")
-    is_of_the_node = isinstance(event, NodeStarted | NodeStopped | LoopFailed | EventsDropped)
-    assert (told["slug"], told["kind"]) == ((None, None) if is_of_the_node else (TASK.slug, TASK.kind)) == (event.slug, event.kind)
+    is_of_a_task = event.slug is not None
+    assert (told["slug"], told["kind"]) == ((TASK.slug, TASK.kind) if is_of_a_task else (None, None)) == (event.slug, event.kind)
+    assert is_of_a_task == isinstance(event, OF_TASKS)
     assert told["level"] in ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def test_the_list_above_has_every_event() -> None:
     """So that a new one is told, too."""
-    assert {each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)} - {Event} == set(
-        map(type, EVENTS)
-    )
+    assert {each for each in vars(duly.scheduler).values() if isinstance(each, type) and issubclass(each, Event)} - {
+        Event,
+        TaskUnreadable,
+    } == set(map(type, EVENTS))
 
 
 def test_an_error_and_a_trigger_are_told_by_their_text() -> None:
