@@ -159,7 +159,7 @@ class Locking:
         assert (lost.started_at, lost.finished_at, lost.attempt, lost.kind) == (NOON, NOON + LEASE, 1, "work")
 
     async def test_a_run_that_the_asking_node_still_has_is_not_taken_over_by_it(self, store: JobStore) -> None:
-        """Its lease has ended, as after a sleep of the node; it takes no room, and a heartbeat brings it back to life."""
+        """Its lease has ended, as after a sleep. It takes no room, and a heartbeat brings it back to life."""
         await store.create(NOON, [a_task("mine"), a_task("next", run_at=NOON + LEASE)])
         mine = await lock_one(store, now=NOON)
         asking = evolve(request({"work": 1}), live=frozenset({mine.lease_id or ""}))

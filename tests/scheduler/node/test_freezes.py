@@ -1,4 +1,4 @@
-"""A node whose process is stopped in mid-job, as by a laptop's sleep or a paused container, and goes on.
+"""A node whose process is stopped in mid-job and goes on, as after the sleep of a laptop.
 
 It still has its runs: it starts none of them again beside itself.
 """
