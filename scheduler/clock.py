@@ -106,7 +106,7 @@ class StoreClock(Clock):
         `on_step` is called, in whatever thread, when the store's clock was set: by how much it went ahead, or back (negative).
         """
         self._local, self._follows, self._on_step = local, follows, on_step
-        self.stepped_ahead_at = float("-inf")
+        self.stepped_ahead_at: float = float("-inf")
         """When (monotonic) the last reply came that showed the store's clock set ahead; leases ended by that which had not run out."""
         self._samples: tuple[_Sample, ...] = ()
         self._anchor: _Sample | None = None
