@@ -59,7 +59,8 @@ class EventLog:
             case _:
                 if isinstance(event, NodeStopped):
                     self._troubles.clear()
-                self._write(event.level, event, str(event))
+                if logger.isEnabledFor(level := event.level):  # most events are of a level that nobody reads: no text is made for them
+                    self._write(level, event, str(event))
 
     def tell_of_failure(self, subscriber: Subscriber, event: Event, error: BaseException) -> None:
         """Write what a subscriber raised."""

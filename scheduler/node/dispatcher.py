@@ -235,12 +235,12 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - a trigger may be a user's code, and the lock has other tasks
             self._put_off(task, lease, f"this node cannot follow its trigger: {headline(error)}")
             return
-        manner = self._runner.executor_of(registered).manner
-        run = self._live(LiveRun(task, lease, self._clock, registered=registered, fire=fire, manner=manner, on_begin=self._begun))
+        executor = self._runner.executor_of(registered)
+        run = self._live(LiveRun(task, lease, self._clock, registered=registered, fire=fire, manner=executor.manner, on_begin=self._begun))
         if fire.instead is not None:
             self._outbox.finish(run, fire.instead)
         else:
-            run.start(self._runner.run(run, readable), self._ended)
+            run.start(self._runner.run(run, readable, executor), self._ended)
 
     def _put_off(self, task: Task, lease: RunLease, reason: str) -> None:
         self._outbox.put_off(self._live(LiveRun(task, lease, self._clock)), reason)

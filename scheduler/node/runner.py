@@ -107,8 +107,8 @@ class Runner:
         """
         return sum(executor.abandoned_of(kind) for executor in self._all)
 
-    async def run(self, run: LiveRun, registered: RegisteredJob) -> Ending:
-        """Run the job to its end, and return how it ended.
+    async def run(self, run: LiveRun, registered: RegisteredJob, executor: Executor | None = None) -> Ending:
+        """Run the job to its end in `executor` (None: that of its registration), and return how it ended.
 
         It raises only if the event loop shuts down. A run whose lease cannot be trusted any more, because the event loop was
         busy for so long, does not start.
@@ -119,7 +119,7 @@ class Runner:
         ctx = self._context(run, spawns)
         try:
             with running(ctx.facts), self._surroundings():
-                returned = await self.executor_of(registered).execute(run, registered.job, ctx)
+                returned = await (executor or self.executor_of(registered)).execute(run, registered.job, ctx)
             return Returned(self._checked(run.task, returned), tuple(self._spawned(new, run) for new in spawns.asked))
         except TimeLimitExceeded as error:
             return Raised("; ".join((describe(error), *self._remains(run, str(error)))), class_names(type(error)))
