@@ -74,9 +74,9 @@ def test_the_wheel_does_not_bear_the_former_name() -> None:
 def test_there_is_no_second_copy_of_a_package(name: str) -> None:
     """The bare name of a folder of the checkout cannot be imported."""
     spec = find_spec(name)
-    slots = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+    locations = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
 
-    assert not [place for place in slots if place and Path(place).is_relative_to(ROOT / name)]
+    assert not [place for place in locations if place and Path(place).is_relative_to(ROOT / name)]
 
 
 def test_the_namespace_holds_no_code() -> None:

@@ -107,7 +107,22 @@ class RunEnded(Event):
 
 
 @frozen(kw_only=True)
-class LeaseLost(Event):
+class _OfARun(Event):
+    """An event of one run, which its log line names."""
+
+    kind: str | None = None
+    """Kind of the task."""
+    facts: RunFacts | None = None
+    """Which run it was; None if that is not known."""
+
+    @property
+    def log_fields(self) -> Mapping[str, str | int]:
+        """The run's, as far as it is known."""
+        return super().log_fields if self.facts is None else self.facts.fields
+
+
+@frozen(kw_only=True)
+class LeaseLost(_OfARun):
     """A task that this node was working on is no longer its own.
 
     The run is stopped, and its outcome is not written.
@@ -115,12 +130,8 @@ class LeaseLost(Event):
 
     error: LockLost
     """Names the task and the lease."""
-    kind: str | None = None
-    """Kind of the task."""
     reason: str
     """How the node knows."""
-    facts: RunFacts | None = None
-    """Which run it was; None if that is not known."""
 
     @property
     def level(self) -> int:
@@ -131,11 +142,6 @@ class LeaseLost(Event):
     def slug(self) -> str:
         """The task."""
         return self.error.slug
-
-    @property
-    def log_fields(self) -> Mapping[str, str | int]:
-        """The run's, as far as it is known."""
-        return super().log_fields if self.facts is None else self.facts.fields
 
     def __str__(self) -> str:
         return f"{self.error}: {self.reason}"
@@ -175,27 +181,18 @@ class RunLost(Event):
 
 
 @frozen(kw_only=True)
-class RunReturned(Event):
+class RunReturned(_OfARun):
     """A task was locked and given back unrun, its attempt refunded."""
 
     slug: str
     """The task."""
-    kind: str | None = None
-    """Kind of the task."""
     reason: str
     """Why it was not run."""
-    facts: RunFacts | None = None
-    """Which run it was; None if that is not known."""
 
     @property
     def level(self) -> int:
         """Somebody should know why it does not run."""
         return logging.WARNING
-
-    @property
-    def log_fields(self) -> Mapping[str, str | int]:
-        """The run's, as far as it is known."""
-        return super().log_fields if self.facts is None else self.facts.fields
 
     def __str__(self) -> str:
         return f"task {self.slug!r} handed back unrun: {self.reason}"
@@ -223,7 +220,7 @@ class TaskUnreadable(Event):
 
 
 @frozen(kw_only=True)
-class RunAbandoned(Event):
+class RunAbandoned(_OfARun):
     """A run was given up while its job may still be at work, which nobody here can end.
 
     What it goes on to do may be done twice.
@@ -231,26 +228,17 @@ class RunAbandoned(Event):
 
     slug: str
     """The task."""
-    kind: str | None = None
-    """Kind of the task."""
     run_id: str
     """Id of the run in the history."""
     reason: str
     """Why it was given up."""
     abandoned: int
     """How many such runs take up room on this node until they end, as far as it can see."""
-    facts: RunFacts | None = None
-    """Which run it was; None if that is not known."""
 
     @property
     def level(self) -> int:
-        """A possible double, and one place less."""
+        """A possible double, and one slot less."""
         return logging.WARNING
-
-    @property
-    def log_fields(self) -> Mapping[str, str | int]:
-        """The run's, as far as it is known."""
-        return super().log_fields if self.facts is None else self.facts.fields
 
     def __str__(self) -> str:
         return f"task {self.slug!r} given up at work: {self.reason} ({self.abandoned} of these take up room here)"

@@ -86,7 +86,7 @@ def global_names(code: CodeType) -> set[str]:
     The bodies of its functions and classes count, too.
     """
     read, written = set[str](), set[str]()
-    for part in _services(code):
+    for part in _parts_of(code):
         for each in dis.get_instructions(part):
             if each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 read.add(str(each.argval))
@@ -95,11 +95,11 @@ def global_names(code: CodeType) -> set[str]:
     return {name for name in read - written if not name.startswith("__")}
 
 
-def _services(code: CodeType) -> Iterator[CodeType]:
+def _parts_of(code: CodeType) -> Iterator[CodeType]:
     yield code
     for each in code.co_consts:
         if isinstance(each, CodeType):
-            yield from _services(each)
+            yield from _parts_of(each)
 
 
 def public_names() -> dict[str, Any]:

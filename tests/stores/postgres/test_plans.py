@@ -40,7 +40,7 @@ HISTORIES = {
 }
 
 
-class DeliveryQueue:
+class PlannedStore:
     """A connection like the store's, on a schema of its own.
 
     It plans statements and explains how they run.
@@ -111,7 +111,7 @@ def _touched(node: Mapping[str, Any]) -> float:
 
 
 @pytest.fixture
-def desk(each_postgres_url: str) -> Iterator[DeliveryQueue]:
+def planned_store(each_postgres_url: str) -> Iterator[PlannedStore]:
     """A fresh schema."""
     schema = f"plans_{uuid4().hex[:8]}"
 
@@ -122,13 +122,13 @@ def desk(each_postgres_url: str) -> Iterator[DeliveryQueue]:
     parameters = parse_address(each_postgres_url, schema).connect_parameters(timedelta(seconds=10))
     parameters["options"] += f" -c search_path={schema}"
     with psycopg.connect(autocommit=True, **parameters) as connection:
-        yield DeliveryQueue(connection, asyncio.run(session()))
+        yield PlannedStore(connection, asyncio.run(session()))
         connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
 
 
-def _steps(desk: DeliveryQueue) -> dict[str, Step]:
+def _steps(planned_store: PlannedStore) -> dict[str, Step]:
     """The statements that a node lives on, for a batch of ten that fits no row."""
-    session = desk.session
+    session = planned_store.session
     asked = request({"work": BATCH})
     tasks = [a_schedule(f"s{number}", lease_id=f"none.{number}", node="n", locked_at=NOON) for number in range(BATCH)]
     spawn = [(a_task(f"c{number}"),) for number in range(BATCH)]
@@ -151,56 +151,56 @@ def _steps(desk: DeliveryQueue) -> dict[str, Step]:
 
 @pytest.mark.parametrize("planned", ["at the start", "at the end"])
 @pytest.mark.parametrize("history", HISTORIES)
-def test_no_statement_reads_more_than_its_batch(desk: DeliveryQueue, history: str, planned: str) -> None:
+def test_no_statement_reads_more_than_its_batch(planned_store: PlannedStore, history: str, planned: str) -> None:
     """No table is read through and none is sorted.
 
     By the index or by place, a few rows for each of the batch.
     """
     before, after = HISTORIES[history]
-    steps = _steps(desk)
+    steps = _steps(planned_store)
     if planned == "at the start":
         for step in steps.values():
-            desk.prepare(step)
-    desk.fill(before or 0)
+            planned_store.prepare(step)
+    planned_store.fill(before or 0)
     if before is not None:
-        desk.execute("ANALYZE tasks")
-    desk.fill(after)
-    desk.fill(MANY, "unknown to this node")
+        planned_store.execute("ANALYZE tasks")
+    planned_store.fill(after)
+    planned_store.fill(MANY, "unknown to this node")
 
     for name, step in steps.items():
-        for node in desk.explain(step):
+        for node in planned_store.explain(step):
             assert "Seq Scan" not in node["Node Type"], (name, node)
             assert _touched(node) <= 3 * BATCH, (name, node)
 
 
-def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(desk: DeliveryQueue) -> None:
+def test_a_lock_takes_no_more_than_its_room_whatever_the_statistics_say(planned_store: PlannedStore) -> None:
     """Sixty-one rows in a table that had one when it was analysed.
 
     Other shapes of this statement take all of them.
     """
-    desk.fill(1)
-    desk.execute("ANALYZE tasks")
-    desk.fill(60)
+    planned_store.fill(1)
+    planned_store.execute("ANALYZE tasks")
+    planned_store.fill(60)
 
-    top = desk.explain(leases._lock(desk.session, NOON, request({"work": BATCH})))[0]
+    top = planned_store.explain(leases._lock(planned_store.session, NOON, request({"work": BATCH})))[0]
 
     assert top["Actual Rows"] == BATCH
 
 
 @pytest.mark.parametrize("planned", ["at the start", "at the end"])
-def test_what_needs_a_newer_node_is_passed_over_in_the_index(desk: DeliveryQueue, planned: str) -> None:
+def test_what_needs_a_newer_node_is_passed_over_in_the_index(planned_store: PlannedStore, planned: str) -> None:
     """A long backlog of it, due before all else, costs no row read: it is told apart by the index alone."""
-    steps = {name: step for name, step in _steps(desk).items() if name in {"lock", "next_run"}}
+    steps = {name: step for name, step in _steps(planned_store).items() if name in {"lock", "next_run"}}
     if planned == "at the start":
         for step in steps.values():
-            desk.prepare(step)
-    desk.fill(MANY)
-    desk.execute("UPDATE tasks SET needs = %s, due_at = due_at - interval '1 hour'", RECORD_VERSION + 1)
-    desk.fill(BATCH)
-    desk.execute("VACUUM ANALYZE tasks")
+            planned_store.prepare(step)
+    planned_store.fill(MANY)
+    planned_store.execute("UPDATE tasks SET needs = %s, due_at = due_at - interval '1 hour'", RECORD_VERSION + 1)
+    planned_store.fill(BATCH)
+    planned_store.execute("VACUUM ANALYZE tasks")
 
     for name, step in steps.items():
-        for node in desk.explain(step, "ANALYZE, BUFFERS, "):
+        for node in planned_store.explain(step, "ANALYZE, BUFFERS, "):
             assert "Seq Scan" not in node["Node Type"], (name, node)
             assert _touched(node) <= 3 * BATCH, (name, node)
             if node.get("Relation Name") == "tasks":
@@ -220,32 +220,32 @@ SEARCHES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(desk: DeliveryQueue, history: str) -> None:
+def test_a_page_of_tasks_is_a_stretch_of_the_primary_key(planned_store: PlannedStore, history: str) -> None:
     """Read from its beginning to its end, and neither the table nor the rest of the namespace."""
     before, after = HISTORIES[history]
-    desk.fill(before or 0)
-    desk.fill(5, stem="report:")
+    planned_store.fill(before or 0)
+    planned_store.fill(5, stem="report:")
     if before is not None:
-        desk.execute("ANALYZE tasks")
-    desk.fill(after)
-    desk.fill(MANY, namespace="other")
+        planned_store.execute("ANALYZE tasks")
+    planned_store.fill(after)
+    planned_store.fill(MANY, namespace="other")
 
     for name, conditions in SEARCHES.items():
-        for node in _search(desk, **conditions):
+        for node in _search(planned_store, **conditions):
             assert "Seq Scan" not in node["Node Type"], (name, node)
             assert _touched(node) <= 3 * BATCH, (name, node)
 
 
-def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: DeliveryQueue) -> None:
+def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(planned_store: PlannedStore) -> None:
     """A kind of which there are few, among many of others.
 
     What is not due of it, and what is of them, is not read.
     """
-    desk.fill(MANY)
-    desk.fill(BATCH, "rare")
-    desk.execute("ANALYZE tasks")
+    planned_store.fill(MANY)
+    planned_store.fill(BATCH, "rare")
+    planned_store.execute("ANALYZE tasks")
 
-    for node in (*_search(desk, kinds=("rare",), due_until=NOON + SECOND), *_count(desk, kinds=("rare",), due_from=NOON)):
+    for node in (*_search(planned_store, kinds=("rare",), due_until=NOON + SECOND), *_count(planned_store, kinds=("rare",), due_from=NOON)):
         assert "Seq Scan" not in node["Node Type"], node
         assert _touched(node) <= 3 * BATCH, node
 
@@ -253,58 +253,62 @@ def test_what_is_due_of_a_kind_is_found_by_the_index_of_the_due(desk: DeliveryQu
 @pytest.mark.parametrize(
     "conditions", [{}, {"kinds": ("work",)}, {"states": (TaskState.RUNNING,)}, {"contains": "a"}, {"metadata": {"a": "b"}}]
 )
-def test_a_count_reads_its_own_namespace_and_no_other(desk: DeliveryQueue, conditions: dict[str, Any]) -> None:
+def test_a_count_reads_its_own_namespace_and_no_other(planned_store: PlannedStore, conditions: dict[str, Any]) -> None:
     """Each of its tasks at most once."""
-    desk.fill(MANY, namespace="other")
-    desk.fill(BATCH)
-    desk.execute("ANALYZE tasks")
+    planned_store.fill(MANY, namespace="other")
+    planned_store.fill(BATCH)
+    planned_store.execute("ANALYZE tasks")
 
-    for node in _count(desk, **conditions):
+    for node in _count(planned_store, **conditions):
         assert "Seq Scan" not in node["Node Type"], node
         assert _touched(node) <= BATCH, node
 
 
-def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(desk: DeliveryQueue) -> None:
+def test_the_runs_of_a_few_slugs_are_found_by_the_index_of_slugs(planned_store: PlannedStore) -> None:
     """Those that one schedule started beside each other, in a long history of others."""
     query = """INSERT INTO runs SELECT 'default', name || g, name || g, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
                  FROM generate_series(1, %s) AS g, (VALUES (%s)) AS given (name)"""
-    desk.execute(query, NOON, NOON, NOON, MANY, "other")
-    desk.execute(query, NOON, NOON, NOON, BATCH, "report@")
-    desk.execute("ANALYZE runs")
+    planned_store.execute(query, NOON, NOON, NOON, MANY, "other")
+    planned_store.execute(query, NOON, NOON, NOON, BATCH, "report@")
+    planned_store.execute("ANALYZE runs")
 
-    for node in _runs(desk, prefix="report@", node="n"):
+    for node in _runs(planned_store, prefix="report@", node="n"):
         assert "Seq Scan" not in node["Node Type"], node
         assert _touched(node) <= 3 * BATCH, node
 
 
-def _search(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
-    return _explain(desk, desk.session.sql.search, kept_tasks.search_values(TaskQuery(limit=BATCH, **conditions)))
+def _search(planned_store: PlannedStore, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+    return _explain(planned_store, planned_store.session.sql.search, kept_tasks.search_values(TaskQuery(limit=BATCH, **conditions)))
 
 
-def _count(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
-    return _explain(desk, desk.session.sql.count, kept_tasks.count_values(TaskQuery(**conditions)))
+def _count(planned_store: PlannedStore, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of TaskQuery
+    return _explain(planned_store, planned_store.session.sql.count, kept_tasks.count_values(TaskQuery(**conditions)))
 
 
-def _runs(desk: DeliveryQueue, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
-    sql = desk.session.sql.runs_of_task if "slug" in conditions else desk.session.sql.runs
-    return _explain(desk, sql, kept_runs.runs_values(RunQuery(limit=BATCH, **conditions)))
+def _runs(planned_store: PlannedStore, **conditions: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - any field of RunQuery
+    sql = planned_store.session.sql.runs_of_task if "slug" in conditions else planned_store.session.sql.runs
+    return _explain(planned_store, sql, kept_runs.runs_values(RunQuery(limit=BATCH, **conditions)))
 
 
-def _explain(desk: DeliveryQueue, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
-    *before, step = desk.session.by_values(query, values)
-    return desk.explain(step, before=before)
+def _explain(planned_store: PlannedStore, query: bytes, values: Mapping[str, object]) -> list[Mapping[str, Any]]:
+    *before, step = planned_store.session.by_values(query, values)
+    return planned_store.explain(step, before=before)
 
 
-def test_the_history_is_asked_by_its_index_when_it_has_grown(desk: DeliveryQueue) -> None:
+def test_the_history_is_asked_by_its_index_when_it_has_grown(planned_store: PlannedStore) -> None:
     """A page of the history, a page of one task's, and the question whether a run is in it."""
     query = """INSERT INTO runs SELECT 'default', 'r' || g, 's' || g %% 7, 'work', %s, 1, 'n', %s, %s + g * interval '1 s', 'done', 1
                  FROM generate_series(1, %s) AS g"""
-    desk.execute(query, NOON, NOON, NOON, MANY)
-    sql = desk.session.sql
+    planned_store.execute(query, NOON, NOON, NOON, MANY)
+    sql = planned_store.session.sql
     steps = [
-        desk.session.step(sql.judge, {"slugs": ["s3"], "leases": ["r17"]}),
-        desk.session.step(sql.prune, {"before": NOON + 5 * SECOND, "keep": None, "limit": 5}),
+        planned_store.session.step(sql.judge, {"slugs": ["s3"], "leases": ["r17"]}),
+        planned_store.session.step(sql.prune, {"before": NOON + 5 * SECOND, "keep": None, "limit": 5}),
     ]
-    for node in (*_runs(desk), *_runs(desk, slug="s3"), *(node for step in steps for node in desk.explain(step))):
+    for node in (
+        *_runs(planned_store),
+        *_runs(planned_store, slug="s3"),
+        *(node for step in steps for node in planned_store.explain(step)),
+    ):
         assert "Seq Scan" not in node["Node Type"], node
         assert _touched(node) <= 3 * BATCH, node
